@@ -1,0 +1,1 @@
+"""The `facegraft` command: one file per verb."""

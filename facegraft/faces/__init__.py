@@ -1,0 +1,1 @@
+"""Face analysis. Start at `facegraft.faces.analyse`."""

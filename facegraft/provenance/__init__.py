@@ -1,0 +1,1 @@
+"""Says in every written file that it was made."""
