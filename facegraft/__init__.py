@@ -1,0 +1,32 @@
+"""Face swapping that can be trained, measured and trusted.
+
+The public calls are loaded on first use: `import facegraft` alone loads neither numpy, onnxruntime nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facegraft.core.errors import FacegraftError as FacegraftError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FacegraftError": "facegraft.core.errors",
+}
+
+__all__ = ["FacegraftError", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facegraft' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value  # found directly from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

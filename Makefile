@@ -1,0 +1,70 @@
+# Two commands on a machine that has python3 (3.11 to 3.13), make and git:
+#   make demo   sets everything up and swaps faces in the pictures and the clip of examples/; writes out/
+#   make test   sets everything up, checks the code, runs the tests
+# Both may be repeated; what is there already is not fetched again.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+TOOLS := .venv-tools
+# uv lives outside .venv: `uv sync` would remove it from there.
+UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
+EXTRAS := --extra mediapipe --extra heif --extra provenance
+# --inexact: what a developer added to .venv by hand stays.
+SYNC := sync --frozen --inexact --compile-bytecode $(EXTRAS)
+START := $(shell date +%s)
+ELAPSED = $$(( $$(date +%s) - $(START) )) s
+
+export UV_PYTHON_DOWNLOADS ?= never
+unexport VIRTUAL_ENV
+
+.PHONY: help demo test lint format slow clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+demo: $(UV)
+	@echo "[1/4] environment: the packages of uv.lock into .venv"
+	@$(UV) $(SYNC) --no-dev
+	@echo "[2/4] models: fetched once, checked against the SHA-256 in the code"
+	@$(BIN)/facegraft models fetch
+	@echo "[3/4] swap: pictures and a 5 s clip from examples/ to out/"
+	@$(BIN)/python examples/demo.py
+	@echo "[4/4] written to out/:"
+	@ls -l out
+	@echo "make demo: done in $(ELAPSED), environment $$(du -sh .venv | cut -f1)"
+
+test: $(UV)
+	@echo "[1/4] environment: the packages of uv.lock and the test tools into .venv"
+	@$(UV) $(SYNC)
+	@echo "[2/4] models: fetched once, checked against the SHA-256 in the code"
+	@$(BIN)/facegraft models fetch
+	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
+	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
+	echo "[4/4] tests: set-up and lint took $(ELAPSED), environment $$(du -sh .venv | cut -f1)"; \
+	[ $$lint = 0 ] || echo "LINT FAILED, see above: the tests still run, the exit code says failure"; \
+	$(BIN)/pytest -q $(PYTEST_ARGS) && exit $$lint
+
+lint: $(UV)
+	@failed=0; \
+	$(BIN)/ruff check . || failed=1; \
+	$(BIN)/ruff format --check . || failed=1; \
+	$(BIN)/mypy || failed=1; \
+	$(BIN)/codespell || failed=1; \
+	$(UV) lock --check || failed=1; \
+	exit $$failed
+
+format:
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+slow:
+	@$(BIN)/pytest -q -m slow $(PYTEST_ARGS)
+
+clean:
+	rm -rf .venv $(TOOLS) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(TOOLS)/bin/uv:
+	@echo "[0/4] uv is not on PATH: pip puts it into $(TOOLS)"
+	@$(PYTHON) -m venv $(TOOLS) || { echo "python3 has no venv module: install it (Debian: apt install python3-venv), or put uv on PATH"; exit 1; }
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv
