@@ -1,0 +1,58 @@
+"""What tests share: where the pictures and the models are, and what happens where they are not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("facegraft", deadline=None)  # a loaded machine is no failure
+hypothesis.settings.load_profile("facegraft")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_traces(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keys and settings that a test makes stay out of the user's own; subprocesses inherit it."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        os.environ[name] = str(home / name.lower())
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def face_data() -> Path:
+    """Real face pictures and clips, which may not be committed."""
+    folder = os.environ.get("FACEGRAFT_DATA")
+    if not folder:
+        pytest.skip("FACEGRAFT_DATA names no folder with face pictures")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def face_models() -> Path:
+    """The folder of the face models."""
+    pytest.importorskip("ai_edge_litert", reason="the extra `mediapipe` is not installed")
+    from facegraft.faces.fetch import missing_models, model_folder
+
+    if missing_models():
+        pytest.skip("face models are not fetched: facegraft models fetch")
+    return model_folder()
+
+
+@pytest.fixture(scope="session")
+def recogniser() -> Path:
+    """The recogniser's file."""
+    from facegraft.core.errors import MissingPartError
+    from facegraft.faces.fetch import recogniser_path
+
+    try:
+        return recogniser_path()
+    except MissingPartError:
+        pytest.skip("the recogniser is not fetched: facegraft models fetch --recogniser")

@@ -1,0 +1,281 @@
+"""The house rules that a program can check, over every file of the package, and proof that each rule can fail."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "facegraft"
+
+MAY_IMPORT = {
+    "": {"core", "cli", "faces", "provenance", "runtime"},  # __init__ (for type checkers) and __main__
+    "core": set(),
+    "faces": {"core"},
+    "provenance": {"core"},
+    "runtime": {"core", "faces", "provenance"},
+    "cli": {"core", "faces", "provenance", "runtime"},
+}
+"""Folder -> the folders of ours that it may import besides itself."""
+NO_TORCH = {"core", "faces", "provenance", "runtime"}
+FEWEST_FILES = {"": 2, "core": 6, "faces": 3, "provenance": 1, "runtime": 3, "cli": 3}
+"""Raised as the package grows: a rule that looks at nothing finds nothing."""
+MOST_LINES_OF_A_FILE = 400
+MOST_LINES_OF_A_FUNCTION = 60
+BANNED_MODULES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "shelve", "marshal", "torchvision"}
+BANNED_CALLS = {"torch.load", "yaml.load", "eval", "exec"}
+PICTURE_CALLS = {"imread", "imwrite", "imdecode", "imencode", "imreadmulti", "VideoCapture", "VideoWriter"}
+BANNED_WORDS = {"source", "sources", "target", "targets", "src", "tgt", "dst", "img1", "img2"}
+TERM_OF_OTHERS = re.compile(r"source_types?(?![a-z])", re.IGNORECASE)  # IPTC's "digital source type"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file, parsed. `name` is its path inside the package, with slashes."""
+
+    name: str
+    text: str
+
+    @property
+    def folder(self) -> str:
+        return self.name.rpartition("/")[0].partition("/")[0]
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, self.name)
+
+
+Complaints = Iterator[tuple[int, str]]
+"""Line and what is wrong there."""
+
+
+def imports(module: Module) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported anywhere in the file, lazily or for type checkers only too."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module == "facegraft":
+                names = [alias.name for alias in node.names if alias.name != "__version__"]
+                yield from ((node.lineno, f"facegraft.{name}") for name in names)
+            else:
+                yield node.lineno, "." * node.level + (node.module or "")
+        elif isinstance(node, ast.Call) and called(node).endswith(("import_module", "__import__")):
+            first = node.args[0] if node.args else None
+            literal = first.values[0] if isinstance(first, ast.JoinedStr) else first
+            if isinstance(literal, ast.Constant):
+                yield node.lineno, str(literal.value)
+
+
+def called(node: ast.Call) -> str:
+    return ast.unparse(node.func)
+
+
+def imports_point_one_way(module: Module) -> Complaints:
+    for line, name in imports(module):
+        if name.startswith("."):
+            yield line, f"relative import of {name}"
+        parts = name.split(".")
+        folder = parts[1] if len(parts) > 1 else ""
+        if parts[0] == "facegraft" and folder in MAY_IMPORT and folder not in {"", module.folder}:
+            if folder not in MAY_IMPORT[module.folder]:
+                yield line, f"{module.folder or 'the top'} may not import {name}"
+        elif parts[0] == "facegraft" and folder and folder != module.folder:
+            yield line, f"{name} is in no folder of the table"
+        elif name == "facegraft" and module.folder != "cli":
+            yield line, "the public calls stand on this folder"
+
+
+def no_torch(module: Module) -> Complaints:
+    if module.folder in NO_TORCH:
+        yield from ((line, name) for line, name in imports(module) if name.split(".")[0] == "torch")
+
+
+def no_pickles(module: Module) -> Complaints:
+    for line, name in imports(module):
+        if name.split(".")[0] in BANNED_MODULES:
+            yield line, f"import of {name}"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call):
+            if called(node) in BANNED_CALLS:
+                yield node.lineno, called(node)
+            if any(word.arg == "allow_pickle" and ast.unparse(word.value) != "False" for word in node.keywords):
+                yield node.lineno, "allow_pickle"
+
+
+def files_are_short(module: Module) -> Complaints:
+    lines = len(module.text.splitlines())
+    if lines > MOST_LINES_OF_A_FILE:
+        yield lines, f"{lines} lines, at most {MOST_LINES_OF_A_FILE}"
+
+
+def functions_are_short(module: Module) -> Complaints:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            lines = (node.end_lineno or 0) - first.lineno + 1
+            if lines > MOST_LINES_OF_A_FUNCTION:
+                yield node.lineno, f"{node.name} has {lines} lines below its docstring"
+
+
+def only_commands_print(module: Module) -> Complaints:
+    if module.folder != "cli":
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and called(node) in {"print", "rich.print", "pprint"}:
+                yield node.lineno, "print"
+
+
+def one_door_for_pictures(module: Module) -> Complaints:
+    """Only core/image.py reads and writes pictures, and only it ever sees BGR."""
+    if module.name == "core/image.py":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and (node.attr in PICTURE_CALLS or "BGR" in node.attr):
+            yield node.lineno, ast.unparse(node)
+        for name in bound_names(node):
+            if "bgr" in name.lower().split("_"):
+                yield line_of(node), name
+
+
+def names_are_the_fields(module: Module) -> Complaints:
+    """People are identity and attribute: "source" and "target" change meaning from paper to paper."""
+    for node in ast.walk(module.tree):
+        for name in bound_names(node):
+            ours = TERM_OF_OTHERS.sub("", name)
+            words = set(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", ours).lower().split("_"))
+            if words & BANNED_WORDS:
+                yield line_of(node), name
+
+
+def bound_names(node: ast.AST) -> list[str]:
+    """Names that this node gives to something of ours."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.arg):
+        return [node.arg]
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return [node.id]
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return [node.attr]
+    return [node.asname] if isinstance(node, ast.alias) and node.asname else []
+
+
+def line_of(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 0))
+
+
+def modules_say_what_they_are(module: Module) -> Complaints:
+    if not ast.get_docstring(module.tree):
+        yield 1, "no docstring"
+
+
+def no_global_state(module: Module) -> Complaints:
+    yield from ((node.lineno, "global") for node in ast.walk(module.tree) if isinstance(node, ast.Global))
+
+
+def silenced_checks_say_why(module: Module) -> Complaints:
+    for number, line in enumerate(module.text.splitlines(), 1):
+        if re.search(r"#\s*type:\s*ignore(?!\[[\w, -]+\]\s*#\s*\w)", line):
+            yield number, "type: ignore without a code or without `# reason`"
+        if re.search(r"#\s*noqa(?!: [A-Z]+\d+(, [A-Z]+\d+)* - \w)", line):
+            yield number, "noqa without a code or without `- reason`"
+
+
+RULES: dict[Callable[[Module], Complaints], tuple[str, str]] = {
+    imports_point_one_way: ("core/x.py", "def f():\n    from facegraft.faces import align"),
+    no_torch: ("runtime/x.py", "def f():\n    import torch.nn"),
+    no_pickles: ("cli/x.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
+    files_are_short: ("core/x.py", "x = 1\n" * 401),
+    functions_are_short: ("core/x.py", "def f():\n    'Says.'\n" + "    x = 1\n" * 61),
+    only_commands_print: ("core/x.py", "print(1)"),
+    one_door_for_pictures: ("faces/x.py", "import cv2\ncv2.cvtColor(a, cv2.COLOR_RGB2BGR)"),
+    names_are_the_fields: ("faces/x.py", "def swap(sourceFace): ..."),
+    modules_say_what_they_are: ("faces/x.py", "x = 1"),
+    no_global_state: ("core/x.py", "def f():\n    global x"),
+    silenced_checks_say_why: ("core/x.py", "x = 1  # type: ignore[arg-type]"),
+}
+"""Rule -> a file's name and content that break it."""
+
+
+def read_modules() -> list[Module]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return [Module(path.relative_to(PACKAGE).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_holds(rule: Callable[[Module], Complaints]) -> None:
+    found = [f"facegraft/{m.name}:{line}: {what}" for m in read_modules() for line, what in rule(m)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_can_fail(rule: Callable[[Module], Complaints]) -> None:
+    name, text = RULES[rule]
+    assert list(rule(Module(name, text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("faces/x.py", "from facegraft.core.types import Frame", True),
+        ("faces/x.py", "from facegraft.runtime import session", False),
+        ("faces/x.py", "from facegraft import runtime", False),
+        ("faces/x.py", "import facegraft.cli.main", False),
+        ("faces/x.py", "import importlib\nimportlib.import_module('facegraft.cli.main')", False),
+        ("core/x.py", "from . import types", False),
+        ("core/x.py", "import facegraft", False),
+        ("core/x.py", "from facegraft import analyse", False),
+        ("core/x.py", "from facegraft import __version__", True),
+        ("runtime/x.py", "from facegraft.nowhere import x", False),
+        ("runtime/x.py", "from facegraft.provenance.manifest import sign", True),
+        ("provenance/x.py", "if TYPE_CHECKING:\n    from facegraft.faces.align import x", False),
+        ("cli/x.py", "import importlib\nimportlib.import_module(f'facegraft.cli.{name}')", True),
+        ("__main__.py", "from facegraft.cli.main import main", True),
+    ],
+)
+def test_import_table(name: str, text: str, allowed: bool) -> None:
+    assert (not list(imports_point_one_way(Module(name, text)))) is allowed
+
+
+def test_every_folder_is_in_the_table_and_nothing_shrank() -> None:
+    folders = [module.folder for module in read_modules()]
+    assert set(folders) == set(MAY_IMPORT)
+    assert {
+        folder: folders.count(folder) for folder in FEWEST_FILES if folders.count(folder) < FEWEST_FILES[folder]
+    } == {}
+    assert len(RULES) >= 11
+
+
+def tracked_files() -> list[Path]:
+    try:
+        done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=False)
+    except OSError:
+        pytest.skip("git is not installed")
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in done.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def test_tracked_files_are_small_and_hold_no_key() -> None:
+    files = tracked_files()
+    assert len(files) > 30
+    key = re.compile(rb"BEGIN (RSA |EC |DSA |OPENSSH |ENCRYPTED |PGP )?PRIVATE KEY-")
+    assert [path for path in files if path.stat().st_size > 512_000] == []
+    assert [path for path in files if key.search(path.read_bytes())] == []
+
+
+def test_tracked_files_name_no_path_of_one_machine() -> None:
+    pattern = re.compile(r"/(" + "|".join(("work", "root", "home/[a-z]", "Users/[A-Za-z]", "tmp")) + r")/[a-z]")
+    hits = []
+    for path in tracked_files():
+        if path.suffix in {".py", ".md", ".toml", ".ini", ".yaml", ".json", ".sh", ".txt"} and path.name != "uv.lock":
+            text = path.read_text(encoding="utf-8")
+            hits += [f"{path.relative_to(ROOT)}: {found.group()}" for found in pattern.finditer(text)]
+    assert hits == []
