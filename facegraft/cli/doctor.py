@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -117,9 +116,11 @@ def run(args: argparse.Namespace) -> int:
 
 def package_state(name: str) -> str:
     """Its version; or "missing"; or "broken: " and why it cannot be imported."""
+    from importlib import metadata
+
     try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
         return "missing"
     try:
         importlib.import_module(MODULES[name])
@@ -253,10 +254,8 @@ def _verb_rows(lacks: list[Lack]) -> list[tuple[str, str]]:
     rows = []
     for verb in _all_verbs():
         mine = [lack for lack in lacks if verb in lack.verbs]
-        for lack in mine:
-            rows.append((verb, f"{'*' if lack.blocks else '-'} {lack.what}\n  mend: {lack.mend}"))
-        if not mine:
-            rows.append((verb, "ready"))
+        texts = [f"{'*' if lack.blocks else '-'} {lack.what}\n  mend: {lack.mend}" for lack in mine]
+        rows.append((verb, "\n".join(texts) or "ready"))
     return rows
 
 

@@ -1,0 +1,101 @@
+"""The doctor: its tables hold what pyproject.toml declares, its last line is JSON, its code is the main job's state."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from facegraft.cli import doctor
+from facegraft.cli.main import VERBS
+
+
+def test_every_declared_package_is_examined(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements}
+
+    extras = {name: extra for extra, listed in project["optional-dependencies"].items() for name in names(listed)}
+    assert extras == doctor.EXTRAS
+    assert names(project["dependencies"]) == set(doctor.MODULES) - set(extras)
+    assert set(doctor.NEEDED_FOR) == set(extras.values())
+    assert {verb for verbs, _, _ in doctor.NEEDED_FOR.values() for verb in verbs} <= set(VERBS)
+
+
+def test_report(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "facegraft", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "Traceback" not in done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == (0 if facts["ok"] else 1)
+    assert facts["ok"] is not any(lack["blocks"] for lack in facts["lacks"])
+    assert set(facts["packages"]) == set(doctor.MODULES)
+    assert {"provider": "CPUExecutionProvider", "error": ""}.items() <= facts["providers"][-1].items()
+    assert "libx264" in facts["video"]["encoders"]
+    for lack in facts["lacks"]:
+        assert lack["mend"].startswith(("pip install", "facegraft "))
+        assert f"mend: {lack['mend']}" in done.stdout
+    for verb in VERBS:
+        assert re.search(rf"(?m)^  {verb} ", done.stdout)
+
+
+def test_models_that_are_not_there_block_and_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    lacks = list(doctor._model_lacks())
+    assert [lack.mend for lack in lacks] == ["facegraft models fetch", "facegraft models fetch --recogniser"]
+    assert [lack.blocks for lack in lacks] == [True, False]
+
+
+def test_a_damaged_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facegraft.faces.fetch import MODELS
+
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    (tmp_path / Path(MODELS[0].member).name).write_bytes(b"half a fil")
+    damaged = [lack for lack in doctor._model_lacks() if "damaged" in lack.what]
+    assert [lack.what for lack in damaged] == [f"face models damaged: {MODELS[0].name}"]
+    assert damaged[0].blocks
+
+
+@pytest.mark.parametrize(
+    ("name", "mend", "blocks"),
+    [
+        ("numpy", "pip install --force-reinstall numpy", True),
+        ("ai-edge-litert", "pip install 'facegraft[mediapipe]'", True),
+        ("pillow-heif", "pip install 'facegraft[heif]'", False),
+        ("c2pa-python", "pip install 'facegraft[provenance]'", False),
+    ],
+)
+def test_what_a_missing_package_means(name: str, mend: str, blocks: bool) -> None:
+    states = dict.fromkeys(doctor.MODULES, "1.0")
+    assert list(doctor.package_lacks(states)) == []
+    (lack,) = doctor.package_lacks(states | {name: "missing"})
+    assert (lack.mend, lack.blocks) == (mend, blocks)
+    assert f"{name} missing" in lack.what
+
+
+def test_a_package_that_cannot_be_imported_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.match(r"\d+\.", doctor.package_state("numpy"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert doctor.package_state("pillow-heif").startswith(("broken: ", "missing"))
+    monkeypatch.setitem(doctor.MODULES, "no-such-package", "no_such_package")
+    assert doctor.package_state("no-such-package") == "missing"
+
+
+def test_the_report_survives_a_broken_numpy(tmp_path: Path) -> None:
+    """The case that the doctor is there for: half the imports fail, and it still says which and what to do."""
+    program = (
+        "import sys\nfor name in ('numpy', 'onnxruntime', 'av', 'cv2'): sys.modules[name] = None\n"
+        "from facegraft.cli.main import main\nsys.exit(main(['doctor']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1, done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["packages"]["numpy"].startswith("broken: ModuleNotFoundError")
+    assert facts["lacks"][0]["mend"].startswith("pip install --force-reinstall")
+    assert facts["lacks"][0]["blocks"]
