@@ -1,0 +1,98 @@
+"""Which part of a face is in view: skin and features, without hair, hands, glasses or things held before it.
+
+No network yet: a colour model of this very face, fitted on places that are almost always bare skin, tells what
+does not look like its skin; hands, which do, come from the hand network as outlines. The project's
+own parser replaces this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from facegraft.core.types import Frame, Mask
+
+SURE_QUANTILE = 0.12
+"""Share of darkest and brightest sure-skin pixels that the fit leaves out: shadows, shine."""
+TOLERANCE = 4.0
+"""Distance from the skin model (in its standard deviations) at which a pixel counts as half skin."""
+CHANNEL_NOISE = np.array([0.10, 0.035, 0.035], np.float32)
+"""Least standard deviations of light, red-green and blue-yellow (log units): cameras, pores, redness."""
+
+
+@dataclass(frozen=True)
+class SkinModel:
+    """A Gaussian of (light, red-green, blue-yellow) after a smooth change of light over the face is taken out."""
+
+    slope: Float32[np.ndarray, "6 3"]
+    spread: Float32[np.ndarray, "3"]
+
+
+def visible_skin(image: Frame, sure: Bool[np.ndarray, "h w"]) -> Mask:
+    """How much each pixel looks like this face's skin.
+
+    Args:
+        image: The face, small (about 128 px).
+        sure: Where the mesh says that bare skin is most likely: cheeks, nose, middle of the forehead, chin.
+
+    Returns:
+        1 = like its skin, 0 = nothing like it; everywhere 1 where `sure` is too small to fit a model.
+    """
+    colour = _log_opponent(image)
+    terms = _light_terms(image.shape[0], image.shape[1])
+    if int(sure.sum()) < 60:
+        return np.ones(image.shape[:2], np.float32)
+    model = _fit(colour[sure], terms[sure])
+    off = (colour - terms @ model.slope) / model.spread
+    # bright spots are shine on skin: light above the model counts half
+    off[..., 0] = np.where(off[..., 0] > 0, off[..., 0] * 0.5, off[..., 0])
+    distance = np.sqrt((off**2).sum(axis=2))
+    likely = 1 / (1 + np.exp((distance - TOLERANCE) * 1.6))
+    return guided(likely.astype(np.float32), colour[..., 0], radius=3, smooth=0.02)
+
+
+def _log_opponent(image: Frame) -> Float32[np.ndarray, "h w 3"]:
+    """Log light and two log colour ratios: a change of light moves the first only."""
+    log = np.log(cv2.GaussianBlur(image, (3, 3), 0).astype(np.float32) + 8)
+    red, green, blue = log[..., 0], log[..., 1], log[..., 2]
+    return np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=2)
+
+
+def _light_terms(height: int, width: int) -> Float32[np.ndarray, "h w 6"]:
+    """Quadratic polynomial over the crop: the smooth change of light that a fit may explain."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=2).astype(np.float32)
+
+
+def _fit(colour: Float32[np.ndarray, "n 3"], terms: Float32[np.ndarray, "n 6"]) -> SkinModel:
+    """Least squares, three times, each time without the worst quarter of pixels."""
+    keep = np.ones(len(colour), bool)
+    low, high = np.quantile(colour[:, 0], [SURE_QUANTILE, 1 - SURE_QUANTILE])
+    keep &= (colour[:, 0] >= low) & (colour[:, 0] <= high)
+    ridge = np.diag([0, 1, 1, 2, 2, 2]).astype(np.float32) * 0.02 * len(colour)
+    slope = np.zeros((6, 3), np.float32)
+    spread = CHANNEL_NOISE
+    for _ in range(3):
+        a, b = terms[keep], colour[keep]
+        slope = np.linalg.solve(a.T @ a + ridge, a.T @ b).astype(np.float32)
+        rest = colour - terms @ slope
+        spread = np.maximum(1.4826 * np.median(np.abs(rest[keep]), axis=0), CHANNEL_NOISE)
+        distance = ((rest / spread) ** 2).sum(axis=1)
+        keep = distance <= max(float(np.quantile(distance, 0.75)), 3.0)
+    return SkinModel(slope, spread.astype(np.float32))
+
+
+def guided(mask: Mask, guide: Mask, radius: int, smooth: float) -> Mask:
+    """Edge-keeping smoothing (He et al. 2010, eq. 5-8): the mask becomes locally linear in the guide."""
+    size = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(image: Mask) -> Mask:
+        return np.asarray(cv2.blur(image, size))
+
+    mean_guide, mean_mask = mean(guide), mean(mask)
+    slope = (mean(guide * mask) - mean_guide * mean_mask) / (mean(guide * guide) - mean_guide**2 + np.float32(smooth))
+    shift = mean_mask - slope * mean_guide
+    return np.clip(mean(slope) * guide + mean(shift), 0, 1).astype(np.float32)

@@ -1,0 +1,248 @@
+"""The baseline swap: no training, no network of its own. The floor that every learned method must beat.
+
+The identity photos are unrolled once (`texture.py`). For each frame: the attribute face's points take over the
+identity's inner face shape; the mesh gives every pixel its place in the texture and in the attribute frame;
+the texture takes over the frame's light; eyeballs, mouth interior and whatever hides the face stay the frame's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32
+
+from facegraft.core.geometry import fit_rigid3
+from facegraft.core.types import Face, Frame, Mask, Patch
+from facegraft.faces.topology import (
+    LEFT_EYE,
+    LIPS_OUTER,
+    OVAL,
+    RIGHT_EYE,
+    Topology,
+    openness,
+)
+from facegraft.runtime.light import gain_field, match_sharpness
+from facegraft.runtime.mesh import interpolate, rasterise
+from facegraft.runtime.texture import LAYER_SCALE, View, canonical, layers, rigid_weights, to_pixels, unroll
+
+GRID = 112
+"""Cells along the longer side of a face's box: maps are computed there and interpolated."""
+SHAPE_SHARE = 0.8
+"""How much of the difference between the two inner face shapes is taken over."""
+BORDER = 0.12
+"""The working box around the face's points, in its sides."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that the baseline keeps of a person: one view per photo."""
+
+    views: list[View]
+
+
+def encode(photos: list[tuple[Frame, Face]], topology: Topology) -> Identity:
+    """Unrolls each photo."""
+    return Identity([unroll(frame, face, topology) for frame, face in photos])
+
+
+def best_view(identity: Identity, pose_degrees: Float32[np.ndarray, "3"]) -> int:
+    """The photo whose yaw and pitch are nearest to a pose; a photo of the other side counts by its mirror half, with a penalty."""
+    costs = []
+    for view in identity.views:
+        yaw, pitch = view.pose_degrees[:2]
+        direct = abs(yaw - pose_degrees[0])
+        mirrored = abs(-yaw - pose_degrees[0]) + 10
+        costs.append(min(direct, mirrored) + abs(pitch - pose_degrees[1]))
+    return int(np.argmin(costs))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything comes from, on a coarse grid over a box of the frame.
+
+    Attributes:
+        box: left, top, right, bottom in frame pixels, inside the frame.
+        uv: Place in the unrolled face.
+        shift: From a pixel of the result to the pixel of the attribute frame that it shows.
+        inside: 0 outside the visible mesh, rising to 1 inside it.
+    """
+
+    box: tuple[int, int, int, int]
+    uv: Float32[np.ndarray, "gh gw 2"]
+    shift: Float32[np.ndarray, "gh gw 2"]
+    inside: Mask
+
+
+def swap_face(frame: Frame, face: Face, view: View, visible: Mask | None, topology: Topology) -> Patch | None:
+    """The change that puts a person's face on another.
+
+    Args:
+        frame: The attribute frame; not touched.
+        face: Whose face is replaced.
+        view: The identity, unrolled.
+        visible: Over the plan's box at any size: 1 = the face itself is in view; None = all of it.
+        topology: The mesh's facts.
+
+    Returns:
+        What to add to the frame; None where the face lies outside it.
+    """
+    plan = make_plan(frame, face, view, topology)
+    if plan is None:
+        return None
+    left, top, right, bottom = plan.box
+    size_wh = (right - left, bottom - top)
+    original = frame[top:bottom, left:right]
+    eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
+    fixed = layers(LAYER_SCALE)
+    at_layers = to_pixels(plan.uv, topology, LAYER_SCALE)
+
+    def layer(image: Mask) -> Mask:
+        return np.asarray(cv2.remap(image, at_layers, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+    in_view = plan.inside if visible is None else plan.inside * cv2.resize(visible, plan.inside.shape[::-1])
+    trust, keep, skin = layer(view.trust), layer(fixed["keep"]), layer(fixed["skin"])
+    moved = _moved(original, plan.shift * in_view[..., None], size_wh)
+    texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
+
+    grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
+    gain = gain_field(
+        cv2.resize(texture, grid_wh, interpolation=cv2.INTER_AREA),
+        cv2.resize(moved, grid_wh, interpolation=cv2.INTER_AREA),
+        skin * trust * in_view,
+        sigma=0.22 * eye_distance * grid_wh[0] / size_wh[0],
+    )
+    texture = match_sharpness(texture, moved, cv2.resize(skin * trust * in_view, size_wh))
+    share = _full(in_view * trust * (1 - keep), size_wh)
+    lit = np.minimum(texture * _full(gain, size_wh), np.float32(255))
+    delta = moved.astype(np.float32) + share[..., None] * (lit - moved) - original
+    delta *= _full(_edge(plan.inside), size_wh)[..., None]
+    return Patch(left, top, delta)
+
+
+def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan | None:
+    """Places the result's points and reads from them where each grid cell comes from."""
+    goal = with_shape(face.dense, view.shape, topology)
+    box = working_box(goal, frame.shape[1], frame.shape[0])
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    cell = max(max(right - left, bottom - top) / GRID, 1.0)
+    grid_wh = (max(2, round((right - left) / cell)), max(2, round((bottom - top) / cell)))
+    # cells are square but for rounding; positions are exact through the raster's own axes
+    raster = rasterise(goal, topology.triangles, (left, top), grid_wh, (right - left) / grid_wh[0])
+    values = np.concatenate([topology.uv, face.dense[:, :2] - goal[:, :2]], axis=1)
+    at = interpolate(raster, goal, values, topology.triangles)
+    inside = raster.covered().astype(np.uint8)
+    eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / cell
+    distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
+    ramp = np.clip((distance[1:-1, 1:-1] - 1) / (0.22 * eye_cells), 0, 1)
+    ramp = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return Plan(box, at[..., :2], at[..., 2:], ramp)
+
+
+def working_box(points: Float[np.ndarray, "k 3"], width: int, height: int) -> tuple[int, int, int, int] | None:
+    """The box around a face, a little larger, cut to the frame; None where nothing is left."""
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    border = BORDER * (high - low)
+    left, top = np.maximum(np.floor(low - border), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(high + border), [width, height]).astype(int)
+    if right - left < 8 or bottom - top < 8:
+        return None
+    return int(left), int(top), int(right), int(bottom)
+
+
+def with_shape(
+    dense: Float32[np.ndarray, "k 3"], shape: Float32[np.ndarray, "k 3"], topology: Topology
+) -> Float32[np.ndarray, "k 3"]:
+    """The attribute face's points with the identity's inner face shape.
+
+    The difference of the two shapes on the mean face's axes is turned into the attribute's pose. It fades out
+    towards the oval, so that the seam does not move, and where shape and expression cannot be told apart:
+    lips and lids follow their surroundings.
+    """
+    own = canonical(topology, dense)
+    difference = (shape - own) * _shape_weights(topology)[:, None]
+    for ring, corners in ((LEFT_EYE, (33, 133)), (RIGHT_EYE, (263, 362))):
+        _follow(difference, own, ring, corners)
+    _rigidly(difference, LIPS_OUTER)
+    difference = _smoothed(difference, topology)
+    scale, rotation, _ = fit_rigid3(
+        topology.xyz.astype(np.float64), dense.astype(np.float64), rigid_weights(topology)
+    )
+    moved: Float32[np.ndarray, "k 3"] = (dense + scale * difference @ rotation.T).astype(np.float32)
+    return moved
+
+
+def _shape_weights(topology: Topology) -> Float[np.ndarray, "k"]:
+    distance = np.linalg.norm(topology.uv[:, None] - topology.uv[list(OVAL)][None], axis=2).min(axis=1)
+    t = np.clip((distance - 0.08) / 0.35, 0, 1)
+    return SHAPE_SHARE * t * t * (3 - 2 * t)
+
+
+def _follow(
+    difference: Float[np.ndarray, "k 3"],
+    own: Float[np.ndarray, "k 3"],
+    ring: tuple[int, ...],
+    corners: tuple[int, int],
+) -> None:
+    """Lids move as the straight line between the eye's corners does: size and place, not how open it is."""
+    first, last = own[corners[0]], own[corners[1]]
+    axis = last - first
+    share = np.clip((own[list(ring)] - first) @ axis / max(float(axis @ axis), 1e-9), 0, 1)[:, None]
+    difference[list(ring)] = (1 - share) * difference[corners[0]] + share * difference[corners[1]]
+
+
+def _rigidly(difference: Float[np.ndarray, "k 3"], ring: tuple[int, ...]) -> None:
+    """Lips move as one piece, and only half as far: how they are drawn is expression."""
+    from facegraft.faces.topology import LIPS_INNER
+
+    both = [*ring, *LIPS_INNER]
+    difference[both] = 0.5 * difference[both].mean(axis=0)
+
+
+def _smoothed(difference: Float[np.ndarray, "k 3"], topology: Topology, rounds: int = 4) -> Float[np.ndarray, "k 3"]:
+    """Averages each point with its neighbours: a shape change without folds."""
+    count = len(difference)
+    links = np.zeros((count, count), np.float32)
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        links[topology.triangles[:, a], topology.triangles[:, b]] = 1
+        links[topology.triangles[:, b], topology.triangles[:, a]] = 1
+    links /= np.maximum(links.sum(axis=1, keepdims=True), 1)
+    for _ in range(rounds):
+        difference = 0.5 * difference + 0.5 * (links @ difference)
+    return difference
+
+
+def _moved(original: Frame, shift: Float32[np.ndarray, "gh gw 2"], size_wh: tuple[int, int]) -> Frame:
+    """The frame's own box, its face moved to the new shape."""
+    width, height = size_wh
+    full = cv2.resize(shift, size_wh, interpolation=cv2.INTER_LINEAR)
+    full[..., 0] += np.arange(width, dtype=np.float32)
+    full[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(cv2.remap(original, full, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _textured(
+    view: View, uv: Float32[np.ndarray, "gh gw 2"], topology: Topology, eye_distance: float, size_wh: tuple[int, int]
+) -> Frame:
+    """The identity's texture over the box, from the level whose detail fits the face's size."""
+    level = int(np.argmin([abs(np.log(scale / max(eye_distance, 1))) for scale in view.scales]))
+    positions = cv2.resize(uv, size_wh, interpolation=cv2.INTER_LINEAR)
+    at = to_pixels(positions, topology, view.scales[level])
+    return np.asarray(cv2.remap(view.levels[level], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _full(image: Float32[np.ndarray, "gh gw *c"], size_wh: tuple[int, int]) -> Float32[np.ndarray, "h w *c"]:
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _edge(inside: Mask) -> Mask:
+    """0 on the outermost cells: a patch must not end in a step."""
+    return (inside > 0).astype(np.float32) * np.minimum(inside * 8, 1)
+
+
+def blink(dense: Float32[np.ndarray, "k 3"]) -> float:
+    """Mean openness of the two eyes (area over squared width); about 0.3 open, under 0.12 closed."""
+    return (openness(dense, LEFT_EYE, (33, 133)) + openness(dense, RIGHT_EYE, (263, 362))) / 2
