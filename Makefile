@@ -67,4 +67,5 @@ clean:
 $(TOOLS)/bin/uv:
 	@echo "[0/4] uv is not on PATH: pip puts it into $(TOOLS)"
 	@$(PYTHON) -m venv $(TOOLS) || { echo "python3 has no venv module: install it (Debian: apt install python3-venv), or put uv on PATH"; exit 1; }
+	@echo '*' >$(TOOLS)/.gitignore
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv

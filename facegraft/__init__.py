@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facegraft.core.errors import FacegraftError as FacegraftError
+    from facegraft.faces.align import align as align
+    from facegraft.faces.analyse import analyse as analyse
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "FacegraftError": "facegraft.core.errors",
+    "align": "facegraft.faces.align",
+    "analyse": "facegraft.faces.analyse",
 }
 
-__all__ = ["FacegraftError", "__version__"]
+__all__ = ["FacegraftError", "__version__", "align", "analyse"]
 
 
 def __getattr__(name: str) -> object:
