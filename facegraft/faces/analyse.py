@@ -24,6 +24,8 @@ MIN_SCORE = 0.5
 MIN_PRESENCE = 0.5
 CROP_MARGIN = 1.5
 """Side of the crop that the mesh network expects, in sides of the box around the face's points."""
+HAND_VIEW = 2.2
+"""Side of the square in which hands are looked for, in sides of the face's box."""
 TILE_MIN_SIDE = 240
 """Smaller tiles of a frame cannot hold more than the whole frame shows."""
 
@@ -39,6 +41,8 @@ class FaceNetworks(Protocol):
     ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Float32[np.ndarray, "n 6 2"]]: ...
 
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "k 3"], float]: ...
+
+    def hands(self, frame: Frame, view: Matrix, view_side: float) -> list[Float32[np.ndarray, "21 3"]]: ...
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,15 @@ class Analyser:
             return no_faces(self.networks.dense_points)
         crops = [self._candidate_of(points).crop() for points in dense]
         return self._faces([self.networks.mesh(frame, crop) for crop in crops])
+
+    def hands(self, frame: Frame, box_xyxy: Float32[np.ndarray, "4"]) -> list[Float32[np.ndarray, "21 3"]]:
+        """Hands that reach into a face's box: 21 points each, x and y in frame pixels, z in the same unit."""
+        low, high = box_xyxy[:2], box_xyxy[2:]
+        side = float((high - low).max()) * HAND_VIEW
+        corner = (low + high) / 2 - side / 2
+        view = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]], np.float32)
+        found = self.networks.hands(frame, view, side)
+        return [hand for hand in found if ((hand[:, :2] > low) & (hand[:, :2] < high)).all(axis=1).any()]
 
     def _search(self, frame: Frame, *, thorough: bool) -> list[Candidate]:
         found = self._look(frame, whole_view(frame, 0), near=False, min_score=self.min_score)

@@ -50,7 +50,7 @@ def visible_skin(image: Frame, sure: Bool[np.ndarray, "h w"]) -> Mask:
     # bright spots are shine on skin: light above the model counts half
     off[..., 0] = np.where(off[..., 0] > 0, off[..., 0] * 0.5, off[..., 0])
     distance = np.sqrt((off**2).sum(axis=2))
-    likely = 1 / (1 + np.exp((distance - TOLERANCE) * 1.6))
+    likely = 1 / (1 + np.exp(np.minimum((distance - TOLERANCE) * 1.6, 30)))
     return guided(likely.astype(np.float32), colour[..., 0], radius=3, smooth=0.02)
 
 

@@ -7,6 +7,8 @@ the factor for the pixel values themselves, so full-size pictures never leave 8-
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from jaxtyping import Float32
@@ -19,37 +21,77 @@ GAIN_LIMIT = 3.5
 """Largest factor on pixel values: beyond it, noise and compression would show."""
 
 
-def gain_field(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:
-    """Factors on pixel values that give `texture` the smooth light and colour of `goal`.
+@dataclass(frozen=True)
+class Light:
+    """How pixel values of the identity's texture become those of the frame: `texture ** contrast * gain`.
+
+    Attributes:
+        gain: One factor per cell and channel, continued smoothly to where there is no skin.
+        contrast: Exponent: 1 keeps the identity's own contrast between smooth light and detail.
+    """
+
+    gain: Float32[np.ndarray, "h w 3"]
+    contrast: float
+
+
+def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Light:
+    """The change that gives `texture` the smooth light, colour and contrast of `goal`.
 
     Args:
         texture: The identity's face, on a coarse grid.
         goal: The attribute frame on the same grid.
         weight: Where both show bare skin.
         sigma: How smooth the light is taken to be, in cells.
-
-    Returns:
-        One factor per cell and channel; continued smoothly to where there is no skin.
     """
-    bright = goal.max(axis=2) < 250  # clipped pixels do not say how bright they were
-    weight = weight * bright
-    wide_texture = _low(texture, weight, 3 * sigma)
-    wide_goal = _low(goal, weight, 3 * sigma)
-    near_texture = _low(texture, weight, sigma)
-    near_goal = _low(goal, weight, sigma)
-    support = cv2.GaussianBlur(weight, (0, 0), max(sigma, 0.5))[..., None]
-    trust = np.clip(support / 0.25, 0, 1)
-    wide, near = wide_goal / wide_texture, near_goal / near_texture
-    factor = np.exp(trust * np.log(near) + (1 - trust) * np.log(wide)) ** np.float32(1 / GAMMA)
-    return np.clip(factor, 1 / GAIN_LIMIT, GAIN_LIMIT).astype(np.float32)
+    weight = weight * (goal.max(axis=2) < 250)  # clipped pixels do not say how bright they were
+    log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
+    contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
+    gain = np.exp(log_goal - np.float32(contrast) * log_texture)
+    return Light(gain.astype(np.float32), contrast)
 
 
-def _low(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:
+def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
+    """Pixel values 0..255 of the texture in the frame's light; `light.gain` is brought to the texture's size."""
+    curve = np.exp(np.float32(light.contrast) * _LOG)
+    height, width = texture.shape[:2]
+    gain = cv2.resize(light.gain, (width, height), interpolation=cv2.INTER_LINEAR)
+    lit = cv2.LUT(texture, curve)
+    limit = np.float32(GAIN_LIMIT)
+    return np.minimum(np.minimum(lit * gain, texture * limit + 8), np.float32(255))
+
+
+def _smooth_log(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:
+    """Log (encoded) of the smooth light: near the skin that is seen, its own; far from it, that of a wider circle."""
     linear = _LINEAR[image]
-    return smooth_where(linear, weight, max(sigma, 0.5)) + np.float32(0.002)
+    near = smooth_where(linear, weight, max(sigma, 0.5))
+    wide = smooth_where(linear, weight, max(3 * sigma, 0.5))
+    support = cv2.GaussianBlur(weight, (0, 0), max(sigma, 0.5))[..., None]
+    share = np.clip(support / np.float32(0.25), 0, 1)
+    floor = np.float32(0.002)
+    log = share * np.log(near + floor) + (1 - share) * np.log(wide + floor)
+    return (log / np.float32(GAMMA) + np.float32(np.log(255))).astype(np.float32)
+
+
+def _log(image: Frame) -> Float32[np.ndarray, "h w 3"]:
+    return _LOG[image]
+
+
+def _contrast(
+    texture: Float32[np.ndarray, "h w 3"], goal: Float32[np.ndarray, "h w 3"], weight: Mask
+) -> float:
+    """Ratio of the two faces' typical deviations from their smooth light, drawn towards 1 and bounded."""
+    total = max(float(weight.sum()), 1e-6)
+
+    def spread(log: Float32[np.ndarray, "h w 3"]) -> float:
+        return float((np.minimum(np.abs(log).mean(axis=2), 0.5) * weight).sum()) / total
+
+    ratio = (spread(goal) + 0.01) / (spread(texture) + 0.01)
+    return float(np.clip(ratio, 0.5, 1.3) ** 0.7)
 
 
 _LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
+_LOG = (np.log(_LINEAR + np.float32(0.002)) / np.float32(GAMMA) + np.float32(np.log(255))).astype(np.float32)
+"""Log of the pixel value (0..255), with the same floor in linear light as the smooth part."""
 
 
 def match_sharpness(texture: Frame, goal: Frame, weight: Mask) -> Frame:

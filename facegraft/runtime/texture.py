@@ -215,7 +215,7 @@ def layers(scale: int) -> dict[str, Mask]:
 
     keep: what stays the attribute image's: eyeballs, mouth interior. skin: bare skin, where light is measured.
     sure: the part of it that hair, beard and glasses cover least. features: brows, eyes, lips, nostrils, which differ
-    from skin without being occluders; below the nose also beards. inside: 0 at the oval, 1 well inside.
+    from skin without being occluders; below the nose also beards. drawn: brows, eyes, lips and nostrils alone. inside: 0 at the oval, 1 well inside.
     """
     from facegraft.faces.topology import load_topology
 
@@ -245,6 +245,7 @@ def layers(scale: int) -> dict[str, Mask]:
     oval = filled(OVAL)
     distance = cv2.distanceTransform((oval > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / scale
     features = np.maximum.reduce([brows, wide_eyes, lips, nostrils])
+    near_eyes = np.maximum(filled(LEFT_EYE, grow=0.05), filled(RIGHT_EYE, grow=0.05))
     v = (np.arange(size_wh[1]) + 0.5) / scale + float(topology.uv[:, 1].min()) - MARGIN
     lower = _smoothstep(v, 0.45, 0.6)[:, None] * np.ones((1, size_wh[0]), np.float32)
     upper = v[:, None] < 0.55
@@ -255,5 +256,6 @@ def layers(scale: int) -> dict[str, Mask]:
         "skin": skin.astype(np.float32),
         "sure": (skin * upper * narrow * (v[:, None] > -0.42)).astype(np.float32),
         "features": soft(np.maximum(features, lower * oval), 0.03),
+        "drawn": soft(np.maximum.reduce([brows, near_eyes, lips, nostrils]), 0.02),
         "inside": _smoothstep(distance, 0.02, 0.22),
     }

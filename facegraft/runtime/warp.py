@@ -21,11 +21,11 @@ from facegraft.faces.topology import (
     OVAL,
     RIGHT_EYE,
     Topology,
-    openness,
 )
-from facegraft.runtime.light import gain_field, match_sharpness
+from facegraft.runtime.light import apply_light, match_sharpness, measure_light
 from facegraft.runtime.mesh import interpolate, rasterise
 from facegraft.runtime.texture import LAYER_SCALE, View, canonical, layers, rigid_weights, to_pixels, unroll
+from facegraft.runtime.visible import visible_face
 
 GRID = 112
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""
@@ -47,15 +47,29 @@ def encode(photos: list[tuple[Frame, Face]], topology: Topology) -> Identity:
     return Identity([unroll(frame, face, topology) for frame, face in photos])
 
 
-def best_view(identity: Identity, pose_degrees: Float32[np.ndarray, "3"]) -> int:
-    """The photo whose yaw and pitch are nearest to a pose; a photo of the other side counts by its mirror half, with a penalty."""
+def best_view(
+    identity: Identity, pose_degrees: Float32[np.ndarray, "3"], last: int | None = None, margin_degrees: float = 0.0
+) -> int:
+    """The photo whose yaw and pitch are nearest to a pose.
+
+    A photo that looks the other way counts by its mirrored half, with a penalty.
+
+    Args:
+        identity: The person.
+        pose_degrees: Yaw, pitch, roll of the attribute face.
+        last: The photo used in the frame before, which is kept unless another is better by the margin.
+        margin_degrees: See `last`.
+    """
     costs = []
     for view in identity.views:
         yaw, pitch = view.pose_degrees[:2]
         direct = abs(yaw - pose_degrees[0])
         mirrored = abs(-yaw - pose_degrees[0]) + 10
         costs.append(min(direct, mirrored) + abs(pitch - pose_degrees[1]))
-    return int(np.argmin(costs))
+    best = int(np.argmin(costs))
+    if last is not None and costs[last] - costs[best] < margin_degrees:
+        return last
+    return best
 
 
 @dataclass(frozen=True)
@@ -75,15 +89,17 @@ class Plan:
     inside: Mask
 
 
-def swap_face(frame: Frame, face: Face, view: View, visible: Mask | None, topology: Topology) -> Patch | None:
+def swap_face(
+    frame: Frame, face: Face, view: View, topology: Topology, hands: list[Float32[np.ndarray, "21 3"]] | None = None
+) -> Patch | None:
     """The change that puts a person's face on another.
 
     Args:
         frame: The attribute frame; not touched.
         face: Whose face is replaced.
         view: The identity, unrolled.
-        visible: Over the plan's box at any size: 1 = the face itself is in view; None = all of it.
         topology: The mesh's facts.
+        hands: Hands that may lie before the face, 21 points each in frame pixels.
 
     Returns:
         What to add to the frame; None where the face lies outside it.
@@ -101,13 +117,16 @@ def swap_face(frame: Frame, face: Face, view: View, visible: Mask | None, topolo
     def layer(image: Mask) -> Mask:
         return np.asarray(cv2.remap(image, at_layers, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
-    in_view = plan.inside if visible is None else plan.inside * cv2.resize(visible, plan.inside.shape[::-1])
+    grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
+    zoom = np.array([grid_wh[0] / size_wh[0], grid_wh[1] / size_wh[1]], np.float32)
+    to_grid = np.array([[zoom[0], 0, -left * zoom[0]], [0, zoom[1], -top * zoom[1]]], np.float32)
+    small = cv2.resize(original, grid_wh, interpolation=cv2.INTER_AREA)
+    in_view = plan.inside * visible_face(small, plan.uv, topology, hands or [], to_grid)
     trust, keep, skin = layer(view.trust), layer(fixed["keep"]), layer(fixed["skin"])
     moved = _moved(original, plan.shift * in_view[..., None], size_wh)
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
 
-    grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
-    gain = gain_field(
+    light = measure_light(
         cv2.resize(texture, grid_wh, interpolation=cv2.INTER_AREA),
         cv2.resize(moved, grid_wh, interpolation=cv2.INTER_AREA),
         skin * trust * in_view,
@@ -115,7 +134,7 @@ def swap_face(frame: Frame, face: Face, view: View, visible: Mask | None, topolo
     )
     texture = match_sharpness(texture, moved, cv2.resize(skin * trust * in_view, size_wh))
     share = _full(in_view * trust * (1 - keep), size_wh)
-    lit = np.minimum(texture * _full(gain, size_wh), np.float32(255))
+    lit = apply_light(texture, light)
     delta = moved.astype(np.float32) + share[..., None] * (lit - moved) - original
     delta *= _full(_edge(plan.inside), size_wh)[..., None]
     return Patch(left, top, delta)
@@ -242,7 +261,3 @@ def _edge(inside: Mask) -> Mask:
     """0 on the outermost cells: a patch must not end in a step."""
     return (inside > 0).astype(np.float32) * np.minimum(inside * 8, 1)
 
-
-def blink(dense: Float32[np.ndarray, "k 3"]) -> float:
-    """Mean openness of the two eyes (area over squared width); about 0.3 open, under 0.12 closed."""
-    return (openness(dense, LEFT_EYE, (33, 133)) + openness(dense, RIGHT_EYE, (263, 362))) / 2

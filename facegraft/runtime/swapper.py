@@ -1,0 +1,128 @@
+"""The same two calls for every method: `set_identity(frames)`, `swap(frame)`. READ THIRD.
+
+A `Swapper` holds people and puts them on faces of single frames. `ClipSwap` adds what a clip needs: one id per
+person over the frames, who gets which identity, and a state that lets an interrupted job go on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from facegraft.core.errors import NoFaceError
+from facegraft.core.types import Face, Faces, Frame, Patch, paste
+from facegraft.faces.analyse import Analyser
+from facegraft.runtime.warp import Identity, best_view, encode, swap_face
+
+DEFAULT = "default"
+"""Key of the identity that `set_identity` fills when nobody says whose it is."""
+VIEW_STICKINESS_DEGREES = 6.0
+"""Another photo of the identity takes over only when its pose fits better by this much: no flicker between two."""
+
+
+@dataclass(frozen=True)
+class FaceState:
+    """What one face's next frame needs to know of its last."""
+
+    view: int | None = None
+
+
+class Swapper:
+    """Puts people's faces on frames, by the baseline warp. One instance serves one thread."""
+
+    method = "warp"
+
+    def __init__(self, analyser: Analyser | None = None) -> None:
+        self.analyser = analyser or Analyser()
+        self.identities: dict[str, Identity] = {}
+
+    def set_identity(self, frames: Sequence[Frame], key: str = DEFAULT) -> None:
+        """Learns a person from one photo or several; the best pose is chosen per frame later.
+
+        Args:
+            frames: Photos of one person. Of several faces in a photo, the largest counts.
+            key: Name by which `patches` asks for this person.
+
+        Raises:
+            NoFaceError: A photo shows no face.
+        """
+        photos = []
+        for number, frame in enumerate(frames):
+            faces = self.analyser.analyse(frame)
+            if len(faces) == 0:
+                raise NoFaceError(f"identity picture {number + 1} of {len(frames)}: no face found in it; use another picture")
+            photos.append((frame, faces[0]))
+        if not photos:
+            raise NoFaceError("an identity needs at least one picture, got none")
+        self.identities[key] = encode(photos, self.analyser.topology)
+
+    def swap(self, frame: Frame) -> Frame:
+        """A copy of the frame with every face replaced by the identity's.
+
+        Raises:
+            NoFaceError: The frame shows no face, or no identity was set.
+        """
+        faces = self.analyser.analyse(frame)
+        if len(faces) == 0:
+            raise NoFaceError("no face found in the attribute frame")
+        swapped = frame.copy()
+        paste(swapped, self.patches(frame, faces, dict.fromkeys(range(len(faces)), DEFAULT)))
+        return swapped
+
+    def swap_pair(self, identity: Frame, attribute: Frame) -> Frame:
+        """One identity picture and one attribute picture in, the swapped picture out: what `evaluate` calls."""
+        self.set_identity([identity])
+        return self.swap(attribute)
+
+    def patches(self, frame: Frame, faces: Faces, who: dict[int, str]) -> list[Patch]:
+        """What to add to a frame.
+
+        Args:
+            frame: The attribute frame.
+            faces: Its faces.
+            who: Which identity goes on which row of `faces`; faces that are not named stay.
+
+        Raises:
+            NoFaceError: An identity was never set.
+        """
+        made = []
+        for row, key in who.items():
+            face = faces[row]
+            hands = self.analyser.hands(frame, face.box_xyxy)
+            patch, _ = self.patch(frame, face, key, FaceState(), hands)
+            if patch is not None:
+                made.append(patch)
+        return made
+
+    def patch(
+        self, frame: Frame, face: Face, key: str, state: FaceState, hands: list[Float32[np.ndarray, "21 3"]]
+    ) -> tuple[Patch | None, FaceState]:
+        """One face's change, and the state for its next frame."""
+        if key not in self.identities:
+            raise NoFaceError(f"no identity {key!r} was set; call set_identity first")
+        identity = self.identities[key]
+        view = self._view(identity, face, state)
+        made = swap_face(frame, face, identity.views[view], self.analyser.topology, hands)
+        return made, FaceState(view)
+
+    @staticmethod
+    def _view(identity: Identity, face: Face, state: FaceState) -> int:
+        return best_view(identity, face.pose_degrees, state.view, VIEW_STICKINESS_DEGREES)
+
+
+def load_swapper(bundle: str | Path = "warp") -> Swapper:
+    """The swapper of a method; only the baseline `warp` exists so far.
+
+    Raises:
+        NoFaceError: Never; see `Swapper`.
+        BadInputError: No such method or bundle.
+    """
+    from facegraft.core.errors import BadInputError
+
+    if str(bundle) != Swapper.method:
+        raise BadInputError(f"no method or bundle {str(bundle)!r}; there is: warp")
+    return Swapper()

@@ -1,0 +1,58 @@
+"""What of an attribute face is in view: the rest (hair, glasses, hands, things) stays as it is in the frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from facegraft.core.types import Frame, Mask, Matrix
+from facegraft.faces.mediapipe import draw_hand
+from facegraft.faces.parse import visible_skin
+from facegraft.faces.topology import Topology
+from facegraft.runtime.texture import LAYER_SCALE, layers, to_pixels
+
+NEIGHBOURHOOD = 0.16
+"""A brow, eye or lip is in view where the skin this far around it is (outer-eye distances)."""
+
+
+def visible_face(
+    image: Frame,
+    uv: Float32[np.ndarray, "h w 2"],
+    topology: Topology,
+    hands: list[Float32[np.ndarray, "21 3"]],
+    to_image: Matrix,
+) -> Mask:
+    """1 where the face itself is seen.
+
+    Args:
+        image: The box around the face, on the plan's grid.
+        uv: Place of each cell in the unrolled face.
+        topology: The mesh's facts.
+        hands: Hands found near the face, in frame pixels.
+        to_image: From the frame to `image`.
+    """
+    at = to_pixels(uv, topology, LAYER_SCALE)
+    fixed = layers(LAYER_SCALE)
+
+    def layer(name: str) -> Mask:
+        return np.asarray(cv2.remap(fixed[name], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+    held = np.zeros(image.shape[:2], np.float32)
+    for hand in hands:
+        draw_hand(held, hand, to_image)
+    free = 1 - cv2.GaussianBlur(held, (0, 0), 1.0)
+    skin = visible_skin(image, (layer("sure") > 0.5) & (held < 0.5)) * free
+    weight = layer("skin")
+    sigma = max(NEIGHBOURHOOD * _cells_per_unit(uv), 1.0)
+    around = (cv2.GaussianBlur(skin * weight, (0, 0), sigma) + 0.02) / (cv2.GaussianBlur(weight, (0, 0), sigma) + 0.02)
+    surrounded = np.clip((around - 0.35) / 0.3, 0, 1)
+    seen = np.maximum(skin, layer("drawn") * surrounded * free)
+    return np.asarray(cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 0.8))
+
+
+def _cells_per_unit(uv: Float32[np.ndarray, "h w 2"]) -> float:
+    """Grid cells per outer-eye distance, from the middle of the face."""
+    row, column = uv.shape[0] // 2, uv.shape[1] // 2
+    step = float(np.linalg.norm(uv[row, min(column + 2, uv.shape[1] - 1)] - uv[row, max(column - 2, 0)])) / 4
+    return 1 / max(step, 1e-3)
