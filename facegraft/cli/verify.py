@@ -81,7 +81,8 @@ def _manifest_text(report: ProvenanceReport) -> str:
     manifest = report.manifest
     if manifest is None:
         return "none"
-    whose = "own key" if manifest.own_key else f"unknown signer {manifest.signer!r}"
+    known = "trusted" if manifest.trusted else "unknown"
+    whose = "own key" if manifest.own_key else f"{known} signer {manifest.signer!r}"
     parts = [manifest.state, whose, manifest.tool, ", ".join(manifest.actions), ", ".join(manifest.reasons)]
     return "; ".join(part for part in parts if part)
 

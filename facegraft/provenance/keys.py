@@ -40,13 +40,15 @@ class SigningKey:
 
     Attributes:
         private_key: PKCS#8, unencrypted.
-        certificate: The signer's certificate.
-        chain: It again, then its issuers.
+        chain: The signer's certificate, then its issuers.
+        root: The last certificate of the chain.
+        serial: Number of the signer's certificate, in decimal digits.
     """
 
     private_key: str
-    certificate: str
     chain: str
+    root: str
+    serial: str
 
 
 def config_folder() -> Path:
@@ -115,7 +117,9 @@ def read_signing_key(path: Path) -> SigningKey:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     texts = [certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in chain]
-    return SigningKey(private_key=private.decode(), certificate=texts[0], chain="".join(texts))
+    return SigningKey(
+        private_key=private.decode(), chain="".join(texts), root=texts[-1], serial=str(chain[0].serial_number)
+    )
 
 
 _ADVICE = "Delete this file; the next signed file gets a new key."

@@ -151,4 +151,6 @@ def _made(tool: str) -> str:
 
 
 def _signer(manifest: Manifest) -> str:
-    return "this computer's own key" if manifest.own_key else f"an unknown signer ({manifest.signer or 'no name'!r})"
+    if manifest.own_key:
+        return "this computer's own key"
+    return f"{'a trusted' if manifest.trusted else 'an unknown'} signer ({manifest.signer or 'no name'!r})"

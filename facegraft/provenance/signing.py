@@ -49,6 +49,7 @@ class Manifest:
         state: "valid": signature and content agree. "invalid": the file was changed after signing, or the
             manifest was. "unreadable": there is one, but it is damaged.
         own_key: Signed with the key of this user on this computer; False also for every other signer.
+        trusted: The signer is one's own or vouched for by an authority that c2pa-python knows.
         signer: Name in the signer's certificate, which anyone can choose freely.
         reasons: C2PA codes of what failed, such as "assertion.dataHash.mismatch".
         tool: Program that made the claim, with its version.
@@ -60,6 +61,7 @@ class Manifest:
 
     state: State
     own_key: bool = False
+    trusted: bool = False
     signer: str = ""
     reasons: tuple[str, ...] = ()
     tool: str = ""
@@ -115,14 +117,14 @@ def read_manifest(path: Path, *, key_folder: Path | None = None) -> Manifest | N
     kind = sniff(path)
     if kind not in SIGNABLE:
         return None
-    settings = _settings(_own_certificate(key_folder))
+    own = _own_key(key_folder)
     try:
-        with library.Context.from_dict(settings) as context, path.open("rb") as stream:
+        with library.Context.from_dict(_settings(own)) as context, path.open("rb") as stream:
             reader = library.Reader.try_create(_C2PA_NAMES.get(kind, kind), stream, None, context)
             if reader is None:
                 return None
             with reader:
-                return _manifest(json.loads(reader.json()), knows_own_key="trust" in settings)
+                return _manifest(json.loads(reader.json()), own)
     except (library.C2paError, ValueError) as error:
         log.debug("%s: %s", shown(path), error)
         return Manifest(state="unreadable", reasons=(_one_line(error),)) if _has_manifest_box(path) else None
@@ -145,22 +147,22 @@ def _library() -> Any:
     return c2pa
 
 
-def _settings(own_certificate: str | None = None) -> dict[str, object]:
+def _settings(own: SigningKey | None = None) -> dict[str, object]:
     settings: dict[str, object] = {
         "version": 1,
         "core": {"allowed_network_hosts": []},
         "verify": {"verify_after_sign": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {"thumbnail": {"enabled": False}},  # it would be most of the manifest's size
     }
-    return {**settings, "trust": {"allowed_list": own_certificate}} if own_certificate else settings
+    return settings if own is None else {**settings, "trust": {"user_anchors": own.root}}
 
 
-def _own_certificate(folder: Path | None) -> str | None:
+def _own_key(folder: Path | None) -> SigningKey | None:
     path = (config_folder() if folder is None else folder) / KEY_FILE
     if not path.exists():
         return None
     try:
-        return read_signing_key(path).certificate
+        return read_signing_key(path)
     except (BadInputError, MissingPartError) as error:
         log.warning("own signatures cannot be told from others: %s", error)
         return None
@@ -213,7 +215,7 @@ def _claim(origin: Origin, *, has_parent: bool) -> dict[str, object]:
 _DETAILS = ("method", "version", "created", "consent", "attribute_name", "attribute_sha256")
 
 
-def _manifest(store: Any, *, knows_own_key: bool) -> Manifest:
+def _manifest(store: Any, own: SigningKey | None) -> Manifest:
     """Reads defensively: the manifest may be anyone's."""
     active = _get(_get(store, "manifests"), str(_get(store, "active_manifest")))
     signature = _get(active, "signature_info")
@@ -227,9 +229,11 @@ def _manifest(store: Any, *, knows_own_key: bool) -> Manifest:
     failures = _list(_get(_get(_get(store, "validation_results"), "activeManifest"), "failure"))
     codes = tuple(dict.fromkeys(str(_get(failure, "code")) for failure in failures))
     state = str(_get(store, "validation_state"))
+    trusted = state == "Trusted"
     return Manifest(
         state="valid" if state in ("Valid", "Trusted") else "invalid",
-        own_key=knows_own_key and state == "Trusted",
+        own_key=trusted and own is not None and str(_get(signature, "cert_serial_number")) == own.serial,
+        trusted=trusted,
         signer=str(_get(signature, "common_name") or _get(signature, "issuer") or ""),
         reasons=tuple(code for code in codes if code not in _TIMELESS),
         tool=_tool(active, actions),
