@@ -58,6 +58,28 @@ class Topology:
     triangles: Int32[np.ndarray, "t 3"]
     mirror: Int32[np.ndarray, "k"]
 
+    @functools.cached_property
+    def uv_low(self) -> Float32[np.ndarray, "2"]:
+        """The smallest u and v."""
+        return self.uv.min(axis=0)
+
+    @functools.cached_property
+    def from_oval(self) -> Float32[np.ndarray, "k"]:
+        """Distance of each point from the nearest point of the face's oval, unrolled, in outer-eye distances."""
+        oval = self.uv[list(OVAL)]
+        return np.linalg.norm(self.uv[:, None] - oval[None], axis=2).min(axis=1).astype(np.float32)
+
+    @functools.cached_property
+    def smoother(self) -> Float32[np.ndarray, "k k"]:
+        """Four rounds of averaging each point half with its neighbours, as one matrix."""
+        links = np.zeros((len(self.xyz), len(self.xyz)))
+        for a, b in ((0, 1), (1, 2), (2, 0)):
+            links[self.triangles[:, a], self.triangles[:, b]] = 1
+            links[self.triangles[:, b], self.triangles[:, a]] = 1
+        links /= np.maximum(links.sum(axis=1, keepdims=True), 1)
+        once = 0.5 * np.eye(len(links)) + 0.5 * links
+        return np.linalg.matrix_power(once, 4).astype(np.float32)
+
 
 @functools.cache
 def load_topology() -> Topology:

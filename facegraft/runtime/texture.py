@@ -77,8 +77,8 @@ def atlas(scale: int) -> Atlas:
 
 def to_pixels(uv: Float[np.ndarray, "*any 2"], topology: Topology, scale: float) -> Float32[np.ndarray, "*any 2"]:
     """uv in texture pixels, counted between pixel centres as OpenCV's remap does."""
-    low = topology.uv.min(axis=0) - MARGIN
-    return ((uv - low) * scale - 0.5).astype(np.float32)
+    shift = (topology.uv_low - MARGIN) * scale + 0.5
+    return uv * np.float32(scale) - shift.astype(np.float32)
 
 
 def canonical(topology: Topology, dense: Float32[np.ndarray, "k 3"]) -> Float32[np.ndarray, "k 3"]:

@@ -27,7 +27,7 @@ from facegraft.runtime.mesh import interpolate, rasterise
 from facegraft.runtime.texture import LAYER_SCALE, View, canonical, layers, rigid_weights, to_pixels, unroll
 from facegraft.runtime.visible import visible_face
 
-GRID = 112
+GRID = 96
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""
 SHAPE_SHARE = 0.8
 """How much of the difference between the two inner face shapes is taken over."""
@@ -186,7 +186,7 @@ def with_shape(
     for ring, corners in ((LEFT_EYE, (33, 133)), (RIGHT_EYE, (263, 362))):
         _follow(difference, own, ring, corners)
     _rigidly(difference, LIPS_OUTER)
-    difference = _smoothed(difference, topology)
+    difference = topology.smoother @ difference  # no folds
     scale, rotation, _ = fit_rigid3(
         topology.xyz.astype(np.float64), dense.astype(np.float64), rigid_weights(topology)
     )
@@ -195,8 +195,7 @@ def with_shape(
 
 
 def _shape_weights(topology: Topology) -> Float[np.ndarray, "k"]:
-    distance = np.linalg.norm(topology.uv[:, None] - topology.uv[list(OVAL)][None], axis=2).min(axis=1)
-    t = np.clip((distance - 0.08) / 0.35, 0, 1)
+    t = np.clip((topology.from_oval - 0.08) / 0.35, 0, 1)
     return SHAPE_SHARE * t * t * (3 - 2 * t)
 
 
@@ -219,19 +218,6 @@ def _rigidly(difference: Float[np.ndarray, "k 3"], ring: tuple[int, ...]) -> Non
 
     both = [*ring, *LIPS_INNER]
     difference[both] = 0.5 * difference[both].mean(axis=0)
-
-
-def _smoothed(difference: Float[np.ndarray, "k 3"], topology: Topology, rounds: int = 4) -> Float[np.ndarray, "k 3"]:
-    """Averages each point with its neighbours: a shape change without folds."""
-    count = len(difference)
-    links = np.zeros((count, count), np.float32)
-    for a, b in ((0, 1), (1, 2), (2, 0)):
-        links[topology.triangles[:, a], topology.triangles[:, b]] = 1
-        links[topology.triangles[:, b], topology.triangles[:, a]] = 1
-    links /= np.maximum(links.sum(axis=1, keepdims=True), 1)
-    for _ in range(rounds):
-        difference = 0.5 * difference + 0.5 * (links @ difference)
-    return difference
 
 
 def _moved(original: Frame, shift: Float32[np.ndarray, "gh gw 2"], size_wh: tuple[int, int]) -> Frame:

@@ -1,0 +1,83 @@
+"""One picture: read, swap, mark, write whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from facegraft.core.errors import NoFaceError
+from facegraft.core.files import atomic_path
+from facegraft.core.image import DEFAULT_MAX_PIXELS, output_format, read_picture, write_picture
+from facegraft.core.types import Faces, Frame, Patch
+from facegraft.provenance.finish import finish_file, picture_xmp
+from facegraft.provenance.manifest import Level, Origin
+from facegraft.runtime.swapper import Swapper
+
+Choose = Callable[[Frame, Faces], dict[int, str]]
+"""Which identity goes on which row of the faces."""
+
+ON_NO_FACE = ("fail", "keep", "skip")
+"""fail: an error. keep: the picture is written as it is. skip: nothing is written."""
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """What was done to one picture; `written` is None where nothing was."""
+
+    written: Path | None
+    faces: int
+    swapped: int
+    changed_share: float
+    """Share of the picture's pixels that were changed."""
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+
+def swap_picture(
+    swapper: Swapper,
+    choose: Choose,
+    attribute: Path,
+    out: Path,
+    *,
+    origin: Origin,
+    level: Level = "full",
+    quality: int | None = None,
+    on_no_face: str = "fail",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> PictureReport:
+    """Swaps the chosen faces of a picture file.
+
+    Raises:
+        NoFaceError: No face to swap, and `on_no_face` says fail.
+        BadInputError, OutputError: The file cannot be read or written.
+    """
+    began = time.perf_counter()
+    picture = read_picture(attribute, max_pixels=max_pixels)
+    faces = swapper.analyser.analyse(picture.frame)
+    who = choose(picture.frame, faces) if len(faces) else {}
+    if not who and on_no_face != "keep":
+        if on_no_face == "fail":
+            found = f"none of its {len(faces)} faces was chosen" if len(faces) else "no face found"
+            raise NoFaceError(
+                f"{attribute}: {found}; see `facegraft analyse {attribute} --draw faces.png`, or pass --on-no-face keep"
+            )
+        return PictureReport(None, len(faces), 0, 0.0, time.perf_counter() - began, picture.notes)
+    patches = swapper.patches(picture.frame, faces, who)
+    kind = "image/" + output_format(out, picture).lower()
+    with atomic_path(out) as temporary:  # it keeps the suffix, which names the format
+        xmp = picture_xmp(origin, picture.xmp, level, kind)
+        notes = write_picture(temporary, picture, patches, quality=quality, xmp=xmp)
+        marks = finish_file(temporary, origin, level, attribute=attribute)
+    share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
+    return PictureReport(out, len(faces), len(who), share, time.perf_counter() - began, (*notes, *marks))
+
+
+def changed_share(patches: list[Patch], pixels: int) -> float:
+    """Share of a frame's pixels whose 8-bit value changes."""
+    changed = sum(int((np.abs(patch.delta).max(axis=2) >= 0.5).sum()) for patch in patches)
+    return changed / max(pixels, 1)
+
