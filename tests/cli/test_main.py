@@ -202,3 +202,8 @@ def test_one_line_is_printable_and_keeps_what_was_printable(text: str) -> None:
     line.encode("utf-8")  # no lone surrogate is left
     if text.isprintable():
         assert line == text
+
+
+def test_readme_lists_the_verbs(root: Path) -> None:
+    listed = re.findall(r"(?m)^\| `(\w+)` \| ", (root / "README.md").read_text(encoding="utf-8"))
+    assert listed == list(frame.VERBS)
