@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from facegraft.core.errors import FacegraftError as FacegraftError
     from facegraft.faces.align import align as align
     from facegraft.faces.analyse import analyse as analyse
+    from facegraft.provenance.report import read_provenance as read_provenance
+    from facegraft.runtime.swapper import load_swapper as load_swapper
 
 __version__ = "0.1.0"
 
@@ -19,9 +21,11 @@ _HOMES = {
     "FacegraftError": "facegraft.core.errors",
     "align": "facegraft.faces.align",
     "analyse": "facegraft.faces.analyse",
+    "load_swapper": "facegraft.runtime.swapper",
+    "read_provenance": "facegraft.provenance.report",
 }
 
-__all__ = ["FacegraftError", "__version__", "align", "analyse"]
+__all__ = ["FacegraftError", "__version__", "align", "analyse", "load_swapper", "read_provenance"]
 
 
 def __getattr__(name: str) -> object:
