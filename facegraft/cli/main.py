@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (FacegraftError, OSError) as error:
+    except (FacegraftError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
         complain(verb, _message(error))
@@ -132,9 +132,12 @@ def _add_debug(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _message(error: FacegraftError | OSError) -> str:
+def _message(error: FacegraftError | OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory: close other programs, or give a smaller picture or video"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        return error.strerror if name is None else f"{name}: {error.strerror}"
     return str(error) or type(error).__name__
 
 

@@ -53,6 +53,12 @@ def raising(error: BaseException) -> Callable[[object], int]:
             "facegraft doctor: a.jpg: No such file or dire",
         ),
         (OSError(28, "No space left on device"), 2, "facegraft doctor: No space left on device"),
+        (
+            PermissionError(13, "Permission denied", b"b\xff.jpg"),
+            2,
+            r"facegraft doctor: b\udcff.jpg: Permission denied",
+        ),
+        (MemoryError(), 2, "facegraft doctor: not enough memory"),
         (ZeroDivisionError("oh"), 1, "facegraft doctor: ZeroDivisionError: oh (a fault in facegraft: run with --debug"),
         (KeyboardInterrupt(), 130, "facegraft doctor: interrupted; the same command continues where it stopped"),
     ],
