@@ -98,6 +98,32 @@ def test_a_provider_that_leaves_the_graph_to_the_cpu_is_found_out() -> None:
         make_session(GRAPH, device="AzureExecutionProvider", strict=True)
 
 
+def test_a_silent_fall_back_is_an_error_by_name_and_a_warning_by_auto(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The machine is said to have a device that ONNX Runtime then does not find, as where CUDA is broken."""
+    absent = next(name for name in AUTO if DEVICES[name] not in available_providers())
+    listed = [DEVICES[absent], *available_providers()]
+    monkeypatch.setattr("facegraft.runtime.session.available_providers", lambda: listed)
+    with pytest.warns(UserWarning, match=DEVICES[absent]), pytest.raises(MissingPartError, match=f"fell back to {CPU}"):
+        make_session(GRAPH, device=absent)
+    with pytest.warns(UserWarning, match=DEVICES[absent]):
+        session = make_session(GRAPH)
+    assert session.get_providers() == [CPU]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"device {absent} does not work" in caplog.text
+
+
+def test_a_session_is_warmed_up() -> None:
+    """Seen by an input that the run with zeros cannot feed."""
+    onnx = pytest.importorskip("onnx")
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.STRING, [1]) for name in "xy")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    with pytest.raises(BadInputError, match=r"an input of the model is tensor\(string\)"):
+        make_session(model.SerializeToString(), device="cpu")
+
+
 def test_warm_up_says_when_it_cannot() -> None:
     onnx = pytest.importorskip("onnx")
     for dims, possible in ((["n", 3, 8, 6], True), ([1, 3, "h", 6], False)):
@@ -124,15 +150,23 @@ def test_probe_finds_wrong_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_probe_that_hangs_or_dies_is_a_line() -> None:
     assert "no answer" in probe_apart(CPU, timeout_s=0.01).error
-    environment = os.environ.get("PYTHONPATH")
     assert "is unknown" in probe_apart("NoSuchProvider").error
-    assert os.environ.get("PYTHONPATH") == environment
 
 
 def test_probe_as_a_program_prints_json() -> None:
     command = [sys.executable, "-m", "facegraft.runtime.probe", CPU]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert Probe(**json.loads(done.stdout.splitlines()[-1])).works
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to cores")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    program = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from facegraft.core.machine import physical_cores; print(physical_cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 def test_cores_and_memory_are_plausible() -> None:
