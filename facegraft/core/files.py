@@ -190,19 +190,21 @@ def _settle(temporary: Path, final: Path) -> None:
 
 
 def _checked_output(path: Path) -> Path:
+    """Where the file will lie. Asks the system itself: pathlib takes names that cannot exist for free ones."""
     try:
-        final = path.resolve() if path.is_symlink() else path
-        exists, plain, folder = final.exists(), final.is_file(), final.is_dir()
-        parent = final.parent.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise OutputError(f"{shown(path)}: cannot be written ({_reason(error)})") from error
-    if folder:
+        final = Path(os.path.realpath(path)) if path.is_symlink() else path
+        mode = final.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{shown(path)}: cannot be written ({_reason(error)}); choose another name") from error
+    if mode is not None and stat.S_ISDIR(mode):
         raise OutputError(f"{shown(path)}: is a folder; name a file to write")
-    if exists and not plain:
+    if mode is not None and not stat.S_ISREG(mode):
         raise OutputError(f"{shown(path)}: is a pipe or device; name a plain file to write")
-    if exists and not os.access(final, os.W_OK):
+    if mode is not None and not os.access(final, os.W_OK):
         raise OutputError(f"{shown(path)}: is write-protected; change its mode (chmod +w) or write elsewhere")
-    if not parent:
+    if not final.parent.is_dir():
         raise OutputError(f"{shown(path)}: its folder {shown(final.parent)} does not exist; make it first")
     return final
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -132,7 +133,9 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
     except Exception as error:
         # Decoders fail on hostile data in every way there is, and all of them mean the same to the user.
         what = f"damaged or unsupported {kind.removeprefix('image/').upper()}"
-        raise BadInputError(f"{shown(path)}: {what} ({_one_line(error)}); save it anew or use another file") from error
+        short = isinstance(error.__cause__ or error, struct.error | EOFError | IndexError)
+        cause = "it ends too early" if short else _one_line(error)
+        raise BadInputError(f"{shown(path)}: {what} ({cause}); save it anew or use another file") from error
 
 
 def picture_from_frame(frame: Frame) -> Picture:
@@ -228,6 +231,7 @@ def patched(pixels: Pixels, patches: list[Patch]) -> Pixels:
 
 _KNOWN = "known are JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP"
 _RAISE_LIMIT = "raise the limit (--max-megapixels) if you trust it"
+_UNKNOWN_LAYOUT = "16-bit colour in a layout that is not known; save it as a plain 16-bit TIFF or PNG"
 _TEXT_BLOCKS = {b"tEXt", b"zTXt", b"iTXt", b"\xfe"}
 
 
@@ -245,7 +249,10 @@ def _read(kind: str, data: bytes, max_pixels: int) -> Picture:
     orientation = tiff_orientation if 1 <= tiff_orientation <= 8 else exif_orientation(exif)
     metadata = read_metadata(im, data, orientation, notes)
     if mode in DEEP_COLOUR.values():
-        pixels = _upright(_sixteen_bit_colour(data, grey=mode == "LA;16"), orientation)
+        pixels = _sixteen_bit_colour(data, mode)
+        pixels = pixels if name == "TIFF" else _upright(pixels, orientation)  # OpenCV turns TIFF, asked or not
+        if not coding.premultiplied:
+            _check_same(pixels, _upright(np.asarray(im), 1 if name == "TIFF" else orientation))
     elif im.mode == "CMYK":
         pixels = _upright(cmyk_pixels(im, metadata.icc, notes), 1 if name == "TIFF" else orientation)
         metadata = replace(metadata, icc=None)
@@ -303,16 +310,24 @@ def _check_size(size_wh: tuple[int, int], max_pixels: int) -> None:
         raise RefusedError(f"{found}, above the limit of {max_pixels / 1e6:g}; {_RAISE_LIMIT}")
 
 
-def _sixteen_bit_colour(data: bytes, *, grey: bool) -> Pixels:
+def _sixteen_bit_colour(data: bytes, mode: str) -> Pixels:
     level = cv2.utils.logging.setLogLevel(0)  # it writes of unknown TIFF tags to standard error
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     finally:
         cv2.utils.logging.setLogLevel(level)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
-        raise RefusedError("16-bit colour in a layout that is not known; save it as a plain 16-bit TIFF or PNG")
-    order = [0, 3] if grey else [2, 1, 0, 3][: decoded.shape[2]]
+        raise RefusedError(_UNKNOWN_LAYOUT)
+    order = [0, 3] if mode == "LA;16" else [2, 1, 0, 3][: decoded.shape[2]]
     return np.ascontiguousarray(decoded[..., order])
+
+
+def _check_same(deep: Pixels, high_bytes: np.ndarray) -> None:
+    """Pillow, which drops the low bytes, must have seen the same picture: OpenCV misreads rare layouts in silence."""
+    colours = 1 if deep.shape[2] < 3 else 3
+    same_size = deep.shape[:2] == high_bytes.shape[:2]
+    if not same_size or not np.array_equal(deep[..., :colours] >> 8, high_bytes[..., :colours]):
+        raise RefusedError(_UNKNOWN_LAYOUT)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

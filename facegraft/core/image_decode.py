@@ -76,15 +76,15 @@ def pixels_of(im: Image.Image, notes: list[str]) -> Pixels:
     if mode in {"I", "F", "LAB", "HSV"}:
         kind = {"I": "32-bit integer", "F": "floating-point"}.get(mode, mode)
         raise RefusedError(f"expected 8 or 16 bits of grey or RGB, found {kind} pixels; convert the picture first")
-    target = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "PA": "RGBA"}.get(mode, "RGB")
-    if keyed and target in {"L", "RGB"}:
-        target += "A"
-    if target != mode:
+    wanted = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "PA": "RGBA"}.get(mode, "RGB")
+    if keyed and wanted in {"L", "RGB"}:
+        wanted += "A"
+    if wanted != mode:
         kind = {"1": "1-bit", "P": "palette", "PA": "palette"}.get(mode, mode)
         notes.append(
-            f"{kind} picture {'with a transparent colour ' if keyed else ''}turned to {target}, looking the same"
+            f"{kind} picture {'with a transparent colour ' if keyed else ''}turned to {wanted}, looking the same"
         )
-        im = im.convert(target)
+        im = im.convert(wanted)
     pixels = np.array(im)
     return pixels.reshape(*pixels.shape[:2], -1)
 

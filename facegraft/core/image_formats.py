@@ -18,7 +18,8 @@ from PIL import Image, TiffImagePlugin
 from facegraft.core.errors import MissingPartError
 from facegraft.core.image_metadata import Metadata, tiff_directories
 
-Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
+Pixels = UInt8[np.ndarray, "_ _ _"] | UInt16[np.ndarray, "_ _ _"]
+"""Height, width, channels; unnamed, because turning and conversion change all three."""
 
 FORMAT_BY_SUFFIX = {
     ".jpg": "JPEG",
@@ -105,11 +106,11 @@ def _that_fit(name: str, pixels: Pixels, notes: list[str]) -> Pixels:
     if pixels.dtype == np.uint16 and name not in {"PNG", "TIFF", "HEIC"}:
         notes.append(f"{name} holds 8 bits per channel: 16-bit values were rounded")
         pixels = eight_bit(pixels)
-    if pixels.shape[2] in (2, 4) and name == "JPEG":
+    if pixels.shape[2] in (2, 4) and name in {"JPEG", "BMP"}:  # few programs see the alpha that a BMP can hold
         if bool((pixels[..., -1] < 255).any()):
-            notes.append("JPEG holds no transparency: transparent parts were laid on white (.png and .webp keep them)")
+            notes.append(f"{name} holds no transparency: transparent parts were laid on white (.png keeps them)")
         pixels = _on_white(pixels)
-    if pixels.shape[2] == 2 and (name in {"WEBP", "BMP", "HEIC", "AVIF"} or (name, pixels.itemsize) == ("TIFF", 2)):
+    if pixels.shape[2] == 2 and (name in {"WEBP", "HEIC", "AVIF"} or (name, pixels.itemsize) == ("TIFF", 2)):
         pixels = pixels[..., [0, 0, 0, 1]]
     if pixels.shape[2] == 1 and name in {"WEBP", "AVIF"}:
         pixels = np.repeat(pixels, 3, axis=2)

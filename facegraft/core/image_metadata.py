@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -235,23 +236,31 @@ def _png_blocks(im: Image.Image, data: bytes) -> tuple[tuple[bytes, bytes], ...]
     converted = im.mode == "P" or "transparency" in im.info
     kept = []
     for kind, content in png_chunks(data):
+        if not kind[:1].islower():
+            continue
         known = kind in _PNG_COLOUR_CHUNKS or kind in {b"tIME", b"tEXt", b"zTXt", b"iTXt"}
         safe = known or kind[3:4].islower() or (kind in _PNG_DEPENDS_ON_MODE and not converted)
         of_aspect = kind == b"pHYs" and content[8:9] == b"\0"
-        if not kind[:1].islower() or (kind in _PNG_OWN_FIELDS and not of_aspect):
-            continue
-        if safe and not (kind == b"iTXt" and content.startswith(_XMP_KEYWORD)):
-            kept.append((kind, bytes(content)))
+        own_field = (kind in _PNG_OWN_FIELDS and not of_aspect) or content.startswith(_XMP_KEYWORD)
+        if safe and not own_field:
+            kept.append((kind, content))
     return tuple(kept)
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and content of each chunk, as far as the file goes."""
-    at = 8
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each chunk, as far as the file goes; content of pixels is left empty.
+
+    Raises:
+        ValueError: A checksum is wrong. Pillow does not check those of pixels, so damage would pass unseen.
+    """
+    at, view = 8, memoryview(data)
     while at + 12 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], memoryview(data)[at + 8 : at + 8 + length]
-        at += 12 + length
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        end = at + 8 + length
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise ValueError(f"wrong checksum in chunk {kind!r}")
+        yield kind, b"" if kind == b"IDAT" else data[at + 8 : end]
+        at = end + 4
 
 
 def _tiff_tags(im: TiffImagePlugin.TiffImageFile, notes: list[str]) -> tuple[tuple[int, int, Any], ...]:
