@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8, UInt16
 
-Frame = UInt8[np.ndarray, "h w 3"]
+Frame = UInt8[np.ndarray, "_h _w 3"]
 """RGB, 0..255."""
-DeepFrame = UInt16[np.ndarray, "h w 3"]
+DeepFrame = UInt16[np.ndarray, "_h _w 3"]
 """RGB, 0..65535."""
-Mask = Float32[np.ndarray, "h w"]
+Mask = Float32[np.ndarray, "_h _w"]
 """0..1; 1 = face, or whatever the name says."""
-Points = Float32[np.ndarray, "n 2"]
 Matrix = Float32[np.ndarray, "2 3"]
 """Affine transform: column vector (x, y, 1) to (x', y')."""
 

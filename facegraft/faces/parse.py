@@ -32,12 +32,13 @@ class SkinModel:
     spread: Float32[np.ndarray, "3"]
 
 
-def visible_skin(image: Frame, sure: Bool[np.ndarray, "h w"]) -> Mask:
+def visible_skin(image: Frame, sure: Bool[np.ndarray, "h w"], mark_px: int = 0) -> Mask:
     """How much each pixel looks like this face's skin.
 
     Args:
         image: The face, small (about 128 px).
         sure: Where the mesh says that bare skin is most likely: cheeks, nose, middle of the forehead, chin.
+        mark_px: Spots of other colour no wider and no higher than this are moles and blemishes, part of the skin.
 
     Returns:
         1 = like its skin, 0 = nothing like it; everywhere 1 where `sure` is too small to fit a model.
@@ -54,7 +55,18 @@ def visible_skin(image: Frame, sure: Bool[np.ndarray, "h w"]) -> Mask:
     off[..., 0] = np.where(off[..., 0] > 0, off[..., 0] * 0.5, off[..., 0])
     distance = np.sqrt((off**2).sum(axis=2))
     likely = 1 / (1 + np.exp(np.minimum((distance - TOLERANCE) * 1.6, 30)))
+    if mark_px:
+        likely = _without_marks(likely, mark_px)
     return guided(likely.astype(np.float32), colour[..., 0], radius=3, smooth=0.02)
+
+
+def _without_marks(likely: Mask, mark_px: int) -> Mask:
+    """Fills small islands of what is not like skin."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((likely < 0.5).astype(np.uint8), connectivity=8)
+    small = (stats[:, cv2.CC_STAT_WIDTH] <= mark_px) & (stats[:, cv2.CC_STAT_HEIGHT] <= mark_px)
+    small[0] = False
+    islands = cv2.dilate(small[labels].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.where(islands, np.maximum(likely, 1), likely).astype(np.float32)
 
 
 def _log_opponent(image: Frame) -> Float32[np.ndarray, "h w 3"]:

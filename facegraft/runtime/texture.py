@@ -32,6 +32,8 @@ MARGIN = 0.03
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
 LAYER_SCALE = 96
+MARK = 0.16
+"""Largest mole or blemish, in outer-eye distances."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def atlas(scale: int) -> Atlas:
     return Atlas(scale, raster, (width, height))
 
 
-def to_pixels(uv: Float[np.ndarray, "*any 2"], topology: Topology, scale: float) -> Float32[np.ndarray, "*any 2"]:
+def to_pixels(uv: Float[np.ndarray, "*any 2"], topology: Topology, scale: float | int) -> Float32[np.ndarray, "*any 2"]:
     """uv in texture pixels, counted between pixel centres as OpenCV's remap does."""
     shift = (topology.uv_low - MARGIN) * scale + 0.5
     return uv * np.float32(scale) - shift.astype(np.float32)
@@ -109,7 +111,7 @@ def unroll(frame: Frame, face: Face, topology: Topology) -> View:
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
     seen = _seen(face, topology, sheet)
-    bare = visible_skin(*_small(texture, topology, sheet))
+    bare = visible_skin(*_small(texture, topology, sheet), mark_px=round(MARK * LAYER_SCALE))
     bare = cv2.resize(bare, sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     own = seen * np.maximum(bare, layer_image(topology, "features", sheet))
     texture, trust = _mirror_filled(texture, own.astype(np.float32), scale)
@@ -172,7 +174,7 @@ def _small(texture: Frame, topology: Topology, sheet: Atlas) -> tuple[Frame, Boo
     return small, layer_image(topology, "sure", layers) > 0.5
 
 
-def _mirror_filled(texture: Frame, own: Mask, scale: float) -> tuple[Frame, Mask]:
+def _mirror_filled(texture: Frame, own: Mask, scale: int) -> tuple[Frame, Mask]:
     """Fills what the photo does not show from the mirrored half, at the photo's own light; and the trust of the result."""
     values, twin, twin_trust = texture.astype(np.float32), texture[:, ::-1].astype(np.float32), own[:, ::-1]
     low, twin_low = smooth_where(values, own, 0.3 * scale), smooth_where(twin, twin_trust, 0.3 * scale)

@@ -10,9 +10,9 @@ from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.mediapipe import draw_hand
 from facegraft.faces.parse import visible_skin
 from facegraft.faces.topology import Topology
-from facegraft.runtime.texture import LAYER_SCALE, layers, to_pixels
+from facegraft.runtime.texture import LAYER_SCALE, MARK, layers, to_pixels
 
-NEIGHBOURHOOD = 0.16
+NEIGHBOURHOOD = 0.12
 """A brow, eye or lip is in view where the skin this far around it is (outer-eye distances)."""
 
 
@@ -42,11 +42,12 @@ def visible_face(
     for hand in hands:
         draw_hand(held, hand, to_image)
     free = 1 - cv2.GaussianBlur(held, (0, 0), 1.0)
-    skin = visible_skin(image, (layer("sure") > 0.5) & (held < 0.5)) * free
+    cells = _cells_per_unit(uv)
+    skin = visible_skin(image, (layer("sure") > 0.5) & (held < 0.5), mark_px=round(MARK * cells)) * free
     weight = layer("skin")
-    sigma = max(NEIGHBOURHOOD * _cells_per_unit(uv), 1.0)
+    sigma = max(NEIGHBOURHOOD * cells, 1.0)
     around = (cv2.GaussianBlur(skin * weight, (0, 0), sigma) + 0.02) / (cv2.GaussianBlur(weight, (0, 0), sigma) + 0.02)
-    surrounded = np.clip((around - 0.35) / 0.3, 0, 1)
+    surrounded = np.clip((around - 0.45) / 0.3, 0, 1)
     seen = np.maximum(skin, layer("drawn") * surrounded * free)
     return np.asarray(cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 0.8))
 

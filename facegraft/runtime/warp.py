@@ -48,7 +48,7 @@ def encode(photos: list[tuple[Frame, Face]], topology: Topology) -> Identity:
 
 
 def best_view(
-    identity: Identity, pose_degrees: Float32[np.ndarray, "3"], last: int | None = None, margin_degrees: float = 0.0
+    identity: Identity, pose_degrees: Float32[np.ndarray, "3"], last: int | None = None, margin_degrees: float | int = 0
 ) -> int:
     """The photo whose yaw and pitch are nearest to a pose.
 
@@ -150,7 +150,7 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     cell = max(max(right - left, bottom - top) / GRID, 1.0)
     grid_wh = (max(2, round((right - left) / cell)), max(2, round((bottom - top) / cell)))
     # cells are square but for rounding; positions are exact through the raster's own axes
-    raster = rasterise(goal, topology.triangles, (left, top), grid_wh, (right - left) / grid_wh[0])
+    raster = rasterise(goal, topology.triangles, (float(left), float(top)), grid_wh, (right - left) / grid_wh[0])
     values = np.concatenate([topology.uv, face.dense[:, :2] - goal[:, :2]], axis=1)
     at = interpolate(raster, goal, values, topology.triangles)
     inside = raster.covered().astype(np.uint8)
@@ -182,11 +182,11 @@ def with_shape(
     lips and lids follow their surroundings.
     """
     own = canonical(topology, dense)
-    difference = (shape - own) * _shape_weights(topology)[:, None]
+    difference = (shape - own).astype(np.float64)
     for ring, corners in ((LEFT_EYE, (33, 133)), (RIGHT_EYE, (263, 362))):
         _follow(difference, own, ring, corners)
     _rigidly(difference, LIPS_OUTER)
-    difference = topology.smoother @ difference  # no folds
+    difference = (topology.smoother @ difference) * _shape_weights(topology)[:, None]  # smoothed: no folds
     scale, rotation, _ = fit_rigid3(
         topology.xyz.astype(np.float64), dense.astype(np.float64), rigid_weights(topology)
     )

@@ -1,0 +1,110 @@
+"""A clip's frames, one after the other: who is where, who gets which identity, what to add.
+
+Everything that a later frame depends on is in `state()`, so a job that was interrupted goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+
+from facegraft.core.types import Face, Faces, Frame, Patch
+from facegraft.faces.track import Tracker
+from facegraft.runtime.swapper import FaceState, Swapper
+
+HANDS_EVERY = 8
+"""Frames between looks for hands while none is near the face."""
+HANDS_STAY = 12
+"""Frames for which every frame is looked at after a hand was seen."""
+
+Hands = list[Float32[np.ndarray, "21 3"]]
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """Decides who is swapped: `runtime/select.py`."""
+
+    def choose(self, frame: Frame, faces: Faces) -> dict[int, str]: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class ClipCounts:
+    """What happened over the frames so far."""
+
+    frames: int = 0
+    frames_with_face: int = 0
+    swaps: int = 0
+    changed_share: float = 0.0
+    """Sum over frames of the share of pixels changed."""
+
+
+class ClipSwap:
+    """The edit of one clip, called with its frames in order."""
+
+    def __init__(self, swapper: Swapper, tracker: Tracker, chooser: Chooser) -> None:
+        self._swapper = swapper
+        self._tracker = tracker
+        self._chooser = chooser
+        self._faces: dict[int, FaceState] = {}
+        self._hand_wait: dict[int, int] = {}
+        self.counts = ClipCounts()
+
+    def edit(self, frame: Frame, time_s: float) -> list[Patch]:
+        """What to add to the next frame."""
+        faces = self._tracker.update(frame, time_s)
+        who = self._chooser.choose(frame, faces) if len(faces) else {}
+        patches = [patch for row, key in who.items() if (patch := self._one(frame, faces[row], key)) is not None]
+        pixels = frame.shape[0] * frame.shape[1]
+        changed = sum(int((np.abs(patch.delta).max(axis=2) >= 0.5).sum()) for patch in patches)
+        self.counts = ClipCounts(
+            frames=self.counts.frames + 1,
+            frames_with_face=self.counts.frames_with_face + (len(faces) > 0),
+            swaps=self.counts.swaps + len(patches),
+            changed_share=self.counts.changed_share + changed / pixels,
+        )
+        return patches
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "tracker": self._tracker.state(),
+            "chooser": self._chooser.state(),
+            "faces": {str(number): asdict(state) for number, state in self._faces.items()},
+            "hand_wait": {str(number): wait for number, wait in self._hand_wait.items()},
+            "counts": asdict(self.counts),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._tracker.restore(state["tracker"])
+        self._chooser.restore(state["chooser"])
+        self._faces = {int(number): FaceState(**fields) for number, fields in state["faces"].items()}
+        self._hand_wait = {int(number): int(wait) for number, wait in state["hand_wait"].items()}
+        self.counts = ClipCounts(**state["counts"])
+
+    def _one(self, frame: Frame, face: Face, key: str) -> Patch | None:
+        state = self._faces.get(face.number, FaceState())
+        patch, self._faces[face.number] = self._swapper.patch(frame, face, key, state, self._hands(frame, face))
+        return patch
+
+    def _hands(self, frame: Frame, face: Face) -> Hands:
+        """Looks now and then, and at every frame for a while after a hand was seen.
+
+        The wait is above 0 while counting down to the next look, and at or below 0 while every frame is looked at.
+        """
+        wait = self._hand_wait.get(face.number, 0) - 1
+        if wait > 0:
+            self._hand_wait[face.number] = wait
+            return []
+        hands = self._swapper.analyser.hands(frame, face.box_xyxy)
+        if hands:
+            wait = 0
+        elif wait <= -HANDS_STAY or self._hand_wait.get(face.number, 1) == 1:
+            wait = HANDS_EVERY
+        self._hand_wait[face.number] = wait
+        return hands

@@ -1,0 +1,173 @@
+"""The baseline swap on drawn faces, where the true answer is known."""
+
+import numpy as np
+import pytest
+
+from facegraft.core.types import paste
+from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
+from facegraft.runtime.light import apply_light, match_sharpness, measure_light
+from facegraft.runtime.texture import LAYER_SCALE, atlas, layers, smooth_where, unroll
+from facegraft.runtime.warp import best_view, encode, swap_face, with_shape, working_box
+from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, as_faces, draw, one_face, painted, posed
+
+MESH = load_topology()
+
+
+def swapped(identity: tuple, attribute: tuple) -> np.ndarray:
+    frame, faces = attribute
+    person = encode([(identity[0], identity[1][0])], MESH)
+    patch = swap_face(frame, faces[0], person.views[0], MESH)
+    assert patch is not None
+    out = frame.copy()
+    paste(out, [patch])
+    return out
+
+
+def inner(dense: np.ndarray, points: tuple[int, ...]) -> np.ndarray:
+    return dense[list(points), :2].astype(int)
+
+
+def test_swapping_a_face_with_itself_changes_next_to_nothing() -> None:
+    frame, faces = one_face(spots=12)
+    out = swapped((frame, faces), (frame, faces))
+    assert np.abs(out.astype(int) - frame).mean() < 0.6
+
+
+def test_nothing_outside_the_face_is_touched() -> None:
+    identity, attribute = one_face(spots=20), one_face(spots=0, skin=DARK_SKIN, yaw=20)
+    out = swapped(identity, attribute)
+    outside = (attribute[0] == np.array([70, 110, 190])).all(axis=2)
+    assert outside.mean() > 0.5
+    np.testing.assert_array_equal(out[outside], attribute[0][outside])
+
+
+@pytest.mark.parametrize("yaw", [0, 25, -25])
+def test_the_identity_marks_arrive_where_the_attribute_pose_puts_them(yaw: float) -> None:
+    """Truth: the identity's texture drawn in the attribute's pose. The result must be far nearer
+    to it than the frame was: the identity's marks are there, the attribute's are gone."""
+    identity = one_face(spots=14)
+    attribute = one_face(spots=13, yaw=yaw, roll=8)
+    truth = draw(attribute[1].dense[0], painted(LIGHT_SKIN, 14))
+    out = swapped(identity, attribute)
+    marks = np.abs(truth.astype(int) - attribute[0]).max(axis=2) > 25
+    before = np.abs(attribute[0].astype(int) - truth)[marks].mean()
+    after = np.abs(out.astype(int) - truth)[marks].mean()
+    assert after < 0.5 * before
+
+
+def test_colour_is_the_attribute_s() -> None:
+    out = swapped(one_face(skin=LIGHT_SKIN), one_face(skin=DARK_SKIN, spots=0))
+    x, y = posed()[50, :2].astype(int)  # a cheek
+    np.testing.assert_allclose(out[y, x], DARK_SKIN, atol=10)
+
+
+def test_eyeballs_and_mouth_interior_stay() -> None:
+    attribute = one_face(skin=LIGHT_SKIN, spots=0)
+    dense = attribute[1].dense[0]
+    frame = attribute[0].copy()
+    x, y = dense[list(LEFT_EYE), :2].mean(axis=0).astype(int)
+    frame[y - 1 : y + 2, x - 1 : x + 2] = (20, 240, 20)
+    out = swapped(one_face(skin=DARK_SKIN), (frame, attribute[1]))
+    assert np.abs(out[y, x].astype(int) - (20, 240, 20)).max() < 40
+
+
+def test_a_thing_before_the_face_stays() -> None:
+    identity, attribute = one_face(spots=10), one_face(spots=0)
+    frame = attribute[0].copy()
+    frame[95:150, 165:185] = (20, 200, 30)  # a green bar over a cheek
+    out = swapped(identity, (frame, attribute[1]))
+    assert np.abs(out[110:140, 170:180].astype(int) - frame[110:140, 170:180]).mean() < 8
+
+
+def test_the_seam_does_not_move_with_the_shape() -> None:
+    from facegraft.faces.topology import OVAL
+
+    wide = MESH.xyz * np.array([1.3, 1, 1], np.float32)
+    moved = with_shape(posed(), wide, MESH)
+    assert np.abs(moved - posed())[list(OVAL)].max() < 0.6
+    assert np.abs(moved - posed()).max() > 1.5
+
+
+def test_an_equal_shape_moves_nothing_in_any_pose() -> None:
+    dense = posed(yaw=33, pitch=-12, roll=40)
+    np.testing.assert_allclose(with_shape(dense, MESH.xyz, MESH), dense, atol=0.05)
+
+
+def test_an_open_mouth_of_the_identity_does_not_open_the_attribute_s() -> None:
+    shape = MESH.xyz.copy()
+    lower = [point for point in LIPS_INNER if shape[point, 1] > shape[list(LIPS_INNER), 1].mean()]
+    shape[lower, 1] += 0.2
+    gap = lambda dense: dense[14, 1] - dense[13, 1]  # noqa: E731
+    assert gap(with_shape(posed(), shape, MESH)) == pytest.approx(gap(posed()), abs=1.0)
+
+
+def test_a_face_outside_the_frame_has_no_box() -> None:
+    assert working_box(posed(at=(-500, 40)), 300, 260) is None
+    left, top, right, bottom = working_box(posed(at=(10, 40)), 300, 260) or (0, 0, 0, 0)
+    assert (left, top) == (0, 0)
+    assert right <= 300
+    assert bottom <= 260
+
+
+def test_the_photo_with_the_nearest_pose_is_used_and_kept() -> None:
+    photos = [one_face(yaw=yaw) for yaw in (-40, 0, 40)]
+    person = encode([(frame, faces[0]) for frame, faces in photos], MESH)
+    pose = lambda yaw: np.array([yaw, 0, 0], np.float32)  # noqa: E731
+    assert [best_view(person, pose(yaw)) for yaw in (-35, 3, 35)] == [0, 1, 2]
+    assert best_view(person, pose(22), last=1, margin_degrees=6) == 1
+    assert best_view(person, pose(38), last=1, margin_degrees=6) == 2
+
+
+def test_the_hidden_half_comes_from_the_other() -> None:
+    """Photographed at 50 degrees of yaw, the far cheek cannot be seen; unrolled, it mirrors the near one."""
+    frame, faces = one_face(yaw=50, spots=0)
+    view = unroll(frame, faces[0], MESH)
+    width = view.levels[0].shape[1]
+    row = int(view.levels[0].shape[0] * 0.5)
+    near, far = view.levels[0][row, int(width * 0.72)], view.levels[0][row, int(width * 0.28)]
+    np.testing.assert_allclose(near.astype(int), far.astype(int), atol=14)
+    np.testing.assert_allclose(far, LIGHT_SKIN, atol=20)
+
+
+def test_light_turns_one_evenly_lit_face_into_another() -> None:
+    texture = np.full((40, 40, 3), (200, 150, 120), np.uint8)
+    goal = np.full((40, 40, 3), (90, 80, 75), np.uint8)
+    light = measure_light(texture, goal, np.ones((40, 40), np.float32), 5.0)
+    np.testing.assert_allclose(apply_light(texture, light).mean(axis=(0, 1)), (90, 80, 75), atol=1.5)
+
+
+def test_light_follows_a_gradient() -> None:
+    texture = np.full((64, 64, 3), 150, np.uint8)
+    goal = np.repeat(np.repeat(np.linspace(60, 200, 64)[None], 64, 0)[..., None], 3, 2).astype(np.uint8)
+    light = measure_light(texture, goal, np.ones((64, 64), np.float32), 4.0)
+    lit = apply_light(texture, light)
+    assert np.abs(lit - goal)[8:-8, 8:-8].mean() < 6
+
+
+def test_a_sharp_identity_is_blurred_into_a_soft_frame_only() -> None:
+    rng = np.random.default_rng(0)
+    sharp = rng.integers(90, 160, (60, 60, 3), np.uint8).astype(np.uint8)
+    soft = np.full((60, 60, 3), 125, np.uint8)
+    weight = np.ones((60, 60), np.float32)
+    assert match_sharpness(sharp, soft, weight).std() < 0.8 * sharp.std()
+    np.testing.assert_array_equal(match_sharpness(sharp, sharp, weight), sharp)
+
+
+def test_smoothing_ignores_what_does_not_count() -> None:
+    image = np.full((50, 50, 3), 10, np.float32)
+    image[:, 25:] = 99
+    weight = np.zeros((50, 50), np.float32)
+    weight[:, :25] = 1
+    np.testing.assert_allclose(smooth_where(image, weight, 6.0), 10, atol=0.6)
+
+
+def test_layers_lie_on_the_unrolled_face() -> None:
+    fixed = layers(LAYER_SCALE)
+    size = atlas(LAYER_SCALE).size_wh
+    for name, layer in fixed.items():
+        assert layer.shape == (size[1], size[0]), name
+        assert layer.min() >= 0, name
+        assert layer.max() > 0.9, name
+        assert layer.max() <= 1 + 1e-5, name
+        assert np.abs(layer - layer[:, ::-1]).mean() < 0.01, name
+    assert not (fixed["skin"] * (fixed["drawn"] > 0.9)).any()
