@@ -8,13 +8,12 @@ is a recogniser. Everything the next frame depends on is in `state()`.
 
 from __future__ import annotations
 
-import base64
 import itertools
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, UInt8
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.types import Face, Faces, Frame, no_faces
@@ -22,16 +21,18 @@ from facegraft.faces.analyse import MIN_PRESENCE
 from facegraft.faces.match import assign, is_clear, is_cut, path_distance, same_place, shape_distance, thumbnail
 from facegraft.faces.smooth import face_size, smooth
 from facegraft.faces.topology import five_points, head_pose, load_topology
+from facegraft.faces.tracklet import NEVER, Track
 
 STATE_VERSION = 1
-NEVER = -1e9
 MIN_SIZE = 8.0
 """Pixels; smaller faces are not followed."""
 MAX_REMEMBERED = 64
-MOST_VIEWS = 30.0
 BLURRED_WEIGHT = 0.1
 """What an unclear view counts in the mean embedding, against 1 for a clear one."""
 STRIKES = 3
+SURE_SCORE = 0.75
+"""Nearly all real faces score more (99 % on LFW); what scores less is first watched for some frames."""
+TRIAL_FRAMES = 3
 
 
 @runtime_checkable
@@ -71,72 +72,6 @@ class TrackSettings:
     """Cosine below which a face cannot be the person of the track: half of all pairs of strangers."""
 
 
-@dataclass(eq=False)
-class Track:
-    """One person's face, seen or remembered.
-
-    Attributes:
-        dense: Smoothed points of the last frame it was seen in.
-        velocity: Pixels per second, x and y.
-        seen_s: Time of that frame.
-        lost: Not seen in the last frame.
-        after_cut: The scene changed since, so its path says little.
-        embedding: Running mean, unit length; `embedded` says of how many clear views.
-        strikes: Clear views in a row that show somebody else.
-    """
-
-    number: int
-    dense: Float32[np.ndarray, "k 3"]
-    score: float
-    seen_s: float
-    velocity: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
-    lost: bool = False
-    after_cut: bool = False
-    embedding: Float32[np.ndarray, "d"] | None = None
-    embedded: float = 0.0
-    embedded_s: float = NEVER
-    strikes: int = 0
-
-    def expected(self, time_s: float) -> Float32[np.ndarray, "k 3"]:
-        """Where the points should be by now; a lost face is not followed further than half a second."""
-        moved = self.dense.copy()
-        moved[:, :2] += (self.velocity * min(time_s - self.seen_s, 0.5)).astype(np.float32)
-        return moved
-
-    def is_due(self, time_s: float, every_s: float) -> bool:
-        """Whether its embedding should be refreshed: soon while there was no clear view, or where one was odd."""
-        wait_s = 0.0 if self.strikes else every_s if self.embedded >= 1 else every_s / 5
-        return time_s - self.embedded_s >= wait_s
-
-    def learn(self, embedding: Float32[np.ndarray, "d"], share: float) -> None:
-        """Takes one more view into the mean; old views fade once there are many."""
-        if self.embedding is None:
-            self.embedding, self.embedded = embedding, share
-            return
-        total = self.embedding * np.float32(min(self.embedded, MOST_VIEWS)) + embedding * np.float32(share)
-        self.embedding = (total / max(float(np.linalg.norm(total)), 1e-12)).astype(np.float32)
-        self.embedded += share
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON, exact to the bit."""
-        arrays = {
-            "dense": _packed(self.dense),
-            "embedding": _packed(self.embedding),
-            "velocity": self.velocity.tolist(),
-        }
-        return {name.name: arrays.get(name.name, getattr(self, name.name)) for name in fields(self)}
-
-    @staticmethod
-    def from_dict(stored: dict[str, Any]) -> Track:
-        dense = _unpacked(stored["dense"])
-        arrays = {
-            "dense": np.zeros((0, 3), np.float32) if dense is None else dense.reshape(-1, 3),
-            "embedding": _unpacked(stored["embedding"]),
-            "velocity": np.array(stored["velocity"], np.float64),
-        }
-        return Track(**{**stored, **arrays})
-
-
 class Tracker:
     """Follows the faces of one video. Frames must come in order; one instance serves one thread."""
 
@@ -171,11 +106,12 @@ class Tracker:
         before, self._thumbnail = self._thumbnail, thumbnail(frame)
         seen = [track for track in self._tracks if not track.lost]
         if before is not None and is_cut(before, self._thumbnail):
+            self._tracks = [track for track in self._tracks if not track.trial]
             for track in self._tracks:
                 track.lost, track.after_cut = True, True
         else:
             self._follow(frame, seen, time_s, elapsed)
-        self._find(frame, time_s, missing=[track for track in seen if track.lost])
+        self._find(frame, time_s, missing=any(track.lost and not track.trial for track in seen))
         if self._recogniser is not None:
             self._embed(self._recogniser, frame, time_s)
         self._forget(time_s)
@@ -197,6 +133,20 @@ class Tracker:
         for row, track in enumerate(tracks):
             if not track.lost:
                 self._move(track, found[row], time_s, elapsed)
+                self._try(track)
+        self._tracks = [track for track in self._tracks if not (track.lost and track.trial)]
+
+    def _try(self, track: Track) -> None:
+        """One more frame of a trial: it counts once followed without doubt, and is no face otherwise."""
+        if track.trial:
+            track.lost = track.score < SURE_SCORE
+            track.trial -= 0 if track.lost else 1
+            if track.trial == 0:
+                self._number(track)
+
+    def _number(self, track: Track) -> None:
+        track.number = self._next_number
+        self._next_number += 1
 
     def _doubles(
         self, frame: Frame, tracks: list[Track], expected: Float32[np.ndarray, "n k 3"], found: Faces
@@ -225,7 +175,7 @@ class Tracker:
 
     # --- looking: the whole frame ---------------------------------------------------------------------
 
-    def _find(self, frame: Frame, time_s: float, missing: list[Track]) -> None:
+    def _find(self, frame: Frame, time_s: float, *, missing: bool) -> None:
         """Looks at once where a face is missing or none is there, else every so many frames."""
         self._until_look -= 1
         settings = self.settings
@@ -288,19 +238,26 @@ class Tracker:
         track.velocity, track.lost, track.after_cut, track.strikes = np.zeros(2), False, False, 0
 
     def _begin(self, face: Face, time_s: float) -> None:
-        track = Track(self._next_number, face.dense.astype(np.float32), face.score, time_s)
+        track = Track(-1, face.dense.astype(np.float32), face.score, time_s)
         if face.embedding is not None:
             track.learn(face.embedding, 1.0 if is_clear(face) else BLURRED_WEIGHT)
             track.embedded_s = time_s
         self._tracks.append(track)
-        self._next_number += 1
+        if face.score < SURE_SCORE:
+            track.trial = TRIAL_FRAMES
+        else:
+            self._number(track)
 
     # --- knowing: embeddings --------------------------------------------------------------------------
 
     def _embed(self, recogniser: FaceRecogniser, frame: Frame, time_s: float) -> None:
         """Refreshes the mean embedding of the tracks whose turn it is, and notices a track on the wrong face."""
         settings = self.settings
-        due = [track for track in self._tracks if not track.lost and track.is_due(time_s, settings.embed_every_s)]
+        due = [
+            track
+            for track in self._tracks
+            if not (track.lost or track.trial) and track.is_due(time_s, settings.embed_every_s)
+        ]
         if not due:
             return
         embedded = recogniser.embed(frame, self._as_faces(due))
@@ -336,7 +293,7 @@ class Tracker:
     # --- results and state ----------------------------------------------------------------------------
 
     def _faces(self) -> Faces:
-        seen = [track for track in self._tracks if not track.lost]
+        seen = [track for track in self._tracks if not track.lost and not track.trial]
         areas = [face_size(track.dense) for track in seen]
         return self._as_faces([seen[row] for row in np.argsort([-area for area in areas], kind="stable")])
 
@@ -387,11 +344,3 @@ class Tracker:
 
 def _cosine(face: Faces, embedding: Float32[np.ndarray, "d"]) -> float:
     return 0.0 if face.embeddings is None else float(face.embeddings[0] @ embedding)
-
-
-def _packed(values: np.ndarray | None) -> str | None:
-    return None if values is None else base64.b64encode(values.astype("<f4").tobytes()).decode()
-
-
-def _unpacked(text: str | None) -> Float32[np.ndarray, "n"] | None:
-    return None if text is None else np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
