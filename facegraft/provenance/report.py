@@ -127,7 +127,9 @@ def _judge(
 ) -> tuple[Status, str]:
     if manifest is not None and manifest.state != "valid":
         reasons = ", ".join(manifest.reasons) or "no reason given"
-        return "broken", f"signed by {_signer(manifest)}, but file and signature no longer fit ({reasons})"
+        if manifest.state == "unreadable":
+            return "broken", f"there is a signed manifest, but it is damaged ({reasons})"
+        return "broken", f"signed by {_signer(manifest)}, but changed since then ({reasons})"
     if manifest is not None and any(says_algorithmic(kind) for kind in manifest.source_types):
         told = dict(manifest.details)
         method = f", method {told['method']}" if "method" in told else ""

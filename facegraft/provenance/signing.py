@@ -7,15 +7,12 @@ import logging
 import mmap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from facegraft.core.errors import BadInputError, MissingPartError
 from facegraft.core.files import atomic_path, shown, sniff
 from facegraft.provenance.keys import INSTALL, KEY_FILE, SigningKey, config_folder, read_signing_key, signing_key
 from facegraft.provenance.manifest import Origin
-
-if TYPE_CHECKING:
-    import c2pa
 
 log = logging.getLogger(__name__)
 
@@ -168,26 +165,28 @@ def _own_key(folder: Path | None) -> SigningKey | None:
         return None
 
 
-def _signer(library: Any, key: SigningKey) -> c2pa.Signer:
+def _signer(library: Any, key: SigningKey) -> Any:
     info = library.C2paSignerInfo(b"es256", key.chain.encode(), key.private_key.encode(), None)
     return library.Signer.from_info(info)
 
 
-def _builder(library: Any, context: c2pa.Context, origin: Origin, attribute: Path | None) -> c2pa.Builder:
+def _builder(library: Any, context: Any, origin: Origin, attribute: Path | None) -> Any:
     """A claim with a parent says opened, then edited; one without says created, then edited."""
-    kind = None if attribute is None else sniff(attribute)
-    has_parent = attribute is not None and kind in SIGNABLE
-    builder = library.Builder(_claim(origin, has_parent=has_parent), context=context)
-    if attribute is not None and has_parent:
+    if attribute is not None:
+        builder = library.Builder(_claim(origin, has_parent=True), context=context)
         parent = {"title": origin.attribute_name or "attribute", "relationship": "parentOf", "label": "attribute"}
         try:
-            with attribute.open("rb") as stream:
-                builder.add_ingredient(parent, _C2PA_NAMES.get(str(kind), kind), stream)
-        except library.C2paError as error:
-            log.warning("the manifest names no parent: %s: %s", shown(attribute), _one_line(error))
-            builder.close()
-            return library.Builder(_claim(origin, has_parent=False), context=context)
-    return builder
+            kind = sniff(attribute)
+            if kind in SIGNABLE:
+                with attribute.open("rb") as stream:
+                    builder.add_ingredient(parent, _C2PA_NAMES.get(kind, kind), stream)
+                return builder
+            reason = f"{kind or 'its format'} is not known to C2PA"
+        except (library.C2paError, BadInputError, OSError) as error:
+            reason = _one_line(error)
+        builder.close()
+        log.info("%s: left out of the manifest: %s", shown(attribute), reason)
+    return library.Builder(_claim(origin, has_parent=False), context=context)
 
 
 def _claim(origin: Origin, *, has_parent: bool) -> dict[str, object]:
@@ -226,16 +225,17 @@ def _manifest(store: Any, own: SigningKey | None) -> Manifest:
         for action in _list(_get(_get(assertion, "data"), "actions"))
     ]
     parameters = [_get(action, "parameters") for action in actions]
-    failures = _list(_get(_get(_get(store, "validation_results"), "activeManifest"), "failure"))
-    codes = tuple(dict.fromkeys(str(_get(failure, "code")) for failure in failures))
-    state = str(_get(store, "validation_state"))
-    trusted = state == "Trusted"
+    results = _get(_get(store, "validation_results"), "activeManifest")
+    failures = dict.fromkeys(str(_get(result, "code")) for result in _list(_get(results, "failure")))
+    successes = [str(_get(result, "code")) for result in _list(_get(results, "success"))]
+    trusted = "signingCredential.trusted" in successes  # a changed file still says whose it was
+    valid = _get(store, "validation_state") in ("Valid", "Trusted")
     return Manifest(
-        state="valid" if state in ("Valid", "Trusted") else "invalid",
+        state="valid" if valid else "invalid",
         own_key=trusted and own is not None and str(_get(signature, "cert_serial_number")) == own.serial,
         trusted=trusted,
         signer=str(_get(signature, "common_name") or _get(signature, "issuer") or ""),
-        reasons=tuple(code for code in codes if code not in _TIMELESS),
+        reasons=tuple(code for code in failures if code not in _TIMELESS),
         tool=_tool(active, actions),
         actions=tuple(str(_get(action, "action")) for action in actions),
         source_types=tuple(str(found) for action in actions if (found := _get(action, "digitalSourceType"))),

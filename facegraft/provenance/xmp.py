@@ -40,6 +40,7 @@ _PREFIXES = {
 _DESCRIPTION = f"{{{_RDF}}}Description"
 _ABOUT = f"{{{_RDF}}}about"
 _HISTORY = f"{{{_MM}}}History"
+_REMOTE = f"{{{_TERMS}}}provenance"
 _SOURCE_TYPE = f"{{{_IPTC}}}DigitalSourceType"
 _CREATOR_TOOL = f"{{{_XMP}}}CreatorTool"
 _OUR_FIELDS = ("method", "version", "created", "consent", "attribute_name", "attribute_sha256")
@@ -84,7 +85,8 @@ def read_xmp(packet: bytes) -> dict[str, str]:
 
     Returns:
         Keys as in `Origin` (`method`, `version`, `created`, `consent`, `digital_source_type` ...), plus
-        `creator_tool` and, if facegraft is in the history, `tool`.
+        `creator_tool`; `tool` where facegraft wrote the packet; `remote_manifest`, an address that is named but
+        never fetched.
 
     Raises:
         BrokenXmpError: It cannot be read.
@@ -94,7 +96,8 @@ def read_xmp(packet: bytes) -> dict[str, str]:
     found = {name: values[f"{{{_OURS}}}{name}"] for name in _OUR_FIELDS if f"{{{_OURS}}}{name}" in values}
     if found:
         found["tool"] = "facegraft"
-    for name, key in ((_SOURCE_TYPE, "digital_source_type"), (_CREATOR_TOOL, "creator_tool")):
+    others = ((_SOURCE_TYPE, "digital_source_type"), (_CREATOR_TOOL, "creator_tool"), (_REMOTE, "remote_manifest"))
+    for name, key in others:
         if name in values:
             found[key] = values[name]
     return found
@@ -170,7 +173,7 @@ def _rdf_of(root: ET.Element) -> ET.Element:
 def _is_ours(name: str, value: str | None) -> bool:
     if name == _CREATOR_TOOL:
         return (value or "").startswith("facegraft ")
-    return name.startswith(f"{{{_OURS}}}") or name in (_SOURCE_TYPE, f"{{{_TERMS}}}provenance")
+    return name.startswith(f"{{{_OURS}}}") or name in (_SOURCE_TYPE, _REMOTE)
 
 
 def _remove_ours(rdf: ET.Element) -> None:
