@@ -131,8 +131,25 @@ def box_overlap(box: Float[np.ndarray, "4"], others: Float[np.ndarray, "n 4"]) -
     return common / np.maximum(area + areas - common, 1e-9)
 
 
-def keep_best(boxes: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, "n"], overlap: float) -> list[int]:
-    """Greedy non-maximum suppression: rows kept, best score first."""
+def box_containment(box: Float[np.ndarray, "4"], others: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n"]:
+    """Intersection over the smaller of two boxes: 1 where one lies wholly in the other."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=1)
+    smaller = np.minimum(np.prod(box[2:] - box[:2]), np.prod(others[:, 2:] - others[:, :2], axis=1))
+    return common / np.maximum(smaller, 1e-9)
+
+
+def keep_best(
+    boxes: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, "n"], overlap: float, containment: float = 1.1
+) -> list[int]:
+    """Greedy non-maximum suppression: rows kept, best score first.
+
+    Args:
+        boxes: One per candidate.
+        scores: Likewise.
+        overlap: A candidate that overlaps a better one by this much is dropped.
+        containment: So is one that lies in a better one, or around it, by this share of the smaller.
+    """
     order = list(np.argsort(-scores, kind="stable"))
     kept: list[int] = []
     while order:
@@ -140,5 +157,7 @@ def keep_best(boxes: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, "n"], o
         kept.append(best)
         if order:
             rest = np.asarray(order)
-            order = list(rest[box_overlap(boxes[best], boxes[rest]) < overlap])
+            apart = box_overlap(boxes[best], boxes[rest]) < overlap
+            apart &= box_containment(boxes[best], boxes[rest]) < containment
+            order = list(rest[apart])
     return kept

@@ -156,7 +156,7 @@ class Analyser:
             if presence >= MIN_PRESENCE:
                 kept.append((dense, candidate.score))
         faces = self._faces(kept)
-        return faces.take(keep_best(faces.boxes_xyxy, faces.scores, overlap=0.4))
+        return faces.take(keep_best(faces.boxes_xyxy, faces.scores, overlap=0.4, containment=0.7))
 
     def _candidate_of(self, dense: Float32[np.ndarray, "k 3"]) -> Candidate:
         """The square around known points, as the mesh network wants it for the next pass."""

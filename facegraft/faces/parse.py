@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from facegraft.core.types import Frame, Mask
 
@@ -19,9 +19,13 @@ SURE_QUANTILE = 0.12
 """Share of darkest and brightest sure-skin pixels that the fit leaves out: shadows, shine."""
 TOLERANCE = 4.0
 """Distance from the skin model (in its standard deviations) at which a pixel counts as half skin."""
+SAFE_TOLERANCE = 3.0
+"""Added to it where skin is most likely anyway: a shadow on a cheek is no hair."""
 FIT_PIXELS = 700
-CHANNEL_NOISE = np.array([0.10, 0.035, 0.035], np.float32)
+CHANNEL_NOISE = np.array([0.14, 0.035, 0.035], np.float32)
 """Least standard deviations of light, red-green and blue-yellow (log units): cameras, pores, redness."""
+BEARD_CHROMA = 7.0
+"""A beard is darker than skin but not of another colour by more standard deviations than this."""
 
 
 @dataclass(frozen=True)
@@ -32,32 +36,43 @@ class SkinModel:
     spread: Float32[np.ndarray, "3"]
 
 
-def visible_skin(image: Frame, sure: Bool[np.ndarray, "h w"], mark_px: int = 0) -> Mask:
-    """How much each pixel looks like this face's skin.
+@dataclass(frozen=True)
+class Likeness:
+    """How much each pixel looks like the face's skin, and how much like a beard on it; both 0..1."""
+
+    skin: Mask
+    beard: Mask
+
+
+def skin_likeness(image: Frame, sure: Mask, safe: Mask, mark_px: int = 0) -> Likeness:
+    """Compares a face with its own skin.
 
     Args:
-        image: The face, small (about 128 px).
-        sure: Where the mesh says that bare skin is most likely: cheeks, nose, middle of the forehead, chin.
+        image: The face, small (about 100 px).
+        sure: 0..1, how likely the mesh says bare skin is: cheeks, nose, middle of the forehead.
+        safe: 0..1, where nothing but a hand or a thing held would cover it: `SAFE_TOLERANCE` applies.
         mark_px: Spots of other colour no wider and no higher than this are moles and blemishes, part of the skin.
 
     Returns:
-        1 = like its skin, 0 = nothing like it; everywhere 1 where `sure` is too small to fit a model.
+        `skin` is 1 everywhere where `sure` is too small to fit a model.
     """
     colour = _log_opponent(image)
     terms = _light_terms(image.shape[0], image.shape[1])
-    if int(sure.sum()) < 60:
-        return np.ones(image.shape[:2], np.float32)
-    rows = np.flatnonzero(sure)
+    rows = np.flatnonzero(sure > 0.5)
+    if len(rows) < 60:
+        return Likeness(np.ones(image.shape[:2], np.float32), np.zeros(image.shape[:2], np.float32))
     rows = rows[:: max(1, len(rows) // FIT_PIXELS)]
     model = _fit(colour.reshape(-1, 3)[rows], terms.reshape(-1, 6)[rows])
     off = (colour - terms @ model.slope) / model.spread
+    darker, chroma = -off[..., 0], np.hypot(off[..., 1], off[..., 2])
+    beard = np.clip(darker, 0, 1) * np.clip(BEARD_CHROMA - chroma, 0, 1)
     # bright spots are shine on skin: light above the model counts half
-    off[..., 0] = np.where(off[..., 0] > 0, off[..., 0] * 0.5, off[..., 0])
-    distance = np.sqrt((off**2).sum(axis=2))
-    likely = 1 / (1 + np.exp(np.minimum((distance - TOLERANCE) * 1.6, 30)))
+    distance = np.hypot(np.where(darker < 0, darker * 0.5, darker), chroma)
+    tolerance = TOLERANCE + SAFE_TOLERANCE * safe
+    likely = (1 / (1 + np.exp(np.minimum((distance - tolerance) * 1.6, 30)))).astype(np.float32)
     if mark_px:
         likely = _without_marks(likely, mark_px)
-    return guided(likely.astype(np.float32), colour[..., 0], radius=3, smooth=0.02)
+    return Likeness(guided(likely, colour[..., 0], radius=3, smooth=0.02), beard.astype(np.float32))
 
 
 def _without_marks(likely: Mask, mark_px: int) -> Mask:

@@ -17,6 +17,8 @@ from facegraft.core.types import Frame, Mask
 from facegraft.runtime.texture import smooth_where
 
 GAMMA = 2.2
+COLOUR_REACH = 0.5
+"""How far the colour of the light is smoothed, in parts of how far its brightness is."""
 GAIN_LIMIT = 3.5
 """Largest factor on pixel values: beyond it, noise and compression would show."""
 
@@ -43,7 +45,7 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
         weight: Where both show bare skin.
         sigma: How smooth the light is taken to be, in cells.
     """
-    weight = weight * (goal.max(axis=2) < 250)  # clipped pixels do not say how bright they were
+    weight = weight * (goal.min(axis=2) < 240)  # burnt-out pixels do not say how bright they were
     log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
     contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
     gain = np.exp(log_goal - np.float32(contrast) * log_texture)
@@ -61,14 +63,21 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
 
 
 def _smooth_log(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:
-    """Log (encoded) of the smooth light: near the skin that is seen, its own; far from it, that of a wider circle."""
+    """Log (encoded) of the smooth light: near the skin that is seen, its own; far from it, that of a wider circle.
+
+    Its colour is taken from a smaller circle than its brightness: shading tells the shape of a face, but patches of
+    sky or neon light on it belong to the place.
+    """
     linear = _LINEAR[image]
-    near = smooth_where(linear, weight, max(sigma, 0.5))
-    wide = smooth_where(linear, weight, max(3 * sigma, 0.5))
+    floor = np.float32(0.002)
+    wide, middle, near = (
+        np.log(smooth_where(linear, weight, max(reach * sigma, 0.5)) + floor) for reach in (3.0, 1.0, COLOUR_REACH)
+    )
     support = cv2.GaussianBlur(weight, (0, 0), max(sigma, 0.5))[..., None]
     share = np.clip(support / np.float32(0.25), 0, 1)
-    floor = np.float32(0.002)
-    log = share * np.log(near + floor) + (1 - share) * np.log(wide + floor)
+    tint = near - near.mean(axis=2, keepdims=True)
+    close = middle.mean(axis=2, keepdims=True) + tint
+    log = share * close + (1 - share) * wide
     return (log / np.float32(GAMMA) + np.float32(np.log(255))).astype(np.float32)
 
 

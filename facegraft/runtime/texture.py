@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from facegraft.core.geometry import fit_rigid3
 from facegraft.core.types import Face, Frame, Mask
-from facegraft.faces.parse import visible_skin
+from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import (
     LEFT_BROW,
     LEFT_EYE,
@@ -32,6 +32,8 @@ MARGIN = 0.03
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
 LAYER_SCALE = 96
+NEIGHBOURHOOD = 0.12
+"""A brow, eye or lip is in view where the skin this far around it is (outer-eye distances)."""
 MARK = 0.16
 """Largest mole or blemish, in outer-eye distances."""
 
@@ -111,9 +113,7 @@ def unroll(frame: Frame, face: Face, topology: Topology) -> View:
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
     seen = _seen(face, topology, sheet)
-    bare = visible_skin(*_small(texture, topology, sheet), mark_px=round(MARK * LAYER_SCALE))
-    bare = cv2.resize(bare, sheet.size_wh, interpolation=cv2.INTER_LINEAR)
-    own = seen * np.maximum(bare, layer_image(topology, "features", sheet))
+    own = seen * cv2.resize(_bare(texture), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     texture, trust = _mirror_filled(texture, own.astype(np.float32), scale)
     levels, scales = [texture], [float(scale)]
     while scales[-1] > 40:
@@ -147,7 +147,7 @@ def _seen(face: Face, topology: Topology, sheet: Atlas) -> Mask:
         np.add.at(count, topology.triangles[:, corner], 1)
     per_point = (total / np.maximum(count, 1))[:, None]
     value = interpolate(sheet.raster, topology.uv, per_point, topology.triangles)[..., 0]
-    return np.asarray(cv2.GaussianBlur(_smoothstep(value, 0.08, 0.35), (0, 0), sheet.scale * 0.03))
+    return np.asarray(cv2.GaussianBlur(_smoothstep(value, 0.08, 0.35), (0, 0), sheet.scale * 0.05))
 
 
 def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
@@ -167,11 +167,27 @@ def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
     return hidden
 
 
-def _small(texture: Frame, topology: Topology, sheet: Atlas) -> tuple[Frame, Bool[np.ndarray, "h w"]]:
-    """The texture at the layers' scale, and where its skin is most likely bare."""
-    layers = atlas(LAYER_SCALE)
-    small = cv2.resize(texture, layers.size_wh, interpolation=cv2.INTER_AREA)
-    return small, layer_image(topology, "sure", layers) > 0.5
+def _bare(texture: Frame) -> Mask:
+    """Where an unrolled photo shows the person and nothing else: skin, features, beard; at the layers' scale."""
+    fixed = layers(LAYER_SCALE)
+    small = cv2.resize(texture, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
+    like = skin_likeness(small, fixed["sure"], fixed["safe"], mark_px=round(MARK * LAYER_SCALE))
+    beard = fixed["lower"] * cv2.GaussianBlur(like.beard, (0, 0), 1.5)
+    return np.maximum(with_features(like.skin, fixed["skin"], fixed["drawn"], LAYER_SCALE), beard)
+
+
+def with_features(skin: Mask, bare: Mask, drawn: Mask, cells_per_unit: float | int) -> Mask:
+    """Visible skin and, where the skin around them is visible, brows, eyes, lips and nostrils.
+
+    Args:
+        skin: What looks like skin.
+        bare: Where the mesh has bare skin.
+        drawn: Where it has features.
+        cells_per_unit: Pixels of these masks per outer-eye distance.
+    """
+    sigma = max(NEIGHBOURHOOD * cells_per_unit, 1.0)
+    around = (cv2.GaussianBlur(skin * bare, (0, 0), sigma) + 0.02) / (cv2.GaussianBlur(bare, (0, 0), sigma) + 0.02)
+    return np.maximum(skin, drawn * np.clip((around - 0.45) / 0.3, 0, 1)).astype(np.float32)
 
 
 def _mirror_filled(texture: Frame, own: Mask, scale: int) -> tuple[Frame, Mask]:
@@ -205,19 +221,13 @@ def _smoothstep(x: Float[np.ndarray, "*n"], low: float, high: float) -> Float32[
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def layer_image(topology: Topology, name: str, sheet: Atlas) -> Mask:
-    """A fixed layer at an atlas's size."""
-    layer = layers(LAYER_SCALE)[name]
-    return np.asarray(cv2.resize(layer, sheet.size_wh, interpolation=cv2.INTER_LINEAR))
-
-
 @functools.lru_cache(maxsize=2)
 def layers(scale: int) -> dict[str, Mask]:
     """Fixed layers over the unrolled face, 0..1.
 
     keep: what stays the attribute image's: eyeballs, mouth interior. skin: bare skin, where light is measured.
-    sure: the part of it that hair, beard and glasses cover least. features: brows, eyes, lips, nostrils, which differ
-    from skin without being occluders; below the nose also beards. drawn: brows, eyes, lips and nostrils alone. inside: 0 at the oval, 1 well inside.
+    sure: the part of it that hair, beard and glasses cover least. safe: the part of that which glasses do not reach. drawn: brows, eyes, lips, nostrils, which differ
+    from skin without being occluders. lower: where beards grow. inside: 0 at the oval, 1 well inside.
     """
     from facegraft.faces.topology import load_topology
 
@@ -247,6 +257,7 @@ def layers(scale: int) -> dict[str, Mask]:
     oval = filled(OVAL)
     distance = cv2.distanceTransform((oval > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / scale
     features = np.maximum.reduce([brows, wide_eyes, lips, nostrils])
+    round_eyes = np.maximum(filled(LEFT_EYE, grow=0.3), filled(RIGHT_EYE, grow=0.3))
     near_eyes = np.maximum(filled(LEFT_EYE, grow=0.05), filled(RIGHT_EYE, grow=0.05))
     v = (np.arange(size_wh[1]) + 0.5) / scale + float(topology.uv[:, 1].min()) - MARGIN
     lower = _smoothstep(v, 0.45, 0.6)[:, None] * np.ones((1, size_wh[0]), np.float32)
@@ -257,7 +268,8 @@ def layers(scale: int) -> dict[str, Mask]:
         "keep": soft(np.maximum(eyes, mouth), 0.012),
         "skin": skin.astype(np.float32),
         "sure": (skin * upper * narrow * (v[:, None] > -0.42)).astype(np.float32),
-        "features": soft(np.maximum(features, lower * oval), 0.03),
+        "lower": soft(lower * oval, 0.03),
+        "safe": soft((skin * upper * narrow * (1 - round_eyes)).astype(np.float32), 0.05),
         "drawn": soft(np.maximum.reduce([brows, near_eyes, lips, nostrils]), 0.02),
         "inside": _smoothstep(distance, 0.02, 0.22),
     }

@@ -8,12 +8,9 @@ from jaxtyping import Float32
 
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.mediapipe import draw_hand
-from facegraft.faces.parse import visible_skin
+from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import Topology
-from facegraft.runtime.texture import LAYER_SCALE, MARK, layers, to_pixels
-
-NEIGHBOURHOOD = 0.12
-"""A brow, eye or lip is in view where the skin this far around it is (outer-eye distances)."""
+from facegraft.runtime.texture import LAYER_SCALE, MARK, layers, to_pixels, with_features
 
 
 def visible_face(
@@ -41,15 +38,11 @@ def visible_face(
     held = np.zeros(image.shape[:2], np.float32)
     for hand in hands:
         draw_hand(held, hand, to_image)
-    free = 1 - cv2.GaussianBlur(held, (0, 0), 1.0)
+    free = (1 - cv2.GaussianBlur(held, (0, 0), 1.0)).astype(np.float32)
     cells = _cells_per_unit(uv)
-    skin = visible_skin(image, (layer("sure") > 0.5) & (held < 0.5), mark_px=round(MARK * cells)) * free
-    weight = layer("skin")
-    sigma = max(NEIGHBOURHOOD * cells, 1.0)
-    around = (cv2.GaussianBlur(skin * weight, (0, 0), sigma) + 0.02) / (cv2.GaussianBlur(weight, (0, 0), sigma) + 0.02)
-    surrounded = np.clip((around - 0.45) / 0.3, 0, 1)
-    seen = np.maximum(skin, layer("drawn") * surrounded * free)
-    return np.asarray(cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 0.8))
+    like = skin_likeness(image, layer("sure") * free, layer("safe"), mark_px=round(MARK * cells))
+    seen = with_features(like.skin * free, layer("skin"), layer("drawn") * free, cells)
+    return np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))
 
 
 def _cells_per_unit(uv: Float32[np.ndarray, "h w 2"]) -> float:

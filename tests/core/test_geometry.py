@@ -109,3 +109,10 @@ def test_overlap_and_suppression() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]], np.float32)
     np.testing.assert_allclose(box_overlap(boxes[0], boxes), [1, 81 / 119, 0], atol=1e-6)
     assert keep_best(boxes, np.array([0.5, 0.9, 0.1], np.float32), 0.5) == [1, 2]
+
+
+def test_a_box_in_a_better_box_is_dropped_when_asked() -> None:
+    boxes = np.array([[0, 0, 100, 100], [40, 40, 60, 60]], np.float32)
+    scores = np.array([0.9, 0.8], np.float32)
+    assert keep_best(boxes, scores, 0.4) == [0, 1]
+    assert keep_best(boxes, scores, 0.4, containment=0.7) == [0]
