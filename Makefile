@@ -4,7 +4,7 @@
 # Both may be repeated; what is there already is not fetched again.
 
 PYTHON ?= python3
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto --maxprocesses 8
 BIN := .venv/bin
 TOOLS := .venv-tools
 # uv lives outside .venv: `uv sync` would remove it from there.
