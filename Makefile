@@ -47,8 +47,8 @@ test: $(UV)
 
 lint: $(UV)
 	@failed=0; \
-	$(BIN)/ruff check . || failed=1; \
-	$(BIN)/ruff format --check . || failed=1; \
+	$(BIN)/ruff check --output-format concise . || failed=1; \
+	$(BIN)/ruff format --check --output-format concise . || failed=1; \
 	$(BIN)/mypy || failed=1; \
 	$(BIN)/codespell || failed=1; \
 	$(UV) lock --check || failed=1; \
