@@ -11,7 +11,7 @@ import logging
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from facegraft.core.image_decode import (
     coding_of,
     mode_of,
     pixels_of,
+    quiet_libtiff,
 )
 from facegraft.core.image_formats import FORMAT_BY_SUFFIX, Coding, Pixels, eight_bit, encode, import_heif
 from facegraft.core.image_metadata import (
@@ -126,7 +127,7 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
     data = read_bytes(path)
     heif = import_heif() if kind == "image/heic" else None
     try:
-        with _logged_warnings(path):
+        with _logged_warnings(path), quiet_libtiff() if kind == "image/tiff" else nullcontext():
             return _read_heic(heif, data, max_pixels) if heif else _read(kind, data, max_pixels)
     except RefusedError as error:
         raise BadInputError(f"{shown(path)}: {error}") from error

@@ -180,7 +180,7 @@ def _jpeg_options(pixels: Pixels, metadata: Metadata, coding: Coding, quality: i
 def _png(pixels: Pixels, metadata: Metadata) -> bytes:
     """Pillow packs 8-bit pixels; 16-bit colour it does not know, so that is packed here."""
     if pixels.dtype == np.uint8:
-        plain = _pillow("PNG", pixels, {})
+        plain = _pillow("PNG", pixels, {"compress_level": 3})  # a third of the time of 6 for 7 % more bytes
         header, packed = plain[8:33], plain[33:]
     else:
         colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[pixels.shape[2]]
@@ -198,7 +198,13 @@ def _png_rows(pixels: UInt16[np.ndarray, "h w c"]) -> bytes:
     filtered[:, 0] = 2
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    return zlib.compress(filtered, 4)
+    return _deflate(filtered.tobytes(), deep=True)
+
+
+def _deflate(data: bytes, *, deep: bool) -> bytes:
+    """Low bytes of 16-bit values are noise: looking for repeats in them takes three times as long and finds none."""
+    packer = zlib.compressobj(4, zlib.DEFLATED, 15, 9, zlib.Z_RLE if deep else zlib.Z_DEFAULT_STRATEGY)
+    return packer.compress(data) + packer.flush()
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -225,7 +231,7 @@ def _tiff(pixels: Pixels, metadata: Metadata, coding: Coding, notes: list[str]) 
     height, width, channels = pixels.shape
     body = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
     if not coding.uncompressed:
-        body = zlib.compress(_differences(pixels), 6)
+        body = _deflate(_differences(pixels), deep=pixels.dtype == np.uint16)
     structure: dict[int, tuple[int | None, Any]] = {
         256: (4, width),
         257: (4, height),
