@@ -5,7 +5,9 @@ Everything that a later frame depends on is in `state()`, so a job that was inte
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +15,11 @@ from jaxtyping import Float32
 
 from facegraft.core.types import Face, Faces, Frame, Patch
 from facegraft.faces.track import Tracker
+from facegraft.provenance.finish import finish_file, prepare_marking
+from facegraft.provenance.manifest import Level, Origin, container_metadata
+from facegraft.runtime.pictures import mark_patch
 from facegraft.runtime.swapper import FaceState, Swapper
+from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
 
 HANDS_EVERY = 8
 """Frames between looks for hands while none is near the face."""
@@ -48,10 +54,11 @@ class ClipCounts:
 class ClipSwap:
     """The edit of one clip, called with its frames in order."""
 
-    def __init__(self, swapper: Swapper, tracker: Tracker, chooser: Chooser) -> None:
+    def __init__(self, swapper: Swapper, tracker: Tracker, chooser: Chooser, *, watermark: bool = False) -> None:
         self._swapper = swapper
         self._tracker = tracker
         self._chooser = chooser
+        self._watermark = watermark
         self._faces: dict[int, FaceState] = {}
         self._hand_wait: dict[int, int] = {}
         self.counts = ClipCounts()
@@ -69,7 +76,7 @@ class ClipSwap:
             swaps=self.counts.swaps + len(patches),
             changed_share=self.counts.changed_share + changed / pixels,
         )
-        return patches
+        return [*patches, mark_patch(frame, patches)] if self._watermark else patches
 
     def state(self) -> dict[str, Any]:
         return {
@@ -108,3 +115,57 @@ class ClipSwap:
             wait = HANDS_EVERY
         self._hand_wait[face.number] = wait
         return hands
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """What was done to one clip."""
+
+    written: Path
+    video: VideoReport
+    counts: ClipCounts
+
+
+def swap_clip(
+    edit: ClipSwap,
+    attribute: Path,
+    out: Path,
+    options: VideoOptions,
+    *,
+    job_key: str,
+    origin: Origin,
+    level: Level = "full",
+    progress: Callable[[Progress], None] | None = None,
+) -> ClipReport:
+    """Swaps a clip, marks it, and gives it its name when it is whole; the same call goes on after an interruption.
+
+    Args:
+        edit: Fresh; carries the identities and the choice of faces.
+        attribute: The clip.
+        out: .mp4, .m4v, .mov, .mkv or .webm.
+        options: Encoding, trim, streams.
+        job_key: Stands for identities, method and choice: another key does not continue this job's segments.
+        origin: What the file says about itself.
+        level: How much of it is written.
+        progress: Called as frames are finished.
+
+    Raises:
+        BadInputError, OutputError, KeyboardInterrupt: As `process_video`.
+    """
+    notes = prepare_marking(level)
+
+    def finish(path: Path) -> None:
+        notes.extend(line for line in finish_file(path, origin, level, attribute=attribute) if line not in notes)
+
+    tags = {} if level == "none" else container_metadata(origin)
+    video = process_video(
+        attribute,
+        out,
+        edit,
+        options,
+        job_key=job_key,
+        progress=progress,
+        container_metadata=tags,
+        finish=finish,
+    )
+    return ClipReport(out, replace(video, notes=(*video.notes, *notes)), edit.counts)

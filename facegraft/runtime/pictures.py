@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facegraft.core.errors import NoFaceError
-from facegraft.core.files import atomic_path
+from facegraft.core.errors import BadInputError, NoFaceError
+from facegraft.core.files import atomic_path, shown
 from facegraft.core.image import DEFAULT_MAX_PIXELS, output_format, read_picture, write_picture
-from facegraft.core.types import Faces, Frame, Patch
+from facegraft.core.types import Faces, Frame, Patch, paste
 from facegraft.provenance.finish import finish_file, picture_xmp
 from facegraft.provenance.manifest import Level, Origin
+from facegraft.provenance.watermark import embed_mark
 from facegraft.runtime.swapper import Swapper
 
 Choose = Callable[[Frame, Faces], dict[int, str]]
@@ -47,6 +48,7 @@ def swap_picture(
     level: Level = "full",
     quality: int | None = None,
     on_no_face: str = "fail",
+    watermark: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> PictureReport:
     """Swaps the chosen faces of a picture file.
@@ -56,6 +58,7 @@ def swap_picture(
         BadInputError, OutputError: The file cannot be read or written.
     """
     began = time.perf_counter()
+    check_names(attribute, out)
     picture = read_picture(attribute, max_pixels=max_pixels)
     faces = swapper.analyser.analyse(picture.frame)
     who = choose(picture.frame, faces) if len(faces) else {}
@@ -63,16 +66,18 @@ def swap_picture(
         if on_no_face == "fail":
             found = f"none of its {len(faces)} faces was chosen" if len(faces) else "no face found"
             raise NoFaceError(
-                f"{attribute}: {found}; see `facegraft analyse {attribute} --draw faces.png`, or pass --on-no-face keep"
+                f"{shown(attribute)}: {found}; see `facegraft analyse FILE --draw faces.png`, or pass --on-no-face keep"
             )
         return PictureReport(None, len(faces), 0, 0.0, time.perf_counter() - began, picture.notes)
     patches = swapper.patches(picture.frame, faces, who)
+    share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
+    if watermark:
+        patches = [*patches, mark_patch(picture.frame, patches)]
     kind = "image/" + output_format(out, picture).lower()
     with atomic_path(out) as temporary:  # it keeps the suffix, which names the format
         xmp = picture_xmp(origin, picture.xmp, level, kind)
         notes = write_picture(temporary, picture, patches, quality=quality, xmp=xmp)
         marks = finish_file(temporary, origin, level, attribute=attribute)
-    share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
     return PictureReport(out, len(faces), len(who), share, time.perf_counter() - began, (*notes, *marks))
 
 
@@ -81,3 +86,29 @@ def changed_share(patches: list[Patch], pixels: int) -> float:
     changed = sum(int((np.abs(patch.delta).max(axis=2) >= 0.5).sum()) for patch in patches)
     return changed / max(pixels, 1)
 
+
+
+def mark_patch(frame: Frame, patches: list[Patch]) -> Patch:
+    """The invisible mark of the swapped frame, as one more patch over all of it."""
+    swapped = frame.copy()
+    paste(swapped, patches)
+    return Patch(0, 0, embed_mark(swapped).astype(np.float32) - swapped)
+
+
+def check_names(attribute: Path, out: Path) -> None:
+    """Refuses to write over the attribute file.
+
+    Raises:
+        BadInputError: Both are the same file.
+    """
+    if out.exists() and attribute.exists() and out.samefile(attribute):
+        raise BadInputError(f"{shown(out)}: input and output are the same file; name another output")
+
+
+def plan_picture(swapper: Swapper, choose: Choose, attribute: Path, out: Path) -> tuple[int, int]:
+    """Reads and analyses without writing: how many faces there are, how many would be swapped."""
+    check_names(attribute, out)
+    picture = read_picture(attribute)
+    output_format(out, picture)
+    faces = swapper.analyser.analyse(picture.frame)
+    return len(faces), len(choose(picture.frame, faces)) if len(faces) else 0

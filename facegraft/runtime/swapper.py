@@ -40,12 +40,13 @@ class Swapper:
         self.analyser = analyser or Analyser()
         self.identities: dict[str, Identity] = {}
 
-    def set_identity(self, frames: Sequence[Frame], key: str = DEFAULT) -> None:
+    def set_identity(self, frames: Sequence[Frame], key: str = DEFAULT, *, names: Sequence[str] = ()) -> None:
         """Learns a person from one photo or several; the best pose is chosen per frame later.
 
         Args:
             frames: Photos of one person. Of several faces in a photo, the largest counts.
             key: Name by which `patches` asks for this person.
+            names: What to call each photo in an error.
 
         Raises:
             NoFaceError: A photo shows no face.
@@ -54,7 +55,8 @@ class Swapper:
         for number, frame in enumerate(frames):
             faces = self.analyser.analyse(frame)
             if len(faces) == 0:
-                raise NoFaceError(f"identity picture {number + 1} of {len(frames)}: no face found in it; use another picture")
+                name = names[number] if names else f"identity picture {number + 1} of {len(frames)}"
+                raise NoFaceError(f"{name}: no face found in it; use another picture of the person")
             photos.append((frame, faces[0]))
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")

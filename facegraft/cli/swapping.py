@@ -1,0 +1,306 @@
+"""The work behind `facegraft swap`: who is who, one file after the other, and what to report."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+
+from facegraft import __version__
+from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError
+from facegraft.core.files import sha256, shown, sniff
+from facegraft.core.image import read_picture
+from facegraft.faces.analyse import Analyser
+from facegraft.faces.embed import Recogniser
+from facegraft.faces.fetch import recogniser_path
+from facegraft.faces.track import Tracker
+from facegraft.provenance.finish import prepare_marking
+from facegraft.provenance.manifest import Origin, origin_now
+from facegraft.runtime.clip import ClipReport, ClipSwap, swap_clip
+from facegraft.runtime.pictures import PictureReport, plan_picture, swap_picture
+from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, which_rule
+from facegraft.runtime.swapper import DEFAULT, Swapper
+from facegraft.runtime.video import Progress as ClipProgress
+from facegraft.runtime.video import VideoOptions
+
+CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+"""What can be written as a clip."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """All options of one `facegraft swap`."""
+
+    identities: list[Path]
+    attribute: Path
+    out: Path
+    which: str
+    mapping: list[str]
+    min_score: float
+    on_no_face: str
+    quality: int | None
+    video: VideoOptions
+    level: Any
+    consent: str | None
+    watermark: bool
+    dry_run: bool
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> Work:
+        """Checks what can be checked before any file is opened."""
+        identities, attribute = list(args.inputs[:-1]), args.inputs[-1]
+        if args.map and identities:
+            raise BadInputError("with --map, name the attribute file alone: the identities are in the map")
+        if args.map and args.which != "all":
+            raise BadInputError("--map and --which exclude each other; use one")
+        if not args.map and not identities:
+            raise BadInputError("expected an identity picture and an attribute file, found one file; name both")
+        if not 0 <= args.min_score <= 1:
+            raise BadInputError(f"--min-score must be 0 to 1, found {args.min_score}")
+        video = VideoOptions(
+            codec=args.codec,
+            quality=args.quality,
+            preset=args.preset,
+            start_s=args.start,
+            end_s=args.end,
+            drop=tuple(args.drop),
+            restart=args.restart,
+        ) if _is_clip(out := args.out or default_out(attribute)) or attribute.is_dir() else VideoOptions()
+        return cls(
+            identities, attribute, out, args.which, args.map, args.min_score, args.on_no_face, args.quality,
+            video, args.provenance, args.consent, args.watermark, args.dry_run,
+        )  # fmt: skip
+
+
+@dataclass
+class Report:
+    """What was done to all files."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    failed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 2 if self.failed else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"facegraft": __version__, "method": Swapper.method, "files": self.files, "failed": self.failed}
+
+
+def default_out(attribute: Path) -> Path:
+    """NAME-swapped beside the attribute file; clips in containers that cannot be written become .mp4."""
+    suffix = attribute.suffix
+    if attribute.is_dir():
+        return attribute.with_name(attribute.name + "-swapped")
+    readable = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
+    return attribute.with_name(f"{attribute.stem}-swapped{'.mp4' if suffix.lower() in readable else suffix}")
+
+
+def _is_clip(out: Path) -> bool:
+    return out.suffix.lower() in CLIP_SUFFIXES
+
+
+def swap_all(work: Work, say: Say) -> Report:
+    """Does one file, or each file of a folder; a file that fails does not stop a folder.
+
+    Raises:
+        FacegraftError: A single file failed, or nothing could be begun.
+    """
+    report = Report()
+    with _People(work) as people:
+        for line in prepare_marking(work.level):
+            say(f"note: {line}")
+        if not work.attribute.is_dir():
+            report.files.append(people.swap_file(work.attribute, work.out, say))
+            return report
+        for attribute, out in _pairs(work):
+            try:
+                report.files.append(people.swap_file(attribute, out, say))
+            except FacegraftError as error:
+                say(f"failed: {error}")
+                report.files.append({"attribute": str(attribute), "error": str(error)})
+                report.failed += 1
+    return report
+
+
+def _pairs(work: Work) -> Iterator[tuple[Path, Path]]:
+    """The pictures and clips of a folder, and where each result goes."""
+    if work.out.exists() and not work.out.is_dir():
+        raise BadInputError(f"{shown(work.out)}: the attribute is a folder, so the output must be one; it is a file")
+    found = sorted(path for path in work.attribute.iterdir() if path.is_file() and _kind(path) in ("image", "video"))
+    if not found:
+        raise BadInputError(f"{shown(work.attribute)}: no picture or clip in this folder; name another")
+    if not work.dry_run:
+        work.out.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        yield path, work.out / default_out(path).name.replace("-swapped", "", 1)
+
+
+def _kind(path: Path) -> str:
+    return (sniff(path) or "").partition("/")[0]
+
+
+class _People:
+    """The loaded networks, the identities, and the rule that says who gets which."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._analyser = Analyser(min_score=work.min_score)
+        self._recogniser = self._load_recogniser()
+        self._swapper = Swapper(self._analyser)
+        embed = self._embed if self._recogniser else None
+        if work.mapping:
+            self._rule, pictures = map_rule(work.mapping, embed)
+            self._pictures = {key: [path] for key, path in pictures.items()}
+        else:
+            self._rule = which_rule(work.which, DEFAULT, embed)
+            self._pictures = {DEFAULT: list(work.identities)}
+        for key, paths in self._pictures.items():
+            self._learn(key, paths)
+
+    def __enter__(self) -> _People:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._recogniser = None
+
+    def _load_recogniser(self) -> Recogniser | None:
+        """Only where people have to be told apart: it costs time, and not everybody has fetched it."""
+        if not self._work.mapping and (self._work.which in ("all", "largest") or self._work.which.isdecimal()):
+            return None
+        try:
+            return Recogniser(recogniser_path())
+        except MissingPartError:
+            return None  # the rule says which option needs it
+
+    def _embed(self, path: Path) -> Any:
+        assert self._recogniser is not None  # noqa: S101 - only passed on where there is one
+        return embed_person(read_picture(path).frame, path, self._analyser, self._recogniser)
+
+    def _learn(self, key: str, paths: list[Path]) -> None:
+        frames = [read_picture(path).frame for path in paths]
+        self._swapper.set_identity(frames, key, names=[shown(path) for path in paths])
+
+    def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
+        """Swaps one picture or clip and says what was done."""
+        origin = origin_now(Swapper.method, consent=self._work.consent, title=out.name)
+        if _is_clip(out):
+            return self._clip(attribute, out, origin, say)
+        return self._picture(attribute, out, origin, say)
+
+    def _picture(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
+        selector = Selector(self._rule, self._recogniser)
+        if self._work.dry_run:
+            faces = plan_picture(self._swapper, selector.choose, attribute, out)
+            say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")
+            return {"attribute": str(attribute), "out": None, "faces": faces[0], "swapped": faces[1]}
+        done = swap_picture(
+            self._swapper,
+            selector.choose,
+            attribute,
+            out,
+            origin=origin,
+            level=self._work.level,
+            quality=self._work.quality,
+            on_no_face=self._work.on_no_face,
+            watermark=self._work.watermark,
+        )
+        return _told_picture(attribute, done, say)
+
+    def _clip(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
+        tracker = Tracker(self._analyser, self._recogniser)
+        edit = ClipSwap(self._swapper, tracker, Selector(self._rule, self._recogniser), watermark=self._work.watermark)
+        if self._work.dry_run:
+            from facegraft.runtime.video.probe import probe
+
+            source = probe(attribute)
+            say(f"would swap {shown(attribute)} ({source.width} x {source.height}) into {shown(out)}")
+            return {"attribute": str(attribute), "out": None}
+        began = time.perf_counter()
+        with _bar(shown(attribute)) as progress:
+            done = swap_clip(
+                edit,
+                attribute,
+                out,
+                self._work.video,
+                job_key=self._key(),
+                origin=origin,
+                level=self._work.level,
+                progress=progress,
+            )
+        return _told_clip(attribute, done, time.perf_counter() - began, say)
+
+    def _key(self) -> str:
+        """Stands for who goes on whom: the pictures' content, the rule's words, the method and the version."""
+        digest = hashlib.blake2b(digest_size=16)
+        for key, paths in sorted(self._pictures.items()):
+            digest.update(f"{key}:{','.join(sha256(path) for path in paths)};".encode())
+        digest.update(repr((self._work.which, self._work.mapping, self._work.min_score)).encode())
+        digest.update(_rule_bytes(self._rule))
+        digest.update(f"{Swapper.method} {__version__} {self._work.watermark}".encode())
+        return digest.hexdigest()
+
+
+def _rule_bytes(rule: Rule) -> bytes:
+    people = getattr(rule, "people", ())
+    return b"".join(person.embedding.tobytes() + str(person.key).encode() for person in people)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[ClipProgress], None]]:
+    """A progress bar on standard error with frames, frames per second and time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]:.1f} fps"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None, fps=0.0)
+
+        def update(now: ClipProgress) -> None:
+            bar.update(task, completed=now.frames, total=now.total, fps=now.fps)
+
+        yield update
+
+
+def _told_picture(attribute: Path, done: PictureReport, say: Say) -> dict[str, Any]:
+    if done.written is None:
+        say(f"{shown(attribute)}: nothing to swap, nothing written")
+    else:
+        say(
+            f"{shown(done.written)}: {done.swapped} of {done.faces} faces swapped, "
+            f"{done.changed_share:.1%} of the pixels changed, {done.seconds:.1f} s"
+        )
+    for note in done.notes:
+        say(f"note: {note}")
+    facts = asdict(done) | {"written": None if done.written is None else str(done.written)}
+    return {"attribute": str(attribute), **facts}
+
+
+def _told_clip(attribute: Path, done: ClipReport, seconds: float, say: Say) -> dict[str, Any]:
+    counts, video = done.counts, done.video
+    now = video.frames - video.resumed_from
+    say(
+        f"{shown(done.written)}: {video.frames} frames, {counts.frames_with_face} with a face, "
+        f"{counts.changed_share / max(counts.frames, 1):.1%} of the pixels changed, "
+        f"{now / max(seconds, 1e-9):.1f} fps, {seconds:.1f} s"
+    )
+    if counts.swaps == 0:
+        say("note: no face was swapped in any frame")
+    for note in (*video.notes, *(f"dropped: {stream}" for stream in video.dropped)):
+        say(f"note: {note}")
+    facts = {"frames_with_face": counts.frames_with_face, "swaps": counts.swaps, "seconds": seconds}
+    share = {"changed_share": counts.changed_share / max(counts.frames, 1)}
+    return {"attribute": str(attribute), "written": str(done.written), **asdict(video), **facts, **share}
