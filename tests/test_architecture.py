@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class Module:
     def folder(self) -> str:
         return self.name.rpartition("/")[0].partition("/")[0]
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.name)
 
@@ -203,6 +204,7 @@ RULES: dict[Callable[[Module], Complaints], tuple[str, str]] = {
 """Rule -> a file's name and content that break it."""
 
 
+@cache
 def read_modules() -> list[Module]:
     paths = sorted(PACKAGE.rglob("*.py"))
     return [Module(path.relative_to(PACKAGE).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
