@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError, NoFaceError
 from facegraft.core.files import atomic_path, shown
-from facegraft.core.image import DEFAULT_MAX_PIXELS, output_format, read_picture, write_picture
+from facegraft.core.image import DEFAULT_MAX_PIXELS, Picture, output_format, read_picture, write_picture
 from facegraft.core.types import Faces, Frame, Patch, paste
 from facegraft.provenance.finish import finish_file, picture_xmp
 from facegraft.provenance.manifest import Level, Origin
@@ -73,12 +73,31 @@ def swap_picture(
     share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
     if watermark:
         patches = [*patches, mark_patch(picture.frame, patches)]
+    notes = write_marked(out, picture, origin, patches, level=level, quality=quality, attribute=attribute)
+    return PictureReport(out, len(faces), len(who), share, time.perf_counter() - began, notes)
+
+
+def write_marked(
+    out: Path,
+    picture: Picture,
+    origin: Origin,
+    patches: Sequence[Patch] = (),
+    *,
+    level: Level = "full",
+    quality: int | None = None,
+    attribute: Path | None = None,
+) -> tuple[str, ...]:
+    """Writes a picture that says that it was made, whole or not at all.
+
+    Returns:
+        One sentence for everything that was changed or left out.
+    """
     kind = "image/" + output_format(out, picture).lower()
     with atomic_path(out) as temporary:  # it keeps the suffix, which names the format
         xmp = picture_xmp(origin, picture.xmp, level, kind)
-        notes = write_picture(temporary, picture, patches, quality=quality, xmp=xmp)
+        notes = write_picture(temporary, picture, list(patches), quality=quality, xmp=xmp)
         marks = finish_file(temporary, origin, level, attribute=attribute)
-    return PictureReport(out, len(faces), len(who), share, time.perf_counter() - began, (*notes, *marks))
+    return (*notes, *marks)
 
 
 def changed_share(patches: list[Patch], pixels: int) -> float:
