@@ -36,21 +36,6 @@ MODULES = {
     "cryptography": "cryptography",
 }
 """Package -> what has to be importable; the packages of pyproject.toml and no other."""
-EXTRAS = {
-    "ai-edge-litert": "mediapipe",
-    "onnx": "mediapipe",
-    "pip": "mediapipe",
-    "pillow-heif": "heif",
-    "c2pa-python": "provenance",
-    "cryptography": "provenance",
-}
-"""Package -> the extra that brings it; all others are in the base install."""
-NEEDED_FOR = {
-    "mediapipe": (("swap", "analyse", "models"), "faces are found by it", True),
-    "heif": (("swap", "analyse"), "HEIC pictures cannot be read or written", False),
-    "provenance": (("swap", "verify"), "no C2PA manifest is signed or checked", False),
-}
-"""Extra -> the verbs that use it, what is lost without it, and whether the main job fails without it."""
 SOFTWARE_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1")
 HARDWARE_ENCODERS = (
     *("h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf", "hevc_amf"),
@@ -73,6 +58,27 @@ class Lack:
     what: str
     mend: str
     blocks: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A package outside the base install: the extra that brings it, who uses it, what is lost without it."""
+
+    extra: str
+    verbs: tuple[str, ...]
+    loss: str
+    blocks: bool = False
+
+
+PARTS = {
+    "ai-edge-litert": Part("mediapipe", ("swap", "analyse"), "no face is found", blocks=True),
+    "onnx": Part("mediapipe", ("models",), "the recogniser cannot be made"),
+    "pip": Part("mediapipe", ("models",), "no model can be fetched"),
+    "pillow-heif": Part("heif", ("swap", "analyse"), "HEIC pictures cannot be read or written"),
+    "c2pa-python": Part("provenance", ("swap", "verify"), "no C2PA manifest is signed or checked"),
+    "cryptography": Part("provenance", ("swap",), "no key to sign with can be made"),
+}
+"""Package of an extra -> what it is for; every other package of `MODULES` is in the base install."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,24 +136,16 @@ def package_state(name: str) -> str:
 
 
 def package_lacks(packages: dict[str, str]) -> Iterator[Lack]:
-    """What the missing and broken ones of these packages (name -> state) mean: one lack per extra, one for the base."""
+    """What the missing and broken ones of these packages (name -> state) mean."""
     bad = {name: state for name, state in packages.items() if state == "missing" or state.startswith("broken")}
-    base = [name for name in bad if name not in EXTRAS]
+    base = [name for name in bad if name not in PARTS]
     if base:
-        yield Lack(
-            verbs=_all_verbs(),
-            what=f"{_listed(base, bad)}: nothing works without",
-            mend=f"pip install --force-reinstall {' '.join(base)}",
-            blocks=True,
-        )
-    for extra, (verbs, loss, blocks) in NEEDED_FOR.items():
-        names = [name for name in bad if EXTRAS.get(name) == extra]
-        if names:
-            yield Lack(verbs, f"{_listed(names, bad)}: {loss}", f"pip install 'facegraft[{extra}]'", blocks)
-
-
-def _listed(names: list[str], states: dict[str, str]) -> str:
-    return ", ".join(f"{name} {states[name]}" for name in names)
+        what = f"{', '.join(f'{name} {bad[name]}' for name in base)}: nothing works without"
+        yield Lack(_all_verbs(), what, f"pip install --force-reinstall {' '.join(base)}", blocks=True)
+    for name, part in PARTS.items():
+        if name in bad:
+            what = f"{name} {bad[name]}: {part.loss}"
+            yield Lack(part.verbs, what, f"pip install 'facegraft[{part.extra}]'", part.blocks)
 
 
 def _video_facts() -> dict[str, str]:

@@ -22,10 +22,9 @@ def test_every_declared_package_is_examined(root: Path) -> None:
         return {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements}
 
     extras = {name: extra for extra, listed in project["optional-dependencies"].items() for name in names(listed)}
-    assert extras == doctor.EXTRAS
+    assert extras == {name: part.extra for name, part in doctor.PARTS.items()}
     assert names(project["dependencies"]) == set(doctor.MODULES) - set(extras)
-    assert set(doctor.NEEDED_FOR) == set(extras.values())
-    assert {verb for verbs, _, _ in doctor.NEEDED_FOR.values() for verb in verbs} <= set(VERBS)
+    assert {verb for part in doctor.PARTS.values() for verb in part.verbs} <= set(VERBS)
 
 
 def test_report(tmp_path: Path) -> None:
@@ -67,6 +66,7 @@ def test_a_damaged_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("numpy", "pip install --force-reinstall numpy", True),
         ("ai-edge-litert", "pip install 'facegraft[mediapipe]'", True),
+        ("pip", "pip install 'facegraft[mediapipe]'", False),
         ("pillow-heif", "pip install 'facegraft[heif]'", False),
         ("c2pa-python", "pip install 'facegraft[provenance]'", False),
     ],
