@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import mmap
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
-from facegraft.core.errors import BadInputError, MissingPartError
-from facegraft.core.files import atomic_path, shown, sniff
+from facegraft.core.errors import BadInputError, MissingPartError, OutputError
+from facegraft.core.files import shown, sniff
 from facegraft.provenance.keys import INSTALL, KEY_FILE, SigningKey, config_folder, read_signing_key, signing_key
 from facegraft.provenance.manifest import Origin
 
@@ -34,6 +38,7 @@ SIGNABLE = frozenset(
 
 State = Literal["valid", "invalid", "unreadable"]
 
+_CHUNKED_ABOVE_BYTES = 64 << 20  # below, one hash over the video, which the oldest readers know too
 _C2PA_NAMES = {"video/x-msvideo": "video/avi"}
 _TIMELESS = ("signingCredential.untrusted",)  # says who signed, not whether the file was changed
 
@@ -71,7 +76,8 @@ class Manifest:
 def sign_file(path: Path, origin: Origin, *, key_folder: Path | None = None, attribute: Path | None = None) -> None:
     """Puts a signed manifest into a file, in place; the pixels and samples stay as they are.
 
-    The format is known by content, so a temporary name will do. While it works, a second copy lies beside the file.
+    The format is known by content, so a temporary name will do. While it works, a second copy lies beside the file;
+    an interruption leaves the unsigned file as it was.
 
     Args:
         path: The finished file. Whatever is written to it later breaks the signature.
@@ -90,13 +96,34 @@ def sign_file(path: Path, origin: Origin, *, key_folder: Path | None = None, att
     if kind not in SIGNABLE:
         raise BadInputError(f"{shown(path)}: a {kind or 'file of unknown content'} cannot hold a signed manifest")
     key = signing_key(key_folder)
-    with atomic_path(path) as temporary, path.open("rb") as source, temporary.open("w+b") as signed:
+    chunked = path.stat().st_size > _CHUNKED_ABOVE_BYTES
+    with _replacing(path) as signed, path.open("rb") as unsigned:
         try:
-            with library.Context.from_dict(_settings()) as context:
+            with library.Context.from_dict(_settings(chunked=chunked)) as context:
                 builder = _builder(library, context, origin, attribute)
-                builder.sign(_signer(library, key), _C2PA_NAMES.get(kind, kind), source, signed)
+                builder.sign(_signer(library, key), _C2PA_NAMES.get(kind, kind), unsigned, signed)
         except library.C2paError as error:
             raise BadInputError(f"{shown(path)}: cannot be signed ({_one_line(error)})") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside `path` that takes its place when the block ends well.
+
+    `core.files.atomic_path` also waits for the disk. The job that called does so anyway before it gives the final name.
+    """
+    final = path.resolve()
+    temporary = final.with_name(f".facegraft-{secrets.token_hex(8)}")
+    try:
+        with temporary.open("x+b") as stream:
+            yield stream
+        shutil.copymode(final, temporary)
+        temporary.replace(final)
+    except OSError as error:
+        raise OutputError(f"{shown(path)}: the signed copy cannot be written ({error.strerror}); free space") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_manifest(path: Path, *, key_folder: Path | None = None) -> Manifest | None:
@@ -144,10 +171,13 @@ def _library() -> Any:
     return c2pa
 
 
-def _settings(own: SigningKey | None = None) -> dict[str, object]:
+def _settings(own: SigningKey | None = None, *, chunked: bool = False) -> dict[str, object]:
+    core: dict[str, object] = {"allowed_network_hosts": [], "backing_store_memory_threshold_in_mb": 16}
+    if chunked:  # the library hashes a video in pieces of 256 MB, which it holds in memory, unless told otherwise
+        core |= {"merkle_tree_chunk_size_in_kb": 1024, "merkle_tree_max_proofs": 0}
     settings: dict[str, object] = {
         "version": 1,
-        "core": {"allowed_network_hosts": []},
+        "core": core,
         "verify": {"verify_after_sign": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {"thumbnail": {"enabled": False}},  # it would be most of the manifest's size
     }

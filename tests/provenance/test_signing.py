@@ -120,6 +120,27 @@ def test_one_flipped_byte_of_video_is_seen(make_clip: Callable[..., Path], tmp_p
     assert (manifest.state, manifest.reasons) == ("invalid", ("assertion.bmffHash.mismatch",))
 
 
+def test_long_videos_are_hashed_in_pieces(make_clip: Callable[..., Path], tmp_path: Path, origin: Origin) -> None:
+    """Above 64 MB; the library would otherwise hold up to half a gigabyte of it in memory."""
+    path = make_clip(tmp_path / "clip.mp4")
+    padding = (65 << 20).to_bytes(4, "big") + b"free"
+    with path.open("r+b") as stream:
+        stream.seek(0, 2)
+        stream.write(padding)
+        stream.truncate(stream.tell() + (65 << 20) - 8)
+    sign_file(path, origin)
+    assert oracle(path)["validation_state"] == "Valid"
+    with path.open("r+b") as stream:
+        place = stream.read(1 << 16).index(b"mdat") + 3000
+        stream.seek(place)
+        byte = stream.read(1)[0]
+        stream.seek(place)
+        stream.write(bytes([byte ^ 1]))
+    manifest = read_manifest(path)
+    assert manifest is not None
+    assert (manifest.state, manifest.reasons) == ("invalid", ("assertion.bmffHash.mismatch",))
+
+
 def test_a_changed_claim_is_seen(save: Callable[[str], Path], origin: Origin) -> None:
     path = save("picture.png")
     sign_file(path, origin)
@@ -191,6 +212,16 @@ def test_what_holds_no_manifest_is_refused_and_untouched(
     with pytest.raises(BadInputError, match="matroska cannot hold"):
         sign_file(path, origin)
     assert path.read_bytes() == before
+
+
+def test_links_are_followed_and_the_mode_is_kept(save: Callable[[str], Path], origin: Origin, tmp_path: Path) -> None:
+    path, link = save("picture.png"), tmp_path / "link.png"
+    path.chmod(0o640)
+    link.symlink_to(path)
+    sign_file(link, origin)
+    assert link.is_symlink()
+    assert oracle(path)["validation_state"] == "Valid"
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_truncated_file_is_refused_and_untouched(save: Callable[[str], Path], origin: Origin) -> None:
