@@ -152,7 +152,30 @@ def write_picture(
     quality: int | None = None,
     xmp: bytes | None = None,
 ) -> tuple[str, ...]:
-    """Adds patches to a picture and writes it, upright, whole or not at all.
+    """Adds patches to a picture and writes it, upright, whole or not at all. See `encode_picture`.
+
+    Returns:
+        Sentences for the user: what was changed or left out on the way, reading included.
+
+    Raises:
+        BadInputError: The suffix names no known format, or quality is out of range.
+        OutputError: The file cannot be written, or its format holds no picture of this size.
+    """
+    data, notes = encode_picture(path, picture, patches, quality=quality, xmp=xmp)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return notes
+
+
+def encode_picture(
+    path: Path,
+    picture: Picture,
+    patches: list[Patch],
+    *,
+    quality: int | None = None,
+    xmp: bytes | None = None,
+) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes that `write_picture` would write to `path`, and its notes.
 
     Where every patch is 0, lossless formats keep each pixel exactly. Grey pictures stay grey.
 
@@ -163,12 +186,9 @@ def write_picture(
         quality: 1..100 for lossy formats. Default: a JPEG's own tables, lossless WebP for lossless input, else high.
         xmp: Packet to store instead of `picture.xmp`; empty: store none.
 
-    Returns:
-        Sentences for the user: what was changed or left out on the way, reading included.
-
     Raises:
         BadInputError: The suffix names no known format, or quality is out of range.
-        OutputError: The file cannot be written, or its format holds no picture of this size.
+        OutputError: The format holds no picture of this size.
     """
     name = output_format(path, picture)
     if quality is not None and not 1 <= quality <= 100:
@@ -186,9 +206,7 @@ def write_picture(
     except (OSError, ValueError, RuntimeError, OverflowError) as error:
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise OutputError(f"{shown(path)}: {name} cannot hold this {size} picture ({_one_line(error)})") from error
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-    return tuple(notes)
+    return data, tuple(notes)
 
 
 def save_frame(path: Path, frame: Frame, *, quality: int | None = None, xmp: bytes | None = None) -> None:
@@ -248,6 +266,8 @@ def _read(kind: str, data: bytes, max_pixels: int) -> Picture:
     im.load()
     exif = im.info.get("exif", b"").removeprefix(b"Exif\0\0")
     orientation = tiff_orientation if 1 <= tiff_orientation <= 8 else exif_orientation(exif)
+    if orientation >= 5 and coding.subsampling == 1:
+        coding = replace(coding, subsampling=0)  # 4:2:2 on its side is 4:4:0, which cannot be written
     metadata = read_metadata(im, data, orientation, notes)
     if mode in DEEP_COLOUR.values():
         pixels = _sixteen_bit_colour(data, mode)

@@ -44,7 +44,7 @@ def coding_of(im: Image.Image, data: bytes) -> Coding:
         return Coding(
             lossless=False,
             quantisation=tables,
-            subsampling=JpegImagePlugin.get_sampling(im),
+            subsampling=max(JpegImagePlugin.get_sampling(im), 0) if im.layers == 3 else -1,
             progressive="progressive" in im.info,
         )
     if isinstance(im, TiffImagePlugin.TiffImageFile):

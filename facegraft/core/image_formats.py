@@ -49,7 +49,7 @@ class Coding:
     Attributes:
         lossless: Pixels come back as they were written.
         quantisation: JPEG's tables, in zigzag order.
-        subsampling: JPEG's chroma: 0 4:4:4, 1 4:2:2, 2 4:2:0, -1 unknown.
+        subsampling: JPEG's chroma: 0 4:4:4 (for rare ones as well), 1 4:2:2, 2 4:2:0, -1 there is none.
         progressive: JPEG only.
         premultiplied: TIFF's colours are already multiplied by alpha.
         uncompressed: TIFF only.
@@ -82,6 +82,9 @@ def encode(
     """
     pixels = _that_fit(name, pixels, notes)
     metadata = _what_fits(name, metadata, notes)
+    if pixels.shape[2] >= 3 and (metadata.icc or b"")[16:20] == b"GRAY":
+        notes.append(f"grey colour profile left out: {name} holds the picture as RGB")
+        metadata = replace(metadata, icc=None)
     if name == "PNG":
         return _png(pixels, metadata)
     if name == "TIFF":

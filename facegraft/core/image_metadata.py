@@ -233,7 +233,7 @@ def without_photoshop_thumbnail(resources: bytes, prefix: bytes = b"") -> bytes:
 
 def _png_blocks(im: Image.Image, data: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """Ancillary chunks; of unknown ones those that their name allows to be copied after an edit."""
-    converted = im.mode == "P" or "transparency" in im.info
+    converted = im.mode == "P" or "transparency" in im.info or data[24] < 8
     kept = []
     for kind, content in png_chunks(data):
         if not kind[:1].islower():

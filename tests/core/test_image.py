@@ -29,6 +29,8 @@ from tests.picture_bytes import (
     alpha_of,
     bump,
     deep,
+    exif_bytes,
+    file_pixels,
     grey_of,
     opened,
     pillow_bytes,
@@ -262,6 +264,22 @@ def test_a_jpeg_keeps_its_tables_and_so_loses_next_to_nothing(tmp_path, subsampl
 
     write_picture(tmp_path / "low.jpg", picture, [], quality=30)
     assert opened(tmp_path / "low.jpg").quantization != before.quantization
+
+
+def test_a_jpeg_on_its_side_keeps_all_its_chroma(tmp_path):
+    data = pillow_bytes(file_pixels(FACE, 6), "JPEG", subsampling=1, exif=b"Exif\0\0" + exif_bytes(6, FACE.shape[:2]))
+    write_picture(tmp_path / "out.jpg", read_picture(stored(tmp_path, "in.jpg", data)), [])
+    assert [part[1:3] for part in opened(tmp_path / "out.jpg").layer] == [(1, 1)] * 3
+
+
+def test_a_grey_profile_does_not_go_with_rgb(tmp_path):
+    profile = bytes(16) + b"GRAY" + bytes(108)
+    picture = read_picture(stored(tmp_path, "in.jpg", pillow_bytes(grey_of(FACE), "JPEG", icc_profile=profile)))
+    assert picture.metadata.icc == profile
+    assert any("grey colour profile" in note for note in write_picture(tmp_path / "out.webp", picture, []))
+    assert read_picture(tmp_path / "out.webp").metadata.icc is None
+    write_picture(tmp_path / "out.png", picture, [])
+    assert read_picture(tmp_path / "out.png").metadata.icc == profile
 
 
 def test_webp_is_lossless_where_the_input_was_and_no_quality_is_asked(tmp_path):
