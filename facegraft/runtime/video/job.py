@@ -190,12 +190,12 @@ class _Job:
         video = [TimedPacket(packet, packet.pts) for packet in packets]
         path = self.folder.path / "dry-run"
         try:
-            mux(self.source, self.encoding, self.kept, video, path, metadata, only_start=True)
+            muxed = mux(self.source, self.encoding, self.kept, video, path, metadata, only_start=True)
         except OutputError as error:
             message = blame(self.source, self.encoding, self.kept, video, path)
             raise BadInputError(f"{shown(self.source.path)}: {message}") if message else error from error
         times = np.array([packet.pts for packet in packets], np.int64) - self.kept.ticks(self.encoding.time_base)
-        check_result(path, self.source, times, self.encoding.time_base, self.kept)
+        check_result(path, times, self.encoding.time_base, muxed, chapters=False)
         path.unlink()
 
     def _check_disk(self, done: int) -> None:
@@ -233,11 +233,11 @@ class _Job:
         """Muxes, checks, lets the caller sign, and only then gives the file its name."""
         path = self.folder.path / f"result{self.out_path.suffix}"
         paths = [self.folder.segment_path(segment.number) for segment in journal.segments]
-        fixed = mux(self.source, self.encoding, self.kept, decoding_times(paths), path, metadata)
-        if fixed:
-            self.notes.append(f"{fixed} packets of copied streams had no usable time; theirs was derived")
+        muxed = mux(self.source, self.encoding, self.kept, decoding_times(paths), path, metadata)
+        if muxed.derived_times:
+            self.notes.append(f"{muxed.derived_times} packets of copied streams had no usable time; theirs was derived")
         times = presentation_times(paths, self.kept.ticks(self.encoding.time_base))
-        self.notes.extend(check_result(path, self.source, times, self.encoding.time_base, self.kept))
+        self.notes.extend(check_result(path, times, self.encoding.time_base, muxed, chapters=self.kept.chapters))
         with open_clip(path) as result:
             duration = (result.duration or 0) / 1e6
         if finish is not None:

@@ -53,6 +53,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Muxed:
+    """What `mux` put into the file."""
+
+    derived_times: int
+    """Copied packets without a usable time of their own."""
+    streams: int
+    """Those that `check_result` must find; a stream without any packet leaves no trace in MP4."""
+
+
+@dataclass(frozen=True)
 class TimedPacket:
     packet: StoredPacket
     dts: int
@@ -91,7 +101,7 @@ def mux(
     metadata: dict[str, str],
     *,
     only_start: bool = False,
-) -> int:
+) -> Muxed:
     """Writes the whole file.
 
     Args:
@@ -103,9 +113,6 @@ def mux(
         metadata: Added to the clip's own tags.
         only_start: Copy the first packets only: the dry run.
 
-    Returns:
-        How many copied packets had no time of their own, or one that did not fit.
-
     Raises:
         BadInputError: A stream does not go into the container.
         OutputError: The file cannot be written.
@@ -115,13 +122,13 @@ def mux(
             file, "w", format=encoding.container, container_options=_muxer_options(clip, source, encoding, metadata)
         )
         try:
-            fixed = _fill(out, clip, source, encoding, kept, video, metadata, only_start=only_start)
+            done = _fill(out, clip, source, encoding, kept, video, metadata, only_start=only_start)
             out.close()
         except av.error.FFmpegError as error:
             raise OutputError(f"{shown(path)}: cannot be muxed ({error})") from error
         file.flush()
         os.fsync(file.fileno())
-    return fixed
+    return done
 
 
 def _fill(
@@ -134,7 +141,7 @@ def _fill(
     metadata: dict[str, str],
     *,
     only_start: bool,
-) -> int:
+) -> Muxed:
     out.flags |= cast(int, Flags.bitexact.value)  # no random identifiers: equal work gives equal bytes
     targets = {copied.index: copied for copied in kept.streams}
     video_out: av.VideoStream | None = None
@@ -161,7 +168,9 @@ def _fill(
             what.stream = outputs[what.stream_index]
             out.mux_one(what)
     out.start_encoding()
-    return copies.fixed
+    attachments = sum(copied.kind == "attachments" for copied in kept.streams)
+    filled = sum(targets[index].kind != "data" for index in copies.filled)
+    return Muxed(copies.fixed, 1 + filled + attachments)
 
 
 def _muxer_options(
@@ -264,6 +273,7 @@ class _Copies:
         self._limit = 200 if only_start else math.inf
         self._last: dict[int, int] = {}
         self.fixed = 0
+        self.filled: set[int] = set()
 
     def __iter__(self) -> Iterator[tuple[float, TimedPacket | AnyPacket]]:
         latest, count = -math.inf, 0
@@ -279,6 +289,7 @@ class _Copies:
             self._complete(packet)
             if not self._fits(packet, base):
                 continue
+            self.filled.add(packet.stream_index)
             # The merge needs rising keys; a stream that lies late in the file just follows at once.
             latest = max(latest, float((packet.dts or 0) * base + self._kept.shift_s))
             yield latest, packet
@@ -319,16 +330,16 @@ class _Copies:
 
 
 def check_result(
-    path: Path, source: Source, times: Int64[np.ndarray, "n"], time_base: Fraction, kept: Kept
+    path: Path, times: Int64[np.ndarray, "n"], time_base: Fraction, muxed: Muxed, *, chapters: bool
 ) -> list[str]:
     """Reads the finished file's packets once: nothing may be missing or moved.
 
     Args:
         path: The file.
-        source: The clip.
         times: When each frame must be shown, rising, in `time_base`.
         time_base: Of the times.
-        kept: What was copied.
+        muxed: What was written.
+        chapters: Whether there must be some.
 
     Returns:
         Notes on what the container could not carry.
@@ -343,17 +354,16 @@ def check_result(
             found_times = np.array(
                 sorted(packet.pts or 0 for packet in container.demux(stream) if packet.size), np.int64
             )
-            expected = 1 + len([stream for stream in kept.streams if stream.kind != "data"])
             found = len([stream for stream in container.streams if stream.type != "data"])
-            chapters = len(container.chapters())
+            found_chapters = len(container.chapters())
     except FacegraftError as error:
         raise OutputError(f"{shown(path)}: the written file cannot be read back ({error})") from error
-    if len(found_times) != len(times) or found < expected:
+    if len(found_times) != len(times) or found < muxed.streams:
         raise OutputError(
             f"{shown(path)}: the written file holds {len(found_times)} of {len(times)} frames and {found} of "
-            f"{expected} streams; is the disk full?"
+            f"{muxed.streams} streams; is the disk full?"
         )
-    notes = ["chapters could not be kept"] if kept.chapters and source.chapters and not chapters else []
+    notes = ["chapters could not be kept"] if chapters and not found_chapters else []
     return notes + _check_times(path, found_times * float(base), times * float(time_base), float(base + time_base))
 
 
