@@ -17,7 +17,7 @@ from facegraft.core.types import Face, Faces, Frame, Patch
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import finish_file, prepare_marking
 from facegraft.provenance.manifest import Level, Origin, container_metadata
-from facegraft.runtime.pictures import mark_patch
+from facegraft.runtime.pictures import changed_share, mark_patch
 from facegraft.runtime.swapper import FaceState, Swapper
 from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
 
@@ -69,12 +69,12 @@ class ClipSwap:
         who = self._chooser.choose(frame, faces) if len(faces) else {}
         patches = [patch for row, key in who.items() if (patch := self._one(frame, faces[row], key)) is not None]
         pixels = frame.shape[0] * frame.shape[1]
-        changed = sum(int((np.abs(patch.delta).max(axis=2) >= 0.5).sum()) for patch in patches)
+        changed = changed_share(patches, pixels)
         self.counts = ClipCounts(
             frames=self.counts.frames + 1,
             frames_with_face=self.counts.frames_with_face + (len(faces) > 0),
             swaps=self.counts.swaps + len(patches),
-            changed_share=self.counts.changed_share + changed / pixels,
+            changed_share=self.counts.changed_share + changed,
         )
         return [*patches, mark_patch(frame, patches)] if self._watermark else patches
 

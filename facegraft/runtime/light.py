@@ -45,7 +45,7 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
         weight: Where both show bare skin.
         sigma: How smooth the light is taken to be, in cells.
     """
-    weight = weight * (goal.min(axis=2) < 240)  # burnt-out pixels do not say how bright they were
+    weight = weight * (np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2]) < 240)  # burnt-out pixels do not say how bright they were
     log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
     contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
     gain = np.exp(log_goal - np.float32(contrast) * log_texture)
@@ -75,10 +75,13 @@ def _smooth_log(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray,
     )
     support = cv2.GaussianBlur(weight, (0, 0), max(sigma, 0.5))[..., None]
     share = np.clip(support / np.float32(0.25), 0, 1)
-    tint = near - near.mean(axis=2, keepdims=True)
-    close = middle.mean(axis=2, keepdims=True) + tint
+    close = near + (_grey(middle) - _grey(near))
     log = share * close + (1 - share) * wide
     return (log / np.float32(GAMMA) + np.float32(np.log(255))).astype(np.float32)
+
+
+def _grey(log: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 1"]:
+    return (log[..., 0:1] + log[..., 1:2] + log[..., 2:3]) * np.float32(1 / 3)
 
 
 def _log(image: Frame) -> Float32[np.ndarray, "h w 3"]:
@@ -92,7 +95,7 @@ def _contrast(
     total = max(float(weight.sum()), 1e-6)
 
     def spread(log: Float32[np.ndarray, "h w 3"]) -> float:
-        return float((np.minimum(np.abs(log).mean(axis=2), 0.5) * weight).sum()) / total
+        return float((np.minimum(_grey(np.abs(log))[..., 0], 0.5) * weight).sum()) / total
 
     ratio = (spread(goal) + 0.01) / (spread(texture) + 0.01)
     return float(np.clip(ratio, 0.5, 1.3) ** 0.7)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError, NoFaceError
 from facegraft.core.files import atomic_path, shown
@@ -102,8 +104,12 @@ def write_marked(
 
 def changed_share(patches: list[Patch], pixels: int) -> float:
     """Share of a frame's pixels whose 8-bit value changes."""
-    changed = sum(int((np.abs(patch.delta).max(axis=2) >= 0.5).sum()) for patch in patches)
-    return changed / max(pixels, 1)
+    return sum(_changed(patch.delta) for patch in patches) / max(pixels, 1)
+
+
+def _changed(delta: Float32[np.ndarray, "h w 3"]) -> int:
+    same = cv2.inRange(delta, (-0.5, -0.5, -0.5), (0.5, 0.5, 0.5))
+    return int(same.size - cv2.countNonZero(same))
 
 
 

@@ -31,6 +31,8 @@ GRID = 96
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""
 SHAPE_SHARE = 0.8
 """How much of the difference between the two inner face shapes is taken over."""
+LIGHT_REACH = 0.22
+"""How far light is smoothed, in outer-eye distances."""
 BORDER = 0.12
 """The working box around the face's points, in its sides."""
 
@@ -126,17 +128,22 @@ def swap_face(
     moved = _moved(original, plan.shift * in_view[..., None], size_wh)
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
 
+    bare = skin * trust * in_view
+    light_wh = (max(2, grid_wh[0] // 2), max(2, grid_wh[1] // 2))
     light = measure_light(
-        cv2.resize(texture, grid_wh, interpolation=cv2.INTER_AREA),
-        cv2.resize(moved, grid_wh, interpolation=cv2.INTER_AREA),
-        skin * trust * in_view,
-        sigma=0.22 * eye_distance * grid_wh[0] / size_wh[0],
+        cv2.resize(texture, light_wh, interpolation=cv2.INTER_AREA),
+        cv2.resize(moved, light_wh, interpolation=cv2.INTER_AREA),
+        cv2.resize(bare, light_wh, interpolation=cv2.INTER_AREA),
+        sigma=LIGHT_REACH * eye_distance * light_wh[0] / size_wh[0],
     )
-    texture = match_sharpness(texture, moved, cv2.resize(skin * trust * in_view, size_wh))
+    texture = match_sharpness(texture, moved, _full(bare, size_wh))
     share = _full(in_view * trust * (1 - keep), size_wh)
     lit = apply_light(texture, light)
-    delta = moved.astype(np.float32) + share[..., None] * (lit - moved) - original
-    delta *= _full(_edge(plan.inside), size_wh)[..., None]
+    edge = _full(_edge(plan.inside), size_wh)
+    mine, theirs = cv2.merge([share * edge] * 3), cv2.merge([edge] * 3)
+    # edge * (moved - original) + edge * share * (lit - moved)
+    delta = cv2.multiply(cv2.subtract(moved, original, dtype=cv2.CV_32F), theirs)
+    delta += cv2.multiply(cv2.subtract(lit, moved, dtype=cv2.CV_32F), mine)
     return Patch(left, top, delta)
 
 
