@@ -7,11 +7,12 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from facegraft.core.errors import BadInputError, OutputError
+from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
 
 XMP_BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
@@ -86,7 +87,7 @@ class Box:
         return 24 if self.name == b"uuid" else 8
 
 
-def boxes(stream: BinaryIO) -> Iterator[Box]:
+def boxes(stream: BinaryIO | FileIO) -> Iterator[Box]:
     """The top-level boxes, in order.
 
     Raises:
@@ -127,11 +128,8 @@ def add_video_xmp(path: Path, packet: bytes) -> str | None:
 
     Returns:
         None, or the reason why the file was left as it is.
-
-    Raises:
-        OutputError: The disk is full; the file is as it was.
     """
-    with path.open("r+b") as stream:
+    with path.open("r+b", buffering=0) as stream:  # a buffer would try again on closing what the disk has refused
         try:
             found = list(boxes(stream))
             stream.seek(found[-1].start) if found else None
@@ -143,10 +141,12 @@ def add_video_xmp(path: Path, packet: bytes) -> str | None:
         if not found or endless or found[-1].name == b"mfra":
             return "nothing may follow its last box"
         end = stream.seek(0, os.SEEK_END)
+        box = struct.pack(">I4s16s", 24 + len(packet), b"uuid", XMP_BOX) + packet
         try:
-            stream.write(struct.pack(">I4s16s", 24 + len(packet), b"uuid", XMP_BOX) + packet)
-            stream.flush()
+            refused = "" if stream.write(box) == len(box) else "it is full"
         except OSError as error:
+            refused = error.strerror or "no reason given"
+        if refused:
             stream.truncate(end)
-            raise OutputError(f"{shown(path)}: cannot be written ({error.strerror}); free some space") from error
+            return f"the disk refused it ({refused})"
     return None

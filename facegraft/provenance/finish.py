@@ -68,7 +68,6 @@ def finish_file(
 
     Raises:
         BadInputError: The signing key is broken (`prepare_marking` finds that out early), or there is no such file.
-        OutputError: The disk is full.
     """
     if level == "none":
         return []

@@ -250,6 +250,25 @@ def test_a_key_folder_that_cannot_be_written_leaves_the_manifest_out(
     assert read_provenance(path).status == "intact"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_a_full_disk_leaves_the_file_as_it_was(make_clip: Callable[..., Path], tmp_path: Path, origin: Origin) -> None:
+    path = make_clip(tmp_path / "clip.mp4", container_metadata(origin))
+    before = path.read_bytes()
+    code = (
+        "import resource, sys; from pathlib import Path; from facegraft.provenance import finish, manifest\n"
+        "path = Path(sys.argv[1]); finish.prepare_marking('full')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100,) * 2)\n"
+        "print(*finish.finish_file(path, manifest.origin_now('warp'), 'full'), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("the XMP box is left out: the disk refused it")
+    assert second.startswith("the signed manifest is left out: ")
+    assert path.read_bytes() == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["clip.mp4", "user"]
+
+
 WITHOUT_EXTRA = """
 import sys
 
