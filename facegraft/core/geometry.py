@@ -150,14 +150,14 @@ def keep_best(
         overlap: A candidate that overlaps a better one by this much is dropped.
         containment: So is one that lies in a better one, or around it, by this share of the smaller.
     """
-    order = list(np.argsort(-scores, kind="stable"))
+    order: list[int] = np.argsort(-scores, kind="stable").tolist()
     kept: list[int] = []
     while order:
-        best = int(order.pop(0))
+        best = order.pop(0)
         kept.append(best)
         if order:
             rest = np.asarray(order)
             apart = box_overlap(boxes[best], boxes[rest]) < overlap
             apart &= box_containment(boxes[best], boxes[rest]) < containment
-            order = list(rest[apart])
+            order = rest[apart].tolist()
     return kept

@@ -22,6 +22,8 @@ from facegraft.faces.topology import Topology, five_points, head_pose, load_topo
 
 MIN_SCORE = 0.5
 MIN_PRESENCE = 0.5
+SURE_SCORE = 0.8
+"""Where no upright candidate reaches this, turned views are tried too: an upside-down face is often half seen."""
 CROP_MARGIN = 1.5
 """Side of the crop that the mesh network expects, in sides of the box around the face's points."""
 HAND_VIEW = 2.2
@@ -89,10 +91,10 @@ class Analyser:
         Returns:
             Faces without embeddings; empty where there are none.
         """
-        _check(frame)
+        check_frame(frame)
         candidates = self._search(frame, thorough=thorough)
         faces = self._measure(frame, candidates, passes=2 if thorough else 1)
-        order = list(np.argsort(-_areas(faces.boxes_xyxy), kind="stable"))
+        order: list[int] = np.argsort(-_areas(faces.boxes_xyxy), kind="stable").tolist()
         return _renumbered(faces.take(order))
 
     def refine(self, frame: Frame, dense: Float32[np.ndarray, "n k 3"]) -> Faces:
@@ -126,7 +128,7 @@ class Analyser:
         if thorough:
             for view in tile_views(frame):
                 found += self._look(frame, view, near=False, min_score=max(self.min_score, 0.65))
-        if thorough and not found:
+        if thorough and max((candidate.score for candidate in found), default=0.0) < SURE_SCORE:
             for quarter in (1, 3, 2):
                 for near in (False, True):
                     found += self._look(frame, whole_view(frame, quarter), near=near, min_score=max(self.min_score, 0.6))
@@ -189,7 +191,10 @@ def analyse(frame: Frame) -> Faces:
     return Analyser().analyse(frame)
 
 
-def _check(frame: Frame) -> None:
+def check_frame(frame: np.ndarray) -> None:
+    """Raises:
+    BadInputError: Not what this project calls a frame.
+    """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
         raise BadInputError(
             f"a frame must be height x width x 3, uint8, RGB; got {frame.dtype} of shape {frame.shape}"

@@ -20,6 +20,7 @@ from facegraft.provenance.manifest import Level, Origin, container_metadata
 from facegraft.runtime.pictures import changed_share, mark_patch
 from facegraft.runtime.swapper import FaceState, Swapper
 from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
+from facegraft.runtime.video.probe import open_clip
 
 HANDS_EVERY = 8
 """Frames between looks for hands while none is near the face."""
@@ -157,7 +158,7 @@ def swap_clip(
     def finish(path: Path) -> None:
         notes.extend(line for line in finish_file(path, origin, level, attribute=attribute) if line not in notes)
 
-    tags = {} if level == "none" else container_metadata(origin)
+    tags = {} if level == "none" else container_metadata(origin, clip_tags(attribute))
     video = process_video(
         attribute,
         out,
@@ -169,3 +170,9 @@ def swap_clip(
         finish=finish,
     )
     return ClipReport(out, replace(video, notes=(*video.notes, *notes)), edit.counts)
+
+
+def clip_tags(path: Path) -> dict[str, str]:
+    """The tags of a clip's container."""
+    with open_clip(path) as container:
+        return dict(container.metadata)

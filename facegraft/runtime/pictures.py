@@ -75,7 +75,8 @@ def swap_picture(
     share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
     if watermark:
         patches = [*patches, mark_patch(picture.frame, patches)]
-    notes = write_marked(out, picture, origin, patches, level=level, quality=quality, attribute=attribute)
+    told: Level = level if patches else "none"  # a picture that was not changed must not say that it was
+    notes = write_marked(out, picture, origin, patches, level=told, quality=quality, attribute=attribute)
     return PictureReport(out, len(faces), len(who), share, time.perf_counter() - began, notes)
 
 

@@ -1,0 +1,112 @@
+"""Face analysis on real photos against stored values, and its own invariants."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegraft.core.errors import BadInputError
+from facegraft.core.image import read_picture
+from facegraft.faces.analyse import Analyser, check_frame, tile_views, whole_view
+from facegraft.core.geometry import transform, warp
+
+STORED = json.loads((Path(__file__).parents[1] / "assets" / "analysed.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def analyser(face_models: Path) -> Analyser:
+    return Analyser()
+
+
+@pytest.fixture(scope="module")
+def portrait(face_data: Path) -> np.ndarray:
+    return read_picture(face_data / "photos" / "faker_male63.jpg").frame
+
+
+@pytest.mark.parametrize("name", sorted(STORED))
+def test_points_and_pose_are_the_stored_ones(analyser: Analyser, face_data: Path, name: str) -> None:
+    faces = analyser.analyse(read_picture(face_data / "photos" / f"{name}.jpg").frame)
+    assert len(faces) == 1
+    between_eyes = np.linalg.norm(np.subtract(*STORED[name]["points5"][:2]))
+    np.testing.assert_allclose(faces.points5[0], STORED[name]["points5"], atol=0.02 * between_eyes)
+    np.testing.assert_allclose(faces.pose_degrees[0], STORED[name]["pose_degrees"], atol=2)
+
+
+def test_nearly_every_photo_shows_its_face(analyser: Analyser, face_data: Path) -> None:
+    photos = sorted((face_data / "photos").glob("*_*.jpg"))
+    photos = [path for path in photos if "sfhq" not in path.name][::3]
+    found = [len(analyser.analyse(read_picture(path).frame)) for path in photos]
+    assert sum(count == 1 for count in found) >= len(photos) - 1, dict(zip([p.name for p in photos], found, strict=True))
+
+
+def test_a_sheet_of_small_faces_is_found_whole_and_sorted(analyser: Analyser, face_data: Path) -> None:
+    faces = analyser.analyse(read_picture(face_data / "photos" / "sfhq_32_faces.jpg").frame)
+    assert len(faces) == 32
+    sizes = np.prod(faces.boxes_xyxy[:, 2:] - faces.boxes_xyxy[:, :2], axis=1)
+    assert (np.diff(sizes) <= 0).all()
+    assert faces.numbers.tolist() == list(range(32))
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_lying_and_upside_down_heads_are_found_where_they_are(analyser: Analyser, portrait: np.ndarray, quarter: int) -> None:
+    upright = analyser.analyse(portrait)
+    turned = analyser.analyse(np.ascontiguousarray(np.rot90(portrait, k=-quarter)))
+    assert len(turned) == 1
+    matrix, side = whole_view(portrait, quarter)  # clockwise, like rot90 with a negative count
+    assert side == portrait.shape[0] == portrait.shape[1]
+    eyes = np.linalg.norm(np.subtract(*upright.points5[0, :2]))
+    np.testing.assert_allclose(turned.points5[0], transform(matrix, upright.points5[0]), atol=0.06 * eyes)
+    roll = (turned.pose_degrees[0, 2] - upright.pose_degrees[0, 2] - 90 * quarter + 180) % 360 - 180
+    assert abs(roll) < 4
+
+
+def test_a_small_face_far_from_the_middle_is_found(analyser: Analyser, portrait: np.ndarray) -> None:
+    canvas = np.full((1080, 1920, 3), 120, np.uint8)
+    canvas[900:1020, 1700:1820] = warp(portrait, np.array([[120 / 1024, 0, 0], [0, 120 / 1024, 0]], np.float32), (120, 120))
+    faces = analyser.analyse(canvas)
+    assert len(faces) == 1
+    assert 1700 < faces.points5[0, 2, 0] < 1820
+
+
+def test_no_face_in_noise_or_flat_colour(analyser: Analyser) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8).astype(np.uint8)
+    assert len(analyser.analyse(noise)) == 0
+    assert len(analyser.analyse(np.full((64, 48, 3), 200, np.uint8))) == 0
+    assert len(analyser.analyse(np.zeros((1, 1, 3), np.uint8))) == 0
+    assert len(analyser.analyse(np.zeros((3, 2000, 3), np.uint8))) == 0
+
+
+def test_following_finds_the_same_points_as_looking(analyser: Analyser, portrait: np.ndarray) -> None:
+    looked = analyser.analyse(portrait)
+    moved = looked.dense + np.array([6, -4, 0], np.float32)
+    followed = analyser.refine(portrait, moved)
+    eyes = np.linalg.norm(np.subtract(*looked.points5[0, :2]))
+    assert np.abs(followed.points5[0] - looked.points5[0]).max() < 0.05 * eyes
+    assert followed.scores[0] > 0.9
+
+
+def test_following_a_face_that_left_says_so(analyser: Analyser, portrait: np.ndarray) -> None:
+    looked = analyser.analyse(portrait)
+    empty = np.full_like(portrait, 90)
+    assert analyser.refine(empty, looked.dense).scores[0] < 0.5
+    assert len(analyser.refine(empty, looked.dense[:0])) == 0
+
+
+def test_frames_of_the_wrong_kind_are_refused(analyser: Analyser) -> None:
+    with pytest.raises(BadInputError, match="uint8"):
+        check_frame(np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(BadInputError, match="height x width x 3"):
+        check_frame(np.zeros((4, 4), np.uint8))
+
+
+def test_tiles_cover_the_frame() -> None:
+    frame = np.zeros((720, 1280, 3), np.uint8)
+    seen = np.zeros(frame.shape[:2], bool)
+    sides = set()
+    for matrix, side in tile_views(frame):
+        left, top = -matrix[0, 2], -matrix[1, 2]
+        sides.add(round(side))
+        seen[int(top) : int(top + side) + 1, int(left) : int(left + side) + 1] = True
+    assert seen.all()
+    assert len(sides) == 2
