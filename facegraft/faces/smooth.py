@@ -33,7 +33,7 @@ def face_size(dense: Float[np.ndarray, "k d"]) -> float:
     return max(1.0, float(np.sqrt(width * height)))
 
 
-def weight(step: Float[np.ndarray, "*n"], scale: float, elapsed_s: float) -> Float[np.ndarray, "*n"]:
+def weight(step: Float[np.ndarray, "n"], scale: float, elapsed_s: float) -> Float[np.ndarray, "n"]:
     """How much of a step to take, 0..1."""
     settle = 1 - np.exp(-2 * np.pi * SETTLE_HZ * elapsed_s)
     squared = np.square(step)
@@ -58,8 +58,8 @@ def smooth(last: Dense, measured: Dense, elapsed_s: float) -> Dense:
     depth_scale = similarity_scale(motion)
     depth_shift = float(measured[:, 2].mean() - depth_scale * last[:, 2].mean())
     moved = np.column_stack([transform(motion, last[:, :2]), last[:, 2] * depth_scale + depth_shift])
-    whole = np.linalg.norm(moved[:, :2] - last[:, :2], axis=1).max() / size  # the point that moves most sets the bound
-    followed = last + weight(np.asarray(whole), WHOLE_STEP, elapsed_s) * (moved - last)
+    whole = np.linalg.norm(moved[:, :2] - last[:, :2], axis=1).max(keepdims=True) / size  # the fastest sets the bound
+    followed = last + weight(whole, WHOLE_STEP, elapsed_s) * (moved - last)
     own = measured - moved
     steps = np.linalg.norm(own, axis=1) / size
     return (followed + weight(steps, POINT_STEP, elapsed_s)[:, None] * own).astype(np.float32)
