@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", nargs="?", choices=("list", "fetch", "verify"), default="list", help="what to do (default: list)"
     )
-    parser.add_argument("--recogniser", action="store_true", help="also the recogniser, for --map and reference pictures")
+    parser.add_argument("--recogniser", action="store_true", help="also what tells people apart, for --map and --which")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 EPILOG = """examples:
   facegraft swap person.jpg photo.jpg -o swapped.jpg
   facegraft swap person.jpg clip.mp4 -o swapped.mp4
-  facegraft swap front.jpg side.jpg clip.mp4 -o swapped.mp4        several photos of one person: the best pose is used
+  facegraft swap front.jpg side.jpg clip.mp4 -o swapped.mp4        several photos of one person: best pose is used
   facegraft swap person.jpg group.jpg -o one.jpg --which 2         face 2 of `facegraft analyse group.jpg`
   facegraft swap person.jpg clip.mp4 -o one.mp4 --which anna.jpg   only the person who looks like anna.jpg
   facegraft swap clip.mp4 -o two.mp4 --map anna.jpg=x.jpg --map ben.jpg=y.jpg
@@ -34,10 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="pictures of the identity, then the attribute picture, clip or folder (with --map: that alone)",
     )
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="default: NAME-swapped beside the attribute file")
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
+    )
     who = parser.add_argument_group("who is swapped")
     who.add_argument(
-        "--which", default="all", metavar="WHO", help="all, largest, a face's number, or a picture of the person (default: all)"
+        "--which",
+        default="all",
+        metavar="WHO",
+        help="all, largest, a face's number, or a picture of the person (default: all)",
     )
     who.add_argument(
         "--map",
@@ -46,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PERSON=IDENTITY",
         help="person.jpg=identity.jpg, or a mapping file of `facegraft analyse`; may repeat",
     )
-    who.add_argument("--min-score", type=float, default=0.5, metavar="S", help="least detector score, 0..1 (default: 0.5)")
+    who.add_argument("--min-score", type=float, default=0.5, metavar="S", help="least detector score (default: 0.5)")
     who.add_argument(
         "--on-no-face",
         choices=("fail", "keep", "skip"),
@@ -59,13 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
-    out.add_argument("--quality", type=int, metavar="Q", help="pictures: 1..100; clips: the encoder's CRF, lower is better")
+    out.add_argument("--quality", type=int, metavar="Q", help="pictures: 1..100; clips: CRF, lower is better")
+    out.add_argument("--max-megapixels", type=float, default=200, metavar="M", help="largest picture (default: 200)")
     out.add_argument("--codec", choices=CODECS, help="of clips (default: by container and bit depth)")
     out.add_argument("--preset", choices=PRESETS, default="veryfast", help="encoder speed (default: veryfast)")
     out.add_argument("--start", type=float, metavar="S", help="clips: begin this many seconds in")
     out.add_argument("--end", type=float, metavar="S", help="clips: stop there")
     out.add_argument("--drop", action="append", choices=KINDS, default=[], help="streams to leave out; may repeat")
-    out.add_argument("--restart", action="store_true", help="throw away what an interrupted job with other settings left")
+    out.add_argument("--restart", action="store_true", help="throw away what a job with other settings left behind")
     out.add_argument(
         "--provenance",
         choices=("full", "metadata", "none"),
@@ -73,7 +79,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         help="what the file says about being made: signed manifest and metadata, metadata, nothing (default: full)",
     )
     out.add_argument("--consent", metavar="TEXT", help="who agreed to what; written into the provenance")
-    out.add_argument("--watermark", action="store_true", help="also an invisible mark in the pixels (changes all of them)")
+    out.add_argument("--watermark", action="store_true", help="also an invisible mark in all of the pixels")
     out.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
     out.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
 

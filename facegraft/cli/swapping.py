@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegraft import __version__
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError
@@ -30,6 +30,7 @@ from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, whi
 from facegraft.runtime.swapper import DEFAULT, Swapper
 from facegraft.runtime.video import Progress as ClipProgress
 from facegraft.runtime.video import VideoOptions
+from facegraft.runtime.video.probe import probe
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """What can be written as a clip."""
@@ -54,6 +55,7 @@ class Work:
     consent: str | None
     watermark: bool
     dry_run: bool
+    max_pixels: int
 
     @classmethod
     def from_arguments(cls, args: argparse.Namespace) -> Work:
@@ -67,18 +69,24 @@ class Work:
             raise BadInputError("expected an identity picture and an attribute file, found one file; name both")
         if not 0 <= args.min_score <= 1:
             raise BadInputError(f"--min-score must be 0 to 1, found {args.min_score}")
-        video = VideoOptions(
-            codec=args.codec,
-            quality=args.quality,
-            preset=args.preset,
-            start_s=args.start,
-            end_s=args.end,
-            drop=tuple(args.drop),
-            restart=args.restart,
-        ) if _is_clip(out := args.out or default_out(attribute)) or attribute.is_dir() else VideoOptions()
+        if not 0 < args.max_megapixels <= 10_000:
+            raise BadInputError(f"--max-megapixels must be above 0 and at most 10000, found {args.max_megapixels}")
+        max_pixels = int(args.max_megapixels * 1e6)
+        out = args.out or default_out(attribute)
+        video = VideoOptions()
+        if _is_clip(out) or attribute.is_dir():
+            video = VideoOptions(
+                codec=args.codec,
+                quality=args.quality,
+                preset=args.preset,
+                start_s=args.start,
+                end_s=args.end,
+                drop=tuple(args.drop),
+                restart=args.restart,
+            )
         return cls(
             identities, attribute, out, args.which, args.map, args.min_score, args.on_no_face, args.quality,
-            video, args.provenance, args.consent, args.watermark, args.dry_run,
+            video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
         )  # fmt: skip
 
 
@@ -160,7 +168,8 @@ class _People:
         self._swapper = Swapper(self._analyser)
         embed = self._embed if self._recogniser else None
         if work.mapping:
-            self._rule, pictures = map_rule(work.mapping, embed)
+            rule, pictures = map_rule(work.mapping, embed)
+            self._rule: Rule = rule
             self._pictures = {key: [path] for key, path in pictures.items()}
         else:
             self._rule = which_rule(work.which, DEFAULT, embed)
@@ -188,7 +197,7 @@ class _People:
         return embed_person(read_picture(path).frame, path, self._analyser, self._recogniser)
 
     def _learn(self, key: str, paths: list[Path]) -> None:
-        frames = [read_picture(path).frame for path in paths]
+        frames = [read_picture(path, max_pixels=self._work.max_pixels).frame for path in paths]
         self._swapper.set_identity(frames, key, names=[shown(path) for path in paths])
 
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
@@ -214,6 +223,7 @@ class _People:
             quality=self._work.quality,
             on_no_face=self._work.on_no_face,
             watermark=self._work.watermark,
+            max_pixels=self._work.max_pixels,
         )
         return _told_picture(attribute, done, say)
 
@@ -221,10 +231,8 @@ class _People:
         tracker = Tracker(self._analyser, self._recogniser)
         edit = ClipSwap(self._swapper, tracker, Selector(self._rule, self._recogniser), watermark=self._work.watermark)
         if self._work.dry_run:
-            from facegraft.runtime.video.probe import probe
-
-            source = probe(attribute)
-            say(f"would swap {shown(attribute)} ({source.width} x {source.height}) into {shown(out)}")
+            clip = probe(attribute)
+            say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
             return {"attribute": str(attribute), "out": None}
         began = time.perf_counter()
         with _bar(shown(attribute)) as progress:

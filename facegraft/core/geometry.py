@@ -32,15 +32,13 @@ def fit_similarity(
     spread = np.sum(w * np.abs(a - centre_a) ** 2)
     turn = np.sum(w * np.conj(a - centre_a) * (b - centre_b)) / spread if spread > 0 else 1.0 + 0j
     shift = centre_b - turn * centre_a
-    return np.array(
-        [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], dtype=np.float32
-    )
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], dtype=np.float32)
 
 
 def fit_rigid3(
     points: Float[np.ndarray, "n 3"], onto: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, "n"] | None = None
 ) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """Scale, proper rotation and shift with `scale * rotation @ p + shift` closest to `onto` (Umeyama 1991, eq. 40-42)."""
+    """Scale, proper rotation, shift: `scale * rotation @ p + shift` is closest to `onto` (Umeyama 1991, eq. 40-42)."""
     w = np.full(len(points), 1.0) if weights is None else np.asarray(weights, np.float64)
     w = w / w.sum()
     centre_a, centre_b = w @ points, w @ onto
@@ -107,12 +105,24 @@ def _reduced(
     width, height = size_wh
     corners = transform(invert(matrix), np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32))
     left, top = np.clip(np.floor(corners.min(0)) - 2, 0, [image.shape[1] - 1, image.shape[0] - 1]).astype(int)
-    right, bottom = np.clip(np.ceil(corners.max(0)) + 2, [left + 1, top + 1], [image.shape[1], image.shape[0]]).astype(int)
+    ends = [image.shape[1], image.shape[0]]
+    right, bottom = np.clip(np.ceil(corners.max(0)) + 2, [left + 1, top + 1], ends).astype(int)
     part = image[top:bottom, left:right]
     small_wh = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
     ratio = np.array([part.shape[1] / small_wh[0], part.shape[0] / small_wh[1]])
     from_small = np.array([[ratio[0], 0, left], [0, ratio[1], top]], np.float32)
     return cv2.resize(part, small_wh, interpolation=cv2.INTER_AREA), compose(from_small, matrix)
+
+
+def sample(
+    image: Shaped[np.ndarray, "_h _w *c"],
+    at: Float32[np.ndarray, "h w 2"],
+    *,
+    border: int = cv2.BORDER_REPLICATE,
+    interpolation: int = cv2.INTER_LINEAR,
+) -> Shaped[np.ndarray, "h w *c"]:
+    """Values of a picture at positions counted BETWEEN pixel centres, as OpenCV does: the first pixel's is (0, 0)."""
+    return np.asarray(cv2.remap(image, at, np.empty(0, np.float32), interpolation, borderMode=border))
 
 
 def box_around(points: Float[np.ndarray, "n 2"], grow: float = 1.0) -> Box:

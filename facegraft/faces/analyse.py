@@ -131,7 +131,8 @@ class Analyser:
         if thorough and max((candidate.score for candidate in found), default=0.0) < SURE_SCORE:
             for quarter in (1, 3, 2):
                 for near in (False, True):
-                    found += self._look(frame, whole_view(frame, quarter), near=near, min_score=max(self.min_score, 0.6))
+                    view = whole_view(frame, quarter)
+                    found += self._look(frame, view, near=near, min_score=max(self.min_score, 0.6))
         return _distinct(found)
 
     def _look(self, frame: Frame, view: tuple[Matrix, float], *, near: bool, min_score: float) -> list[Candidate]:
@@ -192,13 +193,13 @@ def analyse(frame: Frame) -> Faces:
 
 
 def check_frame(frame: np.ndarray) -> None:
-    """Raises:
-    BadInputError: Not what this project calls a frame.
+    """Refuses what this project does not call a frame.
+
+    Raises:
+        BadInputError: Not height x width x 3, uint8.
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
-        raise BadInputError(
-            f"a frame must be height x width x 3, uint8, RGB; got {frame.dtype} of shape {frame.shape}"
-        )
+        raise BadInputError(f"a frame must be height x width x 3, uint8, RGB; got {frame.dtype} of shape {frame.shape}")
 
 
 def whole_view(frame: Frame, quarter_turns: int) -> tuple[Matrix, float]:
@@ -233,8 +234,8 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
     """One candidate per place; of two, the one that scores better. A small box inside a big one is the same face."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda item: -item.score):
-        near = (np.linalg.norm(candidate.middle - other.middle) < 0.4 * max(candidate.side, other.side) for other in kept)
-        if not any(near):
+        apart = [float(np.linalg.norm(candidate.middle - other.middle)) for other in kept]
+        if all(gap >= 0.4 * max(candidate.side, other.side) for gap, other in zip(apart, kept, strict=True)):
             kept.append(candidate)
     return kept
 

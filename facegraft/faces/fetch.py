@@ -102,7 +102,8 @@ def recogniser_path() -> Path:
     path = model_folder() / RECOGNISER
     if not path.is_file():
         raise MissingPartError(
-            "telling people apart needs the recogniser; run `facegraft models fetch --recogniser` (once, online, 100 MB)"
+            "telling people apart needs the recogniser; "
+            "run `facegraft models fetch --recogniser` (once, online, 100 MB)"
         )
     return path
 
@@ -129,7 +130,7 @@ def fetch_models(say: Callable[[str], None] = lambda _line: None) -> list[Path]:
         say(f"face models are already in {folder}")
         return [folder / Path(model.member).name for model in MODELS]
     folder.mkdir(parents=True, exist_ok=True)
-    say(f"fetching {PACKAGE_MEGABYTES} MB ({PACKAGE}, Apache-2.0) from your package index to take 7 model files from it")
+    say(f"fetching {PACKAGE_MEGABYTES} MB ({PACKAGE}, Apache-2.0) from your package index: {len(MODELS)} model files")
     with tempfile.TemporaryDirectory() as scratch:
         archive = download(PACKAGE, Path(scratch), "*.whl", ["--only-binary=:all:", *_any_wheel()])
         with zipfile.ZipFile(archive) as package:
@@ -147,7 +148,8 @@ def _store(model: ModelFile, content: bytes, folder: Path) -> Path:
         temporary.write_bytes(content)
         found = sha256(temporary)
         if found != model.sha256:
-            raise MissingPartError(f"{path.name}: SHA-256 is {found[:12]}..., expected {model.sha256[:12]}...; not stored")
+            wrong = f"SHA-256 is {found[:12]}..., expected {model.sha256[:12]}..."
+            raise MissingPartError(f"{path.name}: {wrong}; not stored, try again")
     return path
 
 

@@ -105,7 +105,7 @@ def landmarks68(dense: Float[np.ndarray, "k 3"]) -> Float32[np.ndarray, "68 2"]:
 
 
 def head_pose(topology: Topology, dense: Float[np.ndarray, "k 3"]) -> Float32[np.ndarray, "3"]:
-    """Yaw, pitch and roll in degrees, as `Faces.pose_degrees` defines them, from the best rigid fit of the mean face."""
+    """Yaw, pitch, roll in degrees, as `Faces.pose_degrees` defines them, from the best rigid fit of the mean face."""
     _, rotation, _ = fit_rigid3(topology.xyz.astype(np.float64), dense.astype(np.float64))
     roll = np.arctan2(rotation[1, 0], rotation[0, 0])
     unroll = np.array([[np.cos(roll), np.sin(roll), 0], [-np.sin(roll), np.cos(roll), 0], [0, 0, 1]])

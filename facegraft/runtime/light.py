@@ -45,7 +45,9 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
         weight: Where both show bare skin.
         sigma: How smooth the light is taken to be, in cells.
     """
-    weight = weight * (np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2]) < 240)  # burnt-out pixels do not say how bright they were
+    weight = weight * (
+        np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2]) < 240
+    )  # burnt-out pixels do not say how bright they were
     log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
     contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
     gain = np.exp(log_goal - np.float32(contrast) * log_texture)
@@ -88,9 +90,7 @@ def _log(image: Frame) -> Float32[np.ndarray, "h w 3"]:
     return _LOG[image]
 
 
-def _contrast(
-    texture: Float32[np.ndarray, "h w 3"], goal: Float32[np.ndarray, "h w 3"], weight: Mask
-) -> float:
+def _contrast(texture: Float32[np.ndarray, "h w 3"], goal: Float32[np.ndarray, "h w 3"], weight: Mask) -> float:
     """Ratio of the two faces' typical deviations from their smooth light, drawn towards 1 and bounded."""
     total = max(float(weight.sum()), 1e-6)
 

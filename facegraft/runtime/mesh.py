@@ -70,7 +70,7 @@ def rasterise(
 def triangle_maps(
     points: Float[np.ndarray, "k c"], values: Float[np.ndarray, "k n"], triangles: Int32[np.ndarray, "t 3"]
 ) -> Float32[np.ndarray, "t n 3"]:
-    """For each triangle, the affine function (x, y, 1) -> values that its corners fix; zero slope where it has no area."""
+    """Per triangle, the affine function (x, y, 1) -> values that its corners fix; zero slope where it has no area."""
     corners = points[triangles][:, :, :2].astype(np.float64)
     at = values[triangles].astype(np.float64)
     edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -93,9 +93,7 @@ def interpolate(
     maps = triangle_maps(points, values, triangles)
     number = nearest_covered(raster.triangle)
     chosen = maps[number]
-    return (
-        chosen[..., 0] * raster.x[None, :, None] + chosen[..., 1] * raster.y[:, None, None] + chosen[..., 2]
-    )
+    return chosen[..., 0] * raster.x[None, :, None] + chosen[..., 1] * raster.y[:, None, None] + chosen[..., 2]
 
 
 def nearest_covered(triangle: Int32[np.ndarray, "gh gw"]) -> Int32[np.ndarray, "gh gw"]:

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError, NoFaceError
 from facegraft.core.files import atomic_path, shown
-from facegraft.core.image import DEFAULT_MAX_PIXELS, Picture, output_format, read_picture, write_picture
+from facegraft.core.image import DEFAULT_MAX_PIXELS, Picture, encode_picture, output_format, read_picture
 from facegraft.core.types import Faces, Frame, Patch, paste
 from facegraft.provenance.finish import finish_file, picture_xmp
 from facegraft.provenance.manifest import Level, Origin
@@ -98,7 +98,8 @@ def write_marked(
     kind = "image/" + output_format(out, picture).lower()
     with atomic_path(out) as temporary:  # it keeps the suffix, which names the format
         xmp = picture_xmp(origin, picture.xmp, level, kind)
-        notes = write_picture(temporary, picture, list(patches), quality=quality, xmp=xmp)
+        content, notes = encode_picture(out, picture, list(patches), quality=quality, xmp=xmp)
+        temporary.write_bytes(content)
         marks = finish_file(temporary, origin, level, attribute=attribute)
     return (*notes, *marks)
 
@@ -111,7 +112,6 @@ def changed_share(patches: list[Patch], pixels: int) -> float:
 def _changed(delta: Float32[np.ndarray, "h w 3"]) -> int:
     same = cv2.inRange(delta, (-0.5, -0.5, -0.5), (0.5, 0.5, 0.5))
     return int(same.size - cv2.countNonZero(same))
-
 
 
 def mark_patch(frame: Frame, patches: list[Patch]) -> Patch:

@@ -1,7 +1,7 @@
 """The same two calls for every method: `set_identity(frames)`, `swap(frame)`. READ THIRD.
 
 A `Swapper` holds people and puts them on faces of single frames. `ClipSwap` adds what a clip needs: one id per
-person over the frames, who gets which identity, and a state that lets an interrupted job go on as if nothing had happened.
+person over the frames, who gets which identity, and a state from which an interrupted job goes on.
 """
 
 from __future__ import annotations

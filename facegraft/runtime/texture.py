@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from facegraft.core.geometry import fit_rigid3
+from facegraft.core.geometry import fit_rigid3, sample
 from facegraft.core.types import Face, Frame, Mask
 from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import (
@@ -80,7 +80,7 @@ def atlas(scale: int) -> Atlas:
 
 
 def to_pixels(uv: Float[np.ndarray, "*any 2"], topology: Topology, scale: float | int) -> Float32[np.ndarray, "*any 2"]:
-    """uv in texture pixels, counted between pixel centres as OpenCV's remap does."""
+    """Places of the unrolled face in texture pixels, counted between pixel centres as OpenCV's remap does."""
     shift = (topology.uv_low - MARGIN) * scale + 0.5
     return uv * np.float32(scale) - shift.astype(np.float32)
 
@@ -131,7 +131,7 @@ def _sample(frame: Frame, position: Float32[np.ndarray, "h w 2"], shrink: float)
         position = position * np.array(small_wh, np.float32) / np.array(frame.shape[1::-1], np.float32)
         frame = cv2.resize(frame, small_wh, interpolation=cv2.INTER_AREA)
     centred = (position - 0.5).astype(np.float32)
-    return np.asarray(cv2.remap(frame, centred, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    return sample(frame, centred, interpolation=cv2.INTER_CUBIC)
 
 
 def _seen(face: Face, topology: Topology, sheet: Atlas) -> Mask:
@@ -191,7 +191,7 @@ def with_features(skin: Mask, bare: Mask, drawn: Mask, cells_per_unit: float | i
 
 
 def _mirror_filled(texture: Frame, own: Mask, scale: int) -> tuple[Frame, Mask]:
-    """Fills what the photo does not show from the mirrored half, at the photo's own light; and the trust of the result."""
+    """Fills what the photo does not show from the mirrored half, in the photo's light; and how far to trust it."""
     values, twin, twin_trust = texture.astype(np.float32), texture[:, ::-1].astype(np.float32), own[:, ::-1]
     low, twin_low = smooth_where(values, own, 0.3 * scale), smooth_where(twin, twin_trust, 0.3 * scale)
     relit = twin * np.clip((low + 4) / (twin_low + 4), 0.3, 3)
@@ -211,7 +211,8 @@ def smooth_where(
     w = cv2.resize(weight, size_wh, interpolation=cv2.INTER_AREA)[..., None]
     small = cv2.resize(image * weight[..., None], size_wh, interpolation=cv2.INTER_AREA)
     mean = (small.sum(axis=(0, 1)) / max(float(w.sum()), 1e-6)).astype(np.float32)
-    blurred = cv2.GaussianBlur(np.concatenate([small, w], axis=2), (0, 0), sigma / shrink, borderType=cv2.BORDER_REFLECT)
+    both = np.concatenate([small, w], axis=2)
+    blurred = cv2.GaussianBlur(both, (0, 0), sigma / shrink, borderType=cv2.BORDER_REFLECT)
     smooth = (blurred[..., :3] + floor * mean) / (blurred[..., 3:] + floor)
     return np.asarray(cv2.resize(smooth, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
@@ -226,8 +227,8 @@ def layers(scale: int) -> dict[str, Mask]:
     """Fixed layers over the unrolled face, 0..1.
 
     keep: what stays the attribute image's: eyeballs, mouth interior. skin: bare skin, where light is measured.
-    sure: the part of it that hair, beard and glasses cover least. safe: the part of that which glasses do not reach. drawn: brows, eyes, lips, nostrils, which differ
-    from skin without being occluders. lower: where beards grow. inside: 0 at the oval, 1 well inside.
+    sure: the part of it that hair, beard and glasses cover least. safe: the part of that which glasses do not reach.
+    drawn: brows, eyes, lips, nostrils, which differ from skin without being occluders. lower: where beards grow.
     """
     from facegraft.faces.topology import load_topology
 
@@ -242,8 +243,9 @@ def layers(scale: int) -> dict[str, Mask]:
         cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
         if grow:
             size = 2 * round(grow * scale) + 1
-            mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-        return np.asarray(mask, np.float32)
+            round_brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+            return np.asarray(cv2.dilate(mask, round_brush), np.float32)
+        return mask
 
     def soft(mask: Mask, sigma: float) -> Mask:
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma * scale), np.float32)
@@ -271,5 +273,4 @@ def layers(scale: int) -> dict[str, Mask]:
         "lower": soft(lower * oval, 0.03),
         "safe": soft((skin * upper * narrow * (1 - round_eyes)).astype(np.float32), 0.05),
         "drawn": soft(np.maximum.reduce([brows, near_eyes, lips, nostrils]), 0.02),
-        "inside": _smoothstep(distance, 0.02, 0.22),
     }

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from facegraft.core.geometry import sample
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.mediapipe import draw_hand
 from facegraft.faces.parse import skin_likeness
@@ -33,7 +34,7 @@ def visible_face(
     fixed = layers(LAYER_SCALE)
 
     def layer(name: str) -> Mask:
-        return np.asarray(cv2.remap(fixed[name], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+        return sample(fixed[name], at, border=cv2.BORDER_CONSTANT)
 
     held = np.zeros(image.shape[:2], np.float32)
     for hand in hands:

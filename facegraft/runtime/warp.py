@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-from facegraft.core.geometry import fit_rigid3
+from facegraft.core.geometry import fit_rigid3, sample
 from facegraft.core.types import Face, Frame, Mask, Patch
 from facegraft.faces.topology import (
     LEFT_EYE,
     LIPS_OUTER,
-    OVAL,
     RIGHT_EYE,
     Topology,
 )
@@ -117,7 +116,7 @@ def swap_face(
     at_layers = to_pixels(plan.uv, topology, LAYER_SCALE)
 
     def layer(image: Mask) -> Mask:
-        return np.asarray(cv2.remap(image, at_layers, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+        return sample(image, at_layers, border=cv2.BORDER_CONSTANT)
 
     grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
     zoom = np.array([grid_wh[0] / size_wh[0], grid_wh[1] / size_wh[1]], np.float32)
@@ -143,8 +142,8 @@ def swap_face(
     mine, theirs = cv2.merge([share * edge] * 3), cv2.merge([edge] * 3)
     # edge * (moved - original) + edge * share * (lit - moved)
     delta = cv2.multiply(cv2.subtract(moved, original, dtype=cv2.CV_32F), theirs)
-    delta += cv2.multiply(cv2.subtract(lit, moved, dtype=cv2.CV_32F), mine)
-    return Patch(left, top, delta)
+    added = cv2.multiply(cv2.subtract(lit, moved, dtype=cv2.CV_32F), mine)
+    return Patch(left, top, np.asarray(cv2.add(delta, added), np.float32))
 
 
 def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan | None:
@@ -194,9 +193,7 @@ def with_shape(
         _follow(difference, own, ring, corners)
     _rigidly(difference, LIPS_OUTER)
     difference = (topology.smoother @ difference) * _shape_weights(topology)[:, None]  # smoothed: no folds
-    scale, rotation, _ = fit_rigid3(
-        topology.xyz.astype(np.float64), dense.astype(np.float64), rigid_weights(topology)
-    )
+    scale, rotation, _ = fit_rigid3(topology.xyz.astype(np.float64), dense.astype(np.float64), rigid_weights(topology))
     moved: Float32[np.ndarray, "k 3"] = (dense + scale * difference @ rotation.T).astype(np.float32)
     return moved
 
@@ -230,10 +227,10 @@ def _rigidly(difference: Float[np.ndarray, "k 3"], ring: tuple[int, ...]) -> Non
 def _moved(original: Frame, shift: Float32[np.ndarray, "gh gw 2"], size_wh: tuple[int, int]) -> Frame:
     """The frame's own box, its face moved to the new shape."""
     width, height = size_wh
-    full = cv2.resize(shift, size_wh, interpolation=cv2.INTER_LINEAR)
-    full[..., 0] += np.arange(width, dtype=np.float32)
-    full[..., 1] += np.arange(height, dtype=np.float32)[:, None]
-    return np.asarray(cv2.remap(original, full, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    at = _full(shift, size_wh)
+    at[..., 0] += np.arange(width, dtype=np.float32)
+    at[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    return sample(original, at)
 
 
 def _textured(
@@ -241,9 +238,8 @@ def _textured(
 ) -> Frame:
     """The identity's texture over the box, from the level whose detail fits the face's size."""
     level = int(np.argmin([abs(np.log(scale / max(eye_distance, 1))) for scale in view.scales]))
-    positions = cv2.resize(uv, size_wh, interpolation=cv2.INTER_LINEAR)
-    at = to_pixels(positions, topology, view.scales[level])
-    return np.asarray(cv2.remap(view.levels[level], at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    at = to_pixels(_full(uv, size_wh), topology, view.scales[level])
+    return sample(view.levels[level], at)
 
 
 def _full(image: Float32[np.ndarray, "gh gw *c"], size_wh: tuple[int, int]) -> Float32[np.ndarray, "h w *c"]:
@@ -253,4 +249,3 @@ def _full(image: Float32[np.ndarray, "gh gw *c"], size_wh: tuple[int, int]) -> F
 def _edge(inside: Mask) -> Mask:
     """0 on the outermost cells: a patch must not end in a step."""
     return (inside > 0).astype(np.float32) * np.minimum(inside * 8, 1)
-

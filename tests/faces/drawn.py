@@ -21,7 +21,9 @@ def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-def posed(*, size: float = 80, at: tuple[float, float] = (150, 110), yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarray:
+def posed(
+    *, size: float = 80, at: tuple[float, float] = (150, 110), yaw: float = 0, pitch: float = 0, roll: float = 0
+) -> np.ndarray:
     """The mean face's points: `size` pixels between the outer eye corners, the middle between the eyes at `at`."""
     points = load_topology().xyz.astype(np.float64) @ turn(yaw, pitch, roll).T * size
     points[:, :2] += at
@@ -54,7 +56,13 @@ def painted(skin: tuple[int, int, int], spots: int = 0) -> np.ndarray:
     return cv2.GaussianBlur(texture, (0, 0), 1.0)
 
 
-def draw(dense: np.ndarray, texture: np.ndarray, *, size_wh: tuple[int, int] = (300, 260), background: tuple[int, int, int] = BLUE) -> np.ndarray:
+def draw(
+    dense: np.ndarray,
+    texture: np.ndarray,
+    *,
+    size_wh: tuple[int, int] = (300, 260),
+    background: tuple[int, int, int] = BLUE,
+) -> np.ndarray:
     """The frame that shows these points wearing this texture."""
     topology = load_topology()
     raster = rasterise(dense, topology.triangles, (0.0, 0.0), size_wh, 1.0)

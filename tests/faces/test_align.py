@@ -5,8 +5,7 @@ import pytest
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import transform
-from facegraft.faces.align import TEMPLATES, align, alignment, best_pose_alignment, template_points
-from facegraft.faces.align import POSE_TEMPLATES_112
+from facegraft.faces.align import POSE_TEMPLATES_112, TEMPLATES, align, alignment, best_pose_alignment, template_points
 from tests.faces.drawn import one_face
 
 

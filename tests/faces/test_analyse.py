@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from facegraft.core.errors import BadInputError
+from facegraft.core.geometry import transform, warp
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import Analyser, check_frame, tile_views, whole_view
-from facegraft.core.geometry import transform, warp
 
 STORED = json.loads((Path(__file__).parents[1] / "assets" / "analysed.json").read_text())
 
@@ -37,7 +37,9 @@ def test_nearly_every_photo_shows_its_face(analyser: Analyser, face_data: Path) 
     photos = sorted((face_data / "photos").glob("*_*.jpg"))
     photos = [path for path in photos if "sfhq" not in path.name][::3]
     found = [len(analyser.analyse(read_picture(path).frame)) for path in photos]
-    assert sum(count == 1 for count in found) >= len(photos) - 1, dict(zip([p.name for p in photos], found, strict=True))
+    assert sum(count == 1 for count in found) >= len(photos) - 1, dict(
+        zip([p.name for p in photos], found, strict=True)
+    )
 
 
 def test_a_sheet_of_small_faces_is_found_whole_and_sorted(analyser: Analyser, face_data: Path) -> None:
@@ -49,7 +51,9 @@ def test_a_sheet_of_small_faces_is_found_whole_and_sorted(analyser: Analyser, fa
 
 
 @pytest.mark.parametrize("quarter", [1, 2, 3])
-def test_lying_and_upside_down_heads_are_found_where_they_are(analyser: Analyser, portrait: np.ndarray, quarter: int) -> None:
+def test_lying_and_upside_down_heads_are_found_where_they_are(
+    analyser: Analyser, portrait: np.ndarray, quarter: int
+) -> None:
     upright = analyser.analyse(portrait)
     turned = analyser.analyse(np.ascontiguousarray(np.rot90(portrait, k=-quarter)))
     assert len(turned) == 1
@@ -63,7 +67,9 @@ def test_lying_and_upside_down_heads_are_found_where_they_are(analyser: Analyser
 
 def test_a_small_face_far_from_the_middle_is_found(analyser: Analyser, portrait: np.ndarray) -> None:
     canvas = np.full((1080, 1920, 3), 120, np.uint8)
-    canvas[900:1020, 1700:1820] = warp(portrait, np.array([[120 / 1024, 0, 0], [0, 120 / 1024, 0]], np.float32), (120, 120))
+    canvas[900:1020, 1700:1820] = warp(
+        portrait, np.array([[120 / 1024, 0, 0], [0, 120 / 1024, 0]], np.float32), (120, 120)
+    )
     faces = analyser.analyse(canvas)
     assert len(faces) == 1
     assert 1700 < faces.points5[0, 2, 0] < 1820

@@ -26,7 +26,9 @@ def test_triangles_cover_the_oval_once_and_face_the_viewer() -> None:
 
 def test_rings_lie_where_their_names_say() -> None:
     xyz = t.load_topology().xyz
-    centre = {name: xyz[list(getattr(t, name))].mean(0) for name in ("LEFT_EYE", "RIGHT_EYE", "LEFT_BROW", "LIPS_INNER")}
+    centre = {
+        name: xyz[list(getattr(t, name))].mean(0) for name in ("LEFT_EYE", "RIGHT_EYE", "LEFT_BROW", "LIPS_INNER")
+    }
     assert centre["LEFT_EYE"][0] < 0 < centre["RIGHT_EYE"][0]
     assert centre["LEFT_BROW"][1] < centre["LEFT_EYE"][1] < centre["LIPS_INNER"][1]
     assert xyz[t.NOSE_TIP, 2] == xyz[:, 2].min() or xyz[t.NOSE_TIP, 2] < -0.4

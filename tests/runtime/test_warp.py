@@ -8,7 +8,7 @@ from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
 from facegraft.runtime.texture import LAYER_SCALE, atlas, layers, smooth_where, unroll
 from facegraft.runtime.warp import best_view, encode, swap_face, with_shape, working_box
-from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, as_faces, draw, one_face, painted, posed
+from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, draw, one_face, painted, posed
 
 MESH = load_topology()
 
@@ -43,8 +43,7 @@ def test_nothing_outside_the_face_is_touched() -> None:
 
 @pytest.mark.parametrize("yaw", [0, 25, -25])
 def test_the_identity_marks_arrive_where_the_attribute_pose_puts_them(yaw: float) -> None:
-    """Truth: the identity's texture drawn in the attribute's pose. The result must be far nearer
-    to it than the frame was: the identity's marks are there, the attribute's are gone."""
+    """Against the identity's texture drawn in the attribute's pose: its marks are there, the attribute's are gone."""
     identity = one_face(spots=14)
     attribute = one_face(spots=13, yaw=yaw, roll=8)
     truth = draw(attribute[1].dense[0], painted(LIGHT_SKIN, 14))
