@@ -187,9 +187,13 @@ class Selector:
     def _decide(
         self, people: Sequence[Wanted], faces: Faces, rows: list[int], embeddings: Float32[np.ndarray, "n d"]
     ) -> None:
-        likeness = embeddings.astype(np.float64) @ np.stack([person.embedding for person in people]).T.astype(
-            np.float64
-        )
+        known = np.stack([person.embedding for person in people]).astype(np.float64)
+        if known.shape[1] != embeddings.shape[1]:
+            raise BadInputError(
+                f"the mapping holds embeddings of {known.shape[1]} numbers, this recogniser makes {embeddings.shape[1]}; "
+                "run `facegraft analyse` on the clip again"
+            )
+        likeness = embeddings.astype(np.float64) @ known.T
         for index, row in enumerate(rows):
             number, quality = int(faces.numbers[row]), view_quality(faces[row])
             before = self._decisions.get(number)
