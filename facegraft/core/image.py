@@ -39,7 +39,6 @@ from facegraft.core.image_decode import (
     coding_of,
     mode_of,
     pixels_of,
-    quiet_libtiff,
 )
 from facegraft.core.image_formats import FORMAT_BY_SUFFIX, Coding, Pixels, eight_bit, encode, import_heif
 from facegraft.core.image_metadata import (
@@ -49,6 +48,7 @@ from facegraft.core.image_metadata import (
     upright_exif,
     upright_xmp,
 )
+from facegraft.core.quiet import quiet_stderr
 from facegraft.core.types import Frame, Patch
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
     data = read_bytes(path)
     heif = import_heif() if kind == "image/heic" else None
     try:
-        with _logged_warnings(path), quiet_libtiff() if kind == "image/tiff" else nullcontext():
+        with _logged_warnings(path), quiet_stderr("libtiff") if kind == "image/tiff" else nullcontext():
             return _read_heic(heif, data, max_pixels) if heif else _read(kind, data, max_pixels)
     except RefusedError as error:
         raise BadInputError(f"{shown(path)}: {error}") from error

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
@@ -20,9 +14,6 @@ logger = logging.getLogger(__name__)
 
 DEEP_COLOUR = {2: "RGB;16", 4: "LA;16", 6: "RGBA;16"}
 """Modes that Pillow has no name for, by PNG's colour type."""
-
-
-_ONE_AT_A_TIME = threading.Lock()
 
 
 class RefusedError(Exception):
@@ -125,28 +116,3 @@ def cmyk_pixels(im: Image.Image, icc: bytes | None, notes: list[str]) -> Pixels:
         notes[-1:] = [f"its colour profile is damaged ({' '.join(str(error).split())})"]
     notes.append("CMYK picture turned to RGB without a colour profile: colours are approximate")
     return np.array(im.convert("RGB"))
-
-
-@contextmanager
-def quiet_libtiff() -> Iterator[None]:
-    """What libtiff writes to standard error of damaged files goes to the debug log: the user gets our one line.
-
-    Neither Pillow nor OpenCV lets a program set libtiff's handler, so the descriptor itself is turned away.
-    """
-    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as said:
-        try:
-            kept = os.dup(2)
-        except OSError:  # there is no standard error
-            yield
-            return
-        try:
-            if sys.stderr is not None:
-                sys.stderr.flush()
-            os.dup2(said.fileno(), 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            for line in said.read().decode(errors="replace").splitlines():
-                logger.debug("libtiff: %s", line)

@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32
 
 from facegraft.core.errors import MissingPartError
 from facegraft.core.geometry import invert, transform, warp
+from facegraft.core.quiet import quiet_stderr
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.fetch import model_path
 
@@ -44,7 +45,8 @@ class Network:
                 "face analysis needs the extra `mediapipe`: pip install 'facegraft[mediapipe]'"
             ) from error
         self._interpreter = Interpreter(str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with quiet_stderr("litert"):
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = self._interpreter.get_output_details()
         self.side = int(self._input["shape"][1])
