@@ -14,6 +14,7 @@ from facegraft.core.errors import BadInputError, MissingPartError
 if TYPE_CHECKING:
     from facegraft.core.types import Face, Faces, Frame
     from facegraft.faces.embed import Recogniser
+    from facegraft.faces.mapping import MappedPerson
     from facegraft.faces.people import Person, Sightings
 
 EPILOG = """examples:
@@ -156,14 +157,15 @@ def drawn(frame: Frame, faces: Faces) -> Frame:
 
 
 def _analyse_clip(args: argparse.Namespace) -> dict[str, Any]:
+    folder = args.people or Path(f"{args.file.stem}-people")
+    before = _earlier(folder)
     recogniser = _recogniser()
     sightings, frames, seconds = _watch(args.file, args.every, recogniser, quiet=args.json)
     people = sightings.people()
-    folder = args.people or Path(f"{args.file.stem}-people")
     names = [f"person-{number + 1}.jpg" for number in range(len(people))]
     mapping = None
     if people and not args.dry_run:
-        mapping = _write(folder, args.file, people, names)
+        mapping = _write(folder, args.file, people, names, before)
     if not args.json:
         _print_people(args, people, folder, names, mapping, known=recogniser is not None)
     return {
@@ -243,24 +245,29 @@ def _frames(path: Path) -> Iterator[tuple[float, float, Any]]:
         yield time_s, float(timed.duration * source.time_base), partial(upright, timed.frame)
 
 
-def _write(folder: Path, clip: Path, people: list[Person], names: list[str]) -> Path | None:
+def _earlier(folder: Path) -> list[MappedPerson]:
+    """What the folder's mapping file says so far: read first, as one that was broken by hand must not be lost."""
+    from facegraft.faces.mapping import read_mapping
+
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"--people {folder}: expected a folder, found a file; name another")
+    path = folder / MAPPING_NAME
+    return read_mapping(path) if path.is_file() else []
+
+
+def _write(folder: Path, clip: Path, people: list[Person], names: list[str], before: list[MappedPerson]) -> Path | None:
     """Thumbnails, and the mapping file where the people can be told apart."""
     from facegraft.core.image import save_frame
-    from facegraft.faces.mapping import keep_edits, mapped, read_mapping, write_mapping
+    from facegraft.faces.mapping import keep_edits, mapped, write_mapping
 
-    path = folder / MAPPING_NAME
-    before = read_mapping(path) if path.is_file() else []  # an edited file that is broken stops here, not overwritten
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BadInputError(f"--people {folder}: is a file; name a folder") from error
+    folder.mkdir(parents=True, exist_ok=True)
     for person, name in zip(people, names, strict=True):
         save_frame(folder / name, person.thumbnail, quality=92)
     entries = mapped(people, names)
     if not entries:
         return None
-    write_mapping(path, keep_edits(entries, before), clip)
-    return path
+    write_mapping(folder / MAPPING_NAME, keep_edits(entries, before), clip)
+    return folder / MAPPING_NAME
 
 
 def _print_people(

@@ -190,8 +190,8 @@ class Selector:
         known = np.stack([person.embedding for person in people]).astype(np.float64)
         if known.shape[1] != embeddings.shape[1]:
             raise BadInputError(
-                f"the mapping holds embeddings of {known.shape[1]} numbers, this recogniser makes {embeddings.shape[1]}; "
-                "run `facegraft analyse` on the clip again"
+                f"the mapping holds embeddings of {known.shape[1]} numbers, this recogniser makes "
+                f"{embeddings.shape[1]}; run `facegraft analyse` on the clip again"
             )
         likeness = embeddings.astype(np.float64) @ known.T
         for index, row in enumerate(rows):

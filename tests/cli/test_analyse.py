@@ -1,0 +1,151 @@
+"""`facegraft analyse`: what it refuses without models, and what it finds on real pictures and clips."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facegraft.cli.analyse import drawn
+from facegraft.cli.main import main
+from facegraft.core.image import read_picture, save_frame
+from facegraft.core.types import Faces
+
+MAN_AND_WOMAN = "intel_head-pose-face-detection-female-and-male_CCBY4.gif"
+
+
+@pytest.fixture(scope="module")
+def data() -> Path:
+    from facegraft.faces.fetch import missing_models
+
+    if not os.environ.get("FACEGRAFT_DATA"):
+        pytest.skip("needs FACEGRAFT_DATA, a folder with photos/ and video/")
+    if missing_models():
+        pytest.skip("needs the face models: facegraft models fetch")
+    return Path(os.environ["FACEGRAFT_DATA"])
+
+
+def last_line(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capfd.readouterr().out.splitlines()[-1])
+    return found
+
+
+def complaint(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    assert main(["analyse", *map(str, arguments)]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_wrong_options_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture, text = tmp_path / "p.png", tmp_path / "notes.txt"
+    save_frame(picture, np.zeros((8, 8, 3), np.uint8))
+    text.write_text("hello")
+    assert "cannot be opened" in complaint(capfd, tmp_path / "none.jpg")
+    assert "found a folder" in complaint(capfd, tmp_path)
+    assert "are for clips" in complaint(capfd, picture, "--people", tmp_path / "out")
+    assert "expected seconds" in complaint(capfd, picture, "--every", "nan")
+    assert "notes.txt" in complaint(capfd, text)
+    assert "--draw is for pictures" in complaint(capfd, text, "--draw", tmp_path / "o.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "p.png"]
+
+
+def test_drawing_marks_each_face_and_nothing_far_from_it() -> None:
+    points = np.array([[40.5, 40.5, 0], [60.5, 70.5, 0]], np.float32)
+    faces = Faces(
+        numbers=np.array([7], np.int64),
+        boxes_xyxy=np.array([[30, 30, 80, 90]], np.float32),
+        scores=np.ones(1, np.float32),
+        points5=np.zeros((1, 5, 2), np.float32),
+        dense=points[None],
+        pose_degrees=np.zeros((1, 3), np.float32),
+    )
+    frame = np.zeros((120, 200, 3), np.uint8)
+    frame.flags.writeable = False
+    marked = drawn(frame, faces).max(axis=2) > 0
+    assert marked[40, 40]
+    assert marked[70, 60]
+    assert marked[60, 30]
+    assert marked[20:30, 30:50].any()  # the number
+    assert not marked[:, 100:].any()
+    assert not marked[50:65, 40:55].any()
+
+
+def test_picture(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, out = sorted((data / "photos").glob("faker*.jpg"))[0], tmp_path / "faces.png"
+    assert main(["analyse", str(path), "--draw", str(out)]) == 0
+    found = last_line(capfd)
+    assert found["kind"] == "picture"
+    assert [face["number"] for face in found["faces"]] == [0]
+    face = found["faces"][0]
+    left, top, right, bottom = face["box_xyxy"]
+    assert 0 < left < right < found["size_wh"][0]
+    assert 0 < top < bottom < found["size_wh"][1]
+    assert face["score"] > 0.5
+    changed = np.abs(read_picture(out).frame.astype(int) - read_picture(path).frame).max(axis=2) > 0
+    assert 0.0005 < changed.mean() < 0.3
+    assert main(["analyse", str(path), "--json", "--dry-run", "--draw", str(tmp_path / "none.png")]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 1
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_people_of_a_clip(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from facegraft.core.errors import MissingPartError
+    from facegraft.faces.fetch import recogniser_path
+    from facegraft.faces.mapping import read_mapping
+
+    try:
+        recogniser_path()
+    except MissingPartError as error:
+        pytest.skip(str(error))
+    clip, folder = data / "video" / MAN_AND_WOMAN, tmp_path / "cast"
+    assert main(["analyse", str(clip), "--people", str(folder), "--every", "0.4"]) == 0
+    found = last_line(capfd)
+    assert found["kind"] == "clip"
+    assert len(found["people"]) == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["people.toml", "person-1.jpg", "person-2.jpg"]
+    mapping = folder / "people.toml"
+    first, second = read_mapping(mapping)
+    assert first.embedding @ second.embedding < 0.9
+    assert all(4 < person.seconds < 5.5 for person in (first, second))
+
+    # What the user writes stays when the clip is analysed again.
+    (folder / "eva.jpg").write_bytes((folder / "person-1.jpg").read_bytes())
+    text = mapping.read_text().replace('name = "person 2"\nidentity = ""', 'name = "Bob"\nidentity = "eva.jpg"')
+    mapping.write_text(text)
+    assert main(["analyse", str(clip), "--people", str(folder), "--every", "0.4", "--json"]) == 0
+    assert [(person.name, person.identity) for person in read_mapping(mapping)] == [
+        ("person 1", None),
+        ("Bob", folder / "eva.jpg"),
+    ]
+
+    # A file that was broken by hand is never overwritten.
+    broken = mapping.read_text().replace("version = 1", "version = ")
+    mapping.write_text(broken)
+    capfd.readouterr()
+    assert "not valid TOML" in complaint(capfd, clip, "--people", folder, "--every", "2", "--json")
+    assert mapping.read_text() == broken
+
+
+def test_without_recogniser_tracks_are_listed(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facegraft.faces.fetch import MODELS, model_folder
+
+    for model in MODELS:
+        name = Path(model.member).name
+        (tmp_path / name).symlink_to(model_folder() / name)
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    clip, folder = data / "video" / MAN_AND_WOMAN, tmp_path / "cast"
+    assert main(["analyse", str(clip), "--people", str(folder), "--every", "0.4"]) == 0
+    output = capfd.readouterr().out
+    assert "facegraft models fetch --recogniser" in output
+    found = json.loads(output.splitlines()[-1])
+    assert found["mapping"] is None
+    assert sorted(track for person in found["people"] for track in person["tracks"]) == [0, 1]
+    assert cv2.imread(found["people"][0]["thumbnail"]).shape == (192, 192, 3)
