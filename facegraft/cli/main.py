@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Never, TextIO
+from typing import Never
 
 import facegraft
 from facegraft.core.errors import FacegraftError
@@ -141,7 +141,7 @@ def _message(error: FacegraftError | OSError | MemoryError) -> str:
     return str(error) or type(error).__name__
 
 
-def _print_anything(stream: TextIO) -> None:
+def _print_anything(stream: object) -> None:
     """Lets the stream escape what its encoding cannot hold instead of raising."""
     reconfigure = getattr(stream, "reconfigure", None)  # absent where a caller put its own object there
     if reconfigure is not None:

@@ -1,0 +1,249 @@
+"""`facegraft swap` on the example people, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from facegraft.cli import swap as verb
+from facegraft.cli.main import main
+from facegraft.core.image import picture_from_frame, read_picture, save_frame
+from facegraft.provenance.report import read_provenance
+from facegraft.runtime.video import CODECS, KINDS, PRESETS
+
+pytestmark = pytest.mark.usefixtures("face_models")
+
+
+@pytest.fixture(scope="module")
+def examples(root: Path) -> Path:
+    return root / "examples"
+
+
+def swap(*words: str | Path) -> int:
+    return main(["swap", *(str(word) for word in words)])
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_the_choices_are_those_of_the_video_engine() -> None:
+    assert (verb.CODECS, verb.PRESETS, verb.KINDS) == (CODECS, PRESETS, KINDS)
+
+
+def test_a_picture_is_swapped_and_says_so(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.png"
+    assert swap(examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", out) == 0
+    told = last_line(capsys)["files"][0]
+    before, after = read_picture(examples / "attribute_1.jpg").frame, read_picture(out).frame
+    changed = (before != after).any(axis=2)
+    assert told["swapped"] == 1
+    assert 0.01 < changed.mean() < 0.25
+    assert told["changed_share"] == pytest.approx(changed.mean(), abs=0.02)
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    box = changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert box.mean() > 0.5, "what changes is one compact region: the face"
+    assert read_provenance(out).status == "intact"
+
+
+def test_provenance_none_leaves_no_word(examples: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert swap(examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", out, "--provenance", "none") == 0
+    assert read_provenance(out).status != "intact"
+    assert b"facegraft" not in out.read_bytes()
+
+
+def test_which_chooses_the_face(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {}
+    before = read_picture(examples / "attribute_3.jpg").frame
+    for which, swapped in (("all", 2), ("largest", 1), ("0", 1), ("1", 1)):
+        out = tmp_path / f"{which}.png"
+        assert swap(examples / "identity_2.jpg", examples / "attribute_3.jpg", "-o", out, "--which", which) == 0
+        assert last_line(capsys)["files"][0]["swapped"] == swapped
+        columns[which] = np.flatnonzero((read_picture(out).frame != before).any(axis=(0, 2)))
+    assert np.array_equal(columns["0"], columns["largest"])
+    assert abs(columns["0"].mean() - columns["1"].mean()) > 0.2 * before.shape[1]
+    assert columns["all"].min() == min(columns["0"].min(), columns["1"].min())
+
+
+def test_no_face_fails_keeps_or_skips(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty, out = tmp_path / "wall.png", tmp_path / "out.png"
+    save_frame(empty, np.full((120, 160, 3), 180, np.uint8))
+    person = examples / "identity_1.jpg"
+    assert swap(person, empty, "-o", out) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert swap(person, empty, "-o", out, "--on-no-face", "skip") == 0
+    assert not out.exists()
+    assert swap(person, empty, "-o", out, "--on-no-face", "keep") == 0
+    np.testing.assert_array_equal(read_picture(out).frame, read_picture(empty).frame)
+    assert read_provenance(out).status != "intact", "nothing was swapped, so nothing says it was"
+    assert swap(empty, person, "-o", out) == 2
+    assert "wall.png" in capsys.readouterr().err
+
+
+def test_a_folder_is_done_file_by_file_and_a_bad_one_does_not_stop_it(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("attribute_1.jpg", "attribute_2.jpg"):
+        (folder / name).write_bytes((examples / name).read_bytes())
+    (folder / "broken.jpg").write_bytes((examples / "attribute_1.jpg").read_bytes()[:900])
+    (folder / "notes.txt").write_text("no picture")
+    assert swap(examples / "identity_3.jpg", folder, "-o", out) == 2
+    report = last_line(capsys)
+    assert report["failed"] == 1
+    assert sorted(path.name for path in out.iterdir()) == ["attribute_1.jpg", "attribute_2.jpg"]
+
+
+def test_a_dry_run_writes_nothing(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    person = examples / "identity_1.jpg"
+    for attribute, out in (("attribute_1.jpg", "a.png"), ("clip.mp4", "b.mp4")):
+        assert swap(person, examples / attribute, "-o", tmp_path / out, "--dry-run") == 0
+        assert "would swap" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["a.jpg"], "expected an identity"),
+        (["a.jpg", "b.jpg", "--map", "c.jpg=d.jpg"], "alone"),
+        (["b.jpg", "--map", "c.jpg=d.jpg", "--which", "largest"], "exclude"),
+        (["a.jpg", "b.jpg", "--min-score", "7"], "0 to 1"),
+        (["a.jpg", "b.jpg", "--max-megapixels", "0"], "above 0"),
+        (["a.jpg", "b.mp4", "--start", "5", "--end", "2"], "after"),
+        (["a.jpg", "b.mp4", "--quality", "900"], "0 (best) to 63"),
+        (["missing.jpg", "b.jpg"], "missing.jpg"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_one_line(
+    words: list[str], says: str, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        Path(name).write_bytes((examples / "identity_1.jpg").read_bytes())
+    Path("b.mp4").write_bytes((examples / "clip.mp4").read_bytes())
+    before = sorted(tmp_path.iterdir())
+    assert swap(*words) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert says in errors
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_picture_is_not_written_over_itself(examples: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes((examples / "attribute_1.jpg").read_bytes())
+    before = photo.read_bytes()
+    assert swap(examples / "identity_1.jpg", photo, "-o", photo) == 2
+    assert photo.read_bytes() == before
+
+
+def test_the_watermark_is_there_when_asked_for(examples: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert swap(examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", out, "--watermark") == 0
+    reading = read_provenance(out, watermark=True).watermark
+    assert reading is not None
+    assert reading.found
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def packets_of(path: Path, kind: str) -> list[tuple[int | None, bytes]]:
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        return [(packet.pts, bytes(packet)) for packet in container.demux(stream) if packet.size]
+
+
+def test_a_clip_keeps_its_times_and_sound(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.mp4"
+    assert swap(examples / "identity_1.jpg", examples / "clip.mp4", "-o", out, "--end", "1") == 0
+    told = last_line(capsys)["files"][0]
+    assert told["frames"] == 25
+    assert told["frames_with_face"] == 25
+    before, after = frames_of(examples / "clip.mp4")[:25], frames_of(out)
+    assert len(after) == 25
+    changed = np.mean([(np.abs(a.astype(int) - b) > 24).any(axis=2).mean() for a, b in zip(before, after, strict=True)])
+    assert 0.003 < changed < 0.2
+    audio = packets_of(out, "audio")
+    assert audio == packets_of(examples / "clip.mp4", "audio")[: len(audio)]
+    assert read_provenance(out).status == "intact"
+
+
+def test_a_killed_clip_goes_on_and_ends_the_same(examples: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole.mp4", tmp_path / "killed.mp4"
+    words = [examples / "identity_1.jpg", examples / "clip.mp4", "--end", "2", "--provenance", "metadata", "-o"]
+    command = [sys.executable, "-c", CHOPPED, *(str(word) for word in words)]
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    first = subprocess.run(
+        [*command, str(killed)], capture_output=True, env={**os.environ, "DIE_AT_FRAME": "31"}, check=False
+    )
+    assert first.returncode != 0
+    assert not killed.exists()
+    again = subprocess.run([*command, str(killed)], capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout.strip().splitlines()[-1])["files"][0]["resumed_from"] > 0
+    for one, other in zip(frames_of(whole), frames_of(killed), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+CHOPPED = """
+import os, signal, sys
+from facegraft.cli import swapping
+from facegraft.cli.main import main
+from facegraft.runtime.clip import ClipSwap
+
+die_at, seen, edit = int(os.environ.get("DIE_AT_FRAME", "-1")), [0], ClipSwap.edit
+
+def counted(self, frame, time_s):
+    seen[0] += 1
+    if seen[0] == die_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return edit(self, frame, time_s)
+
+ClipSwap.edit = counted
+short = swapping.VideoOptions
+swapping.VideoOptions = lambda **options: short(segment_s=0.5, **options)
+sys.exit(main(["swap", *sys.argv[1:]]))
+"""
+
+
+def test_several_identity_photos_of_one_person(examples: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    front, side = examples / "identity_1.jpg", examples / "identity_1_side.jpg"
+    assert swap(front, examples / "attribute_2.jpg", "-o", one) == 0
+    assert swap(front, side, examples / "attribute_2.jpg", "-o", two) == 0
+    assert picture_from_frame(read_picture(one).frame).frame.shape == read_picture(two).frame.shape
+
+
+def test_map_puts_two_identities_on_two_people(
+    examples: Path, tmp_path: Path, recogniser: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from facegraft.faces.analyse import Analyser
+
+    group = read_picture(examples / "attribute_3.jpg").frame
+    faces = Analyser().analyse(group)
+    for face in faces:
+        left, top, right, bottom = face.box_xyxy.astype(int)
+        margin = (right - left) // 2
+        save_frame(
+            tmp_path / f"person_{face.number}.png",
+            np.ascontiguousarray(group[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]),
+        )
+    out = tmp_path / "out.png"
+    pairs = [f"{tmp_path}/person_{number}.png={examples}/identity_{number + 1}.jpg" for number in (0, 1)]
+    assert swap(examples / "attribute_3.jpg", "-o", out, "--map", pairs[0], "--map", pairs[1]) == 0
+    assert last_line(capsys)["files"][0]["swapped"] == 2
+    assert swap(examples / "attribute_3.jpg", "-o", out, "--map", pairs[1]) == 0
+    assert last_line(capsys)["files"][0]["swapped"] == 1
