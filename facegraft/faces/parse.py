@@ -58,7 +58,9 @@ def skin_likeness(image: Frame, sure: Mask, safe: Mask, mark_px: int = 0) -> Lik
     """
     colour = _log_opponent(image)
     terms = _light_terms(image.shape[0], image.shape[1])
-    rows = np.flatnonzero(sure > 0.5)
+    rows = np.flatnonzero(safe * sure > 0.5)
+    if len(rows) < FIT_PIXELS // 4:
+        rows = np.flatnonzero(sure > 0.5)
     if len(rows) < 60:
         return Likeness(np.ones(image.shape[:2], np.float32), np.zeros(image.shape[:2], np.float32))
     rows = rows[:: max(1, len(rows) // FIT_PIXELS)]
