@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +21,7 @@ from jaxtyping import Float64, Int64
 from facegraft.core.errors import BadInputError, FacegraftError, OutputError
 from facegraft.core.files import shown
 from facegraft.runtime.video.encode import Encoding, add_video_stream
-from facegraft.runtime.video.packets import AnyPacket, StoredPacket, read_packets, read_times
+from facegraft.runtime.video.packets import AnyPacket, CarefulFile, StoredPacket, read_packets, read_times
 from facegraft.runtime.video.probe import CopiedStream, Source, open_clip, video_stream
 
 _STALE_TAGS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS", "ENCODER")
@@ -117,17 +116,18 @@ def mux(
         BadInputError: A stream does not go into the container.
         OutputError: The file cannot be written.
     """
-    with open_clip(source.path) as clip, path.open("wb") as file:
+    with open_clip(source.path) as clip, path.open("wb", buffering=0) as raw:
+        file = CarefulFile(raw)
         out = av.open(
             file, "w", format=encoding.container, container_options=_muxer_options(clip, source, encoding, metadata)
         )
         try:
-            done = _fill(out, clip, source, encoding, kept, video, metadata, only_start=only_start)
+            done = _fill(out, clip, source, encoding, kept, video, metadata, only_start=only_start, check=file.check)
             out.close()
         except av.error.FFmpegError as error:
+            file.check()
             raise OutputError(f"{shown(path)}: cannot be muxed ({error})") from error
-        file.flush()
-        os.fsync(file.fileno())
+        file.finish()
     return done
 
 
@@ -141,6 +141,7 @@ def _fill(
     metadata: dict[str, str],
     *,
     only_start: bool,
+    check: Callable[[], None],
 ) -> Muxed:
     out.flags |= cast(int, Flags.bitexact.value)  # no random identifiers: equal work gives equal bytes
     targets = {copied.index: copied for copied in kept.streams}
@@ -161,6 +162,7 @@ def _fill(
     copies = _Copies(clip, packets_in, kept, only_start=only_start)
     shift = kept.ticks(encoding.time_base)
     for item in heapq.merge(_stamped(video, encoding.time_base, kept), copies, key=lambda pair: pair[0]):
+        check()
         _, what = item
         if isinstance(what, TimedPacket):
             out.mux_one(_video_packet(what, video_out, encoding.time_base, shift))

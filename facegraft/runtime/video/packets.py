@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -62,6 +63,46 @@ class SegmentWriter:
         self._file.write(data)
         self._hash.update(data)
         self._size += len(data)
+
+
+class CarefulFile:
+    """An unbuffered file for a muxer that keeps the first write error for us.
+
+    PyAV can hold one error only and prints a second to standard error; here later writes go nowhere instead.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True once writing has failed: the muxer must not try to finish the file."""
+        return self.error is not None or self._file.closed
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest and self.error is None:
+            try:
+                rest = rest[self._file.write(rest) or 0 :]  # a nearly full disk takes a part first
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 0 if self.error is not None else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return 0 if self.error is not None else self._file.tell()
+
+    def finish(self) -> None:
+        """All of it on disk, or the first error raised."""
+        self.check()
+        os.fsync(self._file.fileno())
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 def is_whole(path: Path, size: int, digest: str) -> bool:

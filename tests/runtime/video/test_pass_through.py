@@ -60,7 +60,7 @@ def _same_clip(clip: Path, out: Path) -> bool:
         height, width = before.rgb.shape[:2]
         if abs(after.time - before.time - offset) > Fraction(1, 1000):
             return False
-        if psnr(before.rgb, after.rgb[:height, :width]) < 26:
+        if psnr(before.rgb, after.rgb[:height, :width]) < (18 if clip.suffix == ".gif" else 26):  # dithered
             return False
     first, last = old[0].frame, new[0].frame
     depth = first.format.components[0].bits if not first.format.is_rgb else 8
@@ -388,7 +388,7 @@ def test_an_old_result_is_replaced_only_at_the_end(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no key"):
         process_video(clip, out, Nothing(), VideoOptions(), job_key="k", finish=fail)
     assert out.read_bytes() == b"old"
-    with pytest.raises(BadInputError, match="12 frames of an unfinished job with other inputs .*--restart"):
+    with pytest.raises(BadInputError, match=r"12 frames of an unfinished job with other inputs .*--restart"):
         run(clip, out)  # another key
     report = run(clip, out, restart=True)
     assert report.frames == 12
