@@ -226,7 +226,8 @@ def _smoothstep(x: Float[np.ndarray, "*n"], low: float, high: float) -> Float32[
 def layers(scale: int) -> dict[str, Mask]:
     """Fixed layers over the unrolled face, 0..1.
 
-    keep: what stays the attribute image's: eyeballs, mouth interior. skin: bare skin, where light is measured.
+    keep: what stays the attribute image's: eyeballs, mouth interior. skin: bare skin. lit: skin and
+    lips, where light and colour are measured.
     sure: the part of it that hair, beard and glasses cover least. safe: the part of that which glasses do not reach.
     drawn: brows, eyes, lips, nostrils, which differ from skin without being occluders. lower: where beards grow.
     """
@@ -269,6 +270,7 @@ def layers(scale: int) -> dict[str, Mask]:
     return {
         "keep": soft(np.maximum(eyes, mouth), 0.012),
         "skin": skin.astype(np.float32),
+        "lit": np.maximum(skin, 0.8 * filled(LIPS_OUTER) * (1 - filled(LIPS_INNER, grow=0.03))).astype(np.float32),
         "sure": (skin * upper * narrow * (v[:, None] > -0.42)).astype(np.float32),
         "lower": soft(lower * oval, 0.03),
         "safe": soft((skin * upper * narrow * (1 - round_eyes)).astype(np.float32), 0.05),

@@ -123,11 +123,11 @@ def swap_face(
     to_grid = np.array([[zoom[0], 0, -left * zoom[0]], [0, zoom[1], -top * zoom[1]]], np.float32)
     small = cv2.resize(original, grid_wh, interpolation=cv2.INTER_AREA)
     in_view = plan.inside * visible_face(small, plan.uv, topology, hands or [], to_grid)
-    trust, keep, skin = layer(view.trust), layer(fixed["keep"]), layer(fixed["skin"])
+    trust, keep, lit_skin = layer(view.trust), layer(fixed["keep"]), layer(fixed["lit"])
     moved = _moved(original, plan.shift * in_view[..., None], size_wh)
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
 
-    bare = skin * trust * in_view
+    bare = lit_skin * trust * in_view
     light_wh = (max(2, grid_wh[0] // 2), max(2, grid_wh[1] // 2))
     light = measure_light(
         cv2.resize(texture, light_wh, interpolation=cv2.INTER_AREA),
