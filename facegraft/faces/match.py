@@ -11,10 +11,10 @@ from facegraft.core.types import Face, Frame
 from facegraft.faces.smooth import face_size
 
 THUMBNAIL_WH = (32, 18)
-CUT_CHANGE = 18.0
-"""Mean change of brightness (0..255) that a cut exceeds."""
-CUT_LIKENESS = 0.5
-"""Correlation of brightness, before and after, that a cut stays below; a flash keeps it high."""
+CUT_CHANGE = 10.0
+"""Mean change of brightness (0..255) that a cut exceeds; neighbouring frames of our clips differ by at most 5."""
+CUT_LIKENESS = 0.75
+"""Correlation of brightness that a cut stays below; a flash keeps it high, neighbouring frames are above 0.94."""
 CLEAR_YAW, CLEAR_PITCH = 35.0, 30.0
 CLEAR_SIZE = 48.0
 """Pixels: smaller faces do not show whose they are."""
@@ -93,6 +93,12 @@ def thumbnail(frame: Frame) -> UInt8[np.ndarray, "18 32"]:
     step = max(1, min(frame.shape[0] // 72, frame.shape[1] // 128))
     small = cv2.resize(frame[::step, ::step], THUMBNAIL_WH, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def is_doubtful(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether so much changed that it may have been a cut between two scenes that look alike."""
+    a, b = before.astype(np.float64), after.astype(np.float64)
+    return bool(np.abs(a - b).mean() > CUT_CHANGE / 2) or likeness(a, b) < (1 + CUT_LIKENESS) / 2
 
 
 def is_cut(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]) -> bool:

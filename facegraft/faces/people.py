@@ -12,9 +12,13 @@ from jaxtyping import Float32
 
 from facegraft.core.geometry import box_around, warp
 from facegraft.core.types import Face, Faces, Frame
-from facegraft.faces.embed import SAME_PERSON
 from facegraft.faces.smooth import face_size
 
+SAME_IN_CLIP = 0.945
+"""Cosine from which two tracks of one clip are one person; one person listed twice is better than two as one.
+
+For pictures from here and there use `embed.SAME_PERSON`.
+"""
 THUMBNAIL_SIDE = 192
 THUMBNAIL_MARGIN = 1.7
 """Side of the thumbnail, in sides of the box around the face's points."""
@@ -80,7 +84,7 @@ class Sightings:
         renumbered = faces.take(list(range(len(faces))))
         self.add(frame, Faces(**{**vars(renumbered), "numbers": numbers}))
 
-    def people(self, same_person: float = SAME_PERSON) -> list[Person]:
+    def people(self, same_person: float = SAME_IN_CLIP) -> list[Person]:
         """The people, longest seen first. Without embeddings every track is a person of its own."""
         tracks = sorted(self._sightings.values(), key=lambda sighting: sighting.number)
         known = [sighting for sighting in tracks if sighting.embedding is not None]
@@ -106,31 +110,34 @@ def cluster(
 
     Args:
         embeddings: Unit vectors.
-        weights: How much each row counts in its group's mean.
+        weights: How much each row counts.
         apart: Pairs of rows that cannot be one person, as they were seen at the same time.
-        same_person: Cosine between two groups' means from which they are joined.
+        same_person: Mean cosine between two groups from which they are joined.
 
     Returns:
         Rows of each group, in order of each group's first row.
     """
-    sums = [embedding.astype(np.float64) * weight for embedding, weight in zip(embeddings, weights, strict=True)]
     groups: list[list[int]] = [[row] for row in range(len(embeddings))]
     forbidden = np.zeros((len(groups), len(groups)), bool)
     for a, b in apart:
         forbidden[a, b] = forbidden[b, a] = True
+    # Mean likeness over all pairs, not that of the means: means of several strangers are more alike than strangers.
+    counts = np.asarray(weights, np.float64)
+    vectors = embeddings.astype(np.float64)
+    totals = (vectors @ vectors.T) * np.outer(counts, counts)
     while len(groups) > 1:
-        means = np.stack([total / max(float(np.linalg.norm(total)), 1e-12) for total in sums])
-        likeness = np.where(forbidden, -np.inf, means @ means.T)
+        likeness = np.where(forbidden, -np.inf, totals / np.outer(counts, counts))
         np.fill_diagonal(likeness, -np.inf)
-        first, second = divmod(int(likeness.argmax()), len(groups))
+        first, second = sorted(divmod(int(likeness.argmax()), len(groups)))
         if likeness[first, second] < same_person:
             break
-        first, second = min(first, second), max(first, second)
         groups[first] += groups.pop(second)
-        sums[first] = sums[first] + sums.pop(second)
-        forbidden[first] |= forbidden[second]
-        forbidden[:, first] |= forbidden[:, second]
-        forbidden = np.delete(np.delete(forbidden, second, axis=0), second, axis=1)
+        for table, join in ((totals, np.add), (forbidden, np.logical_or)):
+            table[first] = join(table[first], table[second])
+            table[:, first] = join(table[:, first], table[:, second])
+        counts[first] += counts[second]
+        totals, forbidden = (np.delete(np.delete(table, second, 0), second, 1) for table in (totals, forbidden))
+        counts = np.delete(counts, second)
     return [sorted(group) for group in groups]
 
 

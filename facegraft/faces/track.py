@@ -18,7 +18,16 @@ from jaxtyping import Float32, UInt8
 from facegraft.core.errors import BadInputError
 from facegraft.core.types import Face, Faces, Frame, no_faces
 from facegraft.faces.analyse import MIN_PRESENCE
-from facegraft.faces.match import assign, is_clear, is_cut, path_distance, same_place, shape_distance, thumbnail
+from facegraft.faces.match import (
+    assign,
+    is_clear,
+    is_cut,
+    is_doubtful,
+    path_distance,
+    same_place,
+    shape_distance,
+    thumbnail,
+)
 from facegraft.faces.smooth import face_size, smooth
 from facegraft.faces.topology import five_points, head_pose, load_topology
 from facegraft.faces.tracklet import NEVER, Track
@@ -66,10 +75,13 @@ class TrackSettings:
     remember_s: float = 600.0
     """With a recogniser: a face that comes back anywhere within this time keeps its id."""
     embed_every_s: float = 1.0
-    same_person: float = 0.91
-    """Cosine above which a returning face is the remembered one; see `embed.SAME_PERSON`."""
-    stranger: float = 0.84
-    """Cosine below which a face cannot be the person of the track: half of all pairs of strangers."""
+    same_person: float = 0.945
+    """Cosine to a track's mean above which a returning face is that person. Stricter than `embed.SAME_PERSON`, as
+    views of one clip are alike: clear ones score over 0.96 there, strangers under 0.94."""
+    stranger: float = 0.92
+    """Cosine to a track's mean below which a clear view shows somebody else."""
+    unclear_stranger: float = 0.84
+    """The same for a view that shows little."""
 
 
 class Tracker:
@@ -105,6 +117,9 @@ class Tracker:
         elapsed = min(max(time_s - self._time_s, 1e-3), 1.0)
         before, self._thumbnail = self._thumbnail, thumbnail(frame)
         seen = [track for track in self._tracks if not track.lost]
+        if before is not None and is_doubtful(before, self._thumbnail):
+            for track in seen:
+                track.embedded_s = NEVER  # looked at again in this frame
         if before is not None and is_cut(before, self._thumbnail):
             self._tracks = [track for track in self._tracks if not track.trial]
             for track in self._tracks:
@@ -219,7 +234,8 @@ class Tracker:
             likeness = float(face.embedding @ track.embedding)
             if likeness >= self.settings.same_person:
                 return 1 - likeness
-            if likeness < self.settings.stranger:
+            clear = is_clear(face) and track.embedded >= 1
+            if likeness < (self.settings.stranger if clear else self.settings.unclear_stranger):
                 return np.inf
         if away_s > self.settings.forget_after_s:
             return np.inf
@@ -227,7 +243,7 @@ class Tracker:
         distance = path_distance(expected, face.dense)
         reach = 0.8 + 2.5 * away_s
         if track.after_cut:  # a flash or a jolt, if the same face is still in the same place
-            reach, distance = 0.3, distance + 4 * shape_distance(track.dense, face.dense)
+            reach = 0.1
         if distance > reach:
             return np.inf
         return distance / reach + (0.0 if likeness is None else 1 - likeness)

@@ -29,8 +29,8 @@ NEED_RECOGNISER = (
 )
 CLEARER = 1.25
 """A view this much better than the one that decided is reason to look again."""
-DROP = 0.84
-"""A chosen face whose likeness falls below this was chosen wrongly: half of all pairs of strangers are less alike."""
+DROP = 0.88
+"""A chosen face whose likeness falls below this was chosen wrongly: 1 in 1,000 pairs of one person is less alike."""
 SWITCH = 0.02
 """Another person takes over a chosen face only when they are more alike by this much."""
 STAY_FRAMES = 50

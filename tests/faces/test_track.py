@@ -461,3 +461,22 @@ def test_two_people(clips: Path, *, known: bool) -> None:
     name = "intel_head-pose-face-detection-female-and-male_CCBY4.gif"
     numbers = tracks_of(clips / name, 56, known=known)
     assert all(sorted(frame) == [0, 1] for frame in numbers)
+
+
+def test_five_speakers_in_one_studio_cut_together(clips: Path) -> None:
+    """The cuts are hard to see, as the wall is the same; only the recogniser can tell who came back."""
+    from facegraft.faces.analyse import Analyser
+    from facegraft.faces.embed import Recogniser
+
+    try:
+        tracker = Tracker(Analyser(), Recogniser())
+    except MissingPartError as error:
+        pytest.skip(str(error))
+    shots = []
+    for path in sorted(clips.glob("GRID*.mpg")):
+        with av.open(str(path)) as clip:
+            shots.append([frame.to_ndarray(format="rgb24") for frame in itertools.islice(clip.decode(video=0), 12)])
+    assert len(shots) == 5
+    frames = [frame for half in (0, 6) for shot in shots for frame in shot[half : half + 6]]
+    numbers = [tracker.update(frame, number / FPS).numbers.tolist() for number, frame in enumerate(frames)]
+    assert numbers == [[shot] for _ in range(2) for shot in range(5) for _ in range(6)]
