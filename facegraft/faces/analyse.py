@@ -17,8 +17,9 @@ from jaxtyping import Float, Float32
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import box_overlap, invert, keep_best, transform
-from facegraft.core.types import Faces, Frame, Matrix, no_faces
+from facegraft.core.types import Face, Faces, Frame, Mask, Matrix, no_faces
 from facegraft.faces.topology import Topology, five_points, head_pose, load_topology
+from facegraft.faces.visible import visible_mask
 
 MIN_SCORE = 0.5
 MIN_PRESENCE = 0.5
@@ -121,6 +122,10 @@ class Analyser:
         view = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]], np.float32)
         found = self.networks.hands(frame, view, side)
         return [hand for hand in found if ((hand[:, :2] > low) & (hand[:, :2] < high)).all(axis=1).any()]
+
+    def visible(self, frame: Frame, face: Face) -> Mask:
+        """The part of a face that is in view, over the whole frame; see `faces/visible.py`."""
+        return visible_mask(frame, face, self.topology, self.hands(frame, face.box_xyxy))
 
     def _search(self, frame: Frame, *, thorough: bool) -> list[Candidate]:
         found = self._look(frame, whole_view(frame, 0), near=False, min_score=self.min_score)

@@ -15,16 +15,17 @@ from jaxtyping import Float, Float32
 
 from facegraft.core.geometry import fit_rigid3, sample
 from facegraft.core.types import Face, Frame, Mask, Patch
+from facegraft.faces.layers import LAYER_SCALE, layers, to_pixels
+from facegraft.faces.mesh import interpolate, rasterise
 from facegraft.faces.topology import (
     LEFT_EYE,
     LIPS_OUTER,
     RIGHT_EYE,
     Topology,
 )
+from facegraft.faces.visible import visible_face
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
-from facegraft.runtime.mesh import interpolate, rasterise
-from facegraft.runtime.texture import LAYER_SCALE, View, canonical, layers, rigid_weights, to_pixels, unroll
-from facegraft.runtime.visible import visible_face
+from facegraft.runtime.texture import View, canonical, rigid_weights, unroll
 
 GRID = 96
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from facegraft.core.types import Faces
+from facegraft.faces.mesh import interpolate, rasterise
 from facegraft.faces.topology import LIPS_OUTER, five_points, head_pose, load_topology
-from facegraft.runtime.mesh import interpolate, rasterise
 
 LIGHT_SKIN = (205, 165, 140)
 DARK_SKIN = (110, 75, 60)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facegraft.faces import topology as t
-from facegraft.runtime.mesh import facing
+from facegraft.faces.mesh import facing
 from tests.faces.drawn import posed
 
 

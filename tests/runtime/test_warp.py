@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from facegraft.core.types import paste
+from facegraft.faces.layers import LAYER_SCALE, atlas, layers
 from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
-from facegraft.runtime.texture import LAYER_SCALE, atlas, layers, smooth_where, unroll
+from facegraft.runtime.texture import smooth_where, unroll
 from facegraft.runtime.warp import best_view, encode, swap_face, with_shape, working_box
 from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, draw, one_face, painted, posed
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegraft.faces.mesh import facing, interpolate, nearest_covered, rasterise, triangle_maps
 from facegraft.faces.topology import load_topology
-from facegraft.runtime.mesh import facing, interpolate, nearest_covered, rasterise, triangle_maps
 from tests.faces.drawn import posed
 
 MESH = load_topology()
