@@ -5,6 +5,7 @@ Everything that a later frame depends on is in `state()`, so a job that was inte
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
+from facegraft import __version__
+from facegraft.core.errors import NoFaceError
 from facegraft.core.types import Face, Faces, Frame, Patch
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import finish_file, prepare_marking
-from facegraft.provenance.manifest import Level, Origin, container_metadata
+from facegraft.provenance.manifest import Level, Origin, container_metadata, origin_now
 from facegraft.runtime.pictures import changed_share, mark_patch
-from facegraft.runtime.swapper import FaceState, Swapper
+from facegraft.runtime.select import Selector, which_rule
+from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper
 from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
 from facegraft.runtime.video.probe import open_clip
 
@@ -170,6 +174,21 @@ def swap_clip(
         finish=finish,
     )
     return ClipReport(out, replace(video, notes=(*video.notes, *notes)), edit.counts)
+
+
+def swap_video(
+    swapper: Swapper, attribute: Path, out: Path, which: str = "all", options: VideoOptions | None = None
+) -> ClipReport:
+    """Swaps a clip with the identity that `set_identity` learned; see `Swapper.swap_video`."""
+    if DEFAULT not in swapper.identities:
+        raise NoFaceError("no identity was set; call set_identity first")
+    edit = ClipSwap(swapper, Tracker(swapper.analyser), Selector(which_rule(which, DEFAULT, None)))
+    identity = hashlib.blake2b(digest_size=16)
+    for view in swapper.identities[DEFAULT].views:
+        identity.update(view.levels[0].tobytes())
+    key = f"{Swapper.method} {__version__} {which} {identity.hexdigest()}"
+    origin = origin_now(Swapper.method, title=out.name)
+    return swap_clip(edit, attribute, out, options or VideoOptions(), job_key=key, origin=origin)
 
 
 def clip_tags(path: Path) -> dict[str, str]:

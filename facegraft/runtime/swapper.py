@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
@@ -17,6 +18,10 @@ from facegraft.core.errors import NoFaceError
 from facegraft.core.types import Face, Faces, Frame, Patch, paste
 from facegraft.faces.analyse import Analyser
 from facegraft.runtime.warp import Identity, best_view, encode, swap_face
+
+if TYPE_CHECKING:
+    from facegraft.runtime.clip import ClipReport
+    from facegraft.runtime.video import VideoOptions
 
 DEFAULT = "default"
 """Key of the identity that `set_identity` fills when nobody says whose it is."""
@@ -79,6 +84,27 @@ class Swapper:
         """One identity picture and one attribute picture in, the swapped picture out: what `evaluate` calls."""
         self.set_identity([identity])
         return self.swap(attribute)
+
+    def swap_video(
+        self, attribute: str | Path, out: str | Path, *, which: str = "all", options: VideoOptions | None = None
+    ) -> ClipReport:
+        """Swaps a clip: follows its faces, keeps its sound, times and tags, and marks the result as made.
+
+        The same call after an interruption goes on where it stopped.
+
+        Args:
+            attribute: Any clip that FFmpeg reads.
+            out: .mp4, .m4v, .mov, .mkv or .webm.
+            which: "all", "largest", or the number of a track.
+            options: Encoding, trim, streams.
+
+        Raises:
+            NoFaceError: No identity was set.
+            BadInputError, OutputError: The clip cannot be read or written.
+        """
+        from facegraft.runtime.clip import swap_video  # it needs this module first
+
+        return swap_video(self, Path(attribute), Path(out), which, options)
 
     def patches(self, frame: Frame, faces: Faces, who: dict[int, str]) -> list[Patch]:
         """What to add to a frame.
