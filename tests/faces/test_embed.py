@@ -244,6 +244,13 @@ def test_embed_fills_embeddings_only(recogniser: Recogniser) -> None:
     np.testing.assert_array_equal(embed(frame, faces).embeddings, found.embeddings)
 
 
+@pytest.mark.network
+def test_fetching_gives_the_same_file_every_time(tmp_path: Path, recogniser: Recogniser) -> None:
+    path = dlib_resnet.fetch_recogniser(tmp_path / "models")
+    assert path.read_bytes() == recogniser_path().read_bytes()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 def lfw_pairs(folder: Path, count: int) -> Iterator[tuple[bool, Path, Path]]:
     with (folder / "lfw_pairs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
