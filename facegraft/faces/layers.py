@@ -81,7 +81,8 @@ def smoothstep(x: Float[np.ndarray, "*n"], low: float, high: float) -> Float32[n
 def layers(scale: int) -> dict[str, Mask]:
     """Fixed layers over the unrolled face, 0..1.
 
-    keep: what stays the attribute image's: eyeballs, mouth interior. skin: bare skin. lit: skin and
+    keep: what stays the attribute image's: eyeballs, mouth interior. left_lids, right_lids: an eye and its
+    lids. skin: bare skin. lit: skin and
     lips, where light and colour are measured.
     sure: the part of it that hair, beard and glasses cover least. safe: the part of that which glasses do not reach.
     drawn: brows, eyes, lips, nostrils, which differ from skin without being occluders. lower: where beards grow.
@@ -122,6 +123,8 @@ def layers(scale: int) -> dict[str, Mask]:
     skin = oval * (1 - features) * (distance > 0.06)
     return {
         "keep": soft(np.maximum(eyes, mouth), 0.012),
+        "left_lids": soft(filled(LEFT_EYE, grow=0.09), 0.03),
+        "right_lids": soft(filled(RIGHT_EYE, grow=0.09), 0.03),
         "skin": skin.astype(np.float32),
         "lit": np.maximum(skin, 0.8 * filled(LIPS_OUTER) * (1 - filled(LIPS_INNER, grow=0.03))).astype(np.float32),
         "sure": (skin * upper * narrow * (v[:, None] > -0.42)).astype(np.float32),

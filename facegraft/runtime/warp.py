@@ -15,13 +15,14 @@ from jaxtyping import Float, Float32
 
 from facegraft.core.geometry import fit_rigid3, sample
 from facegraft.core.types import Face, Frame, Mask, Patch
-from facegraft.faces.layers import LAYER_SCALE, layers, to_pixels
+from facegraft.faces.layers import LAYER_SCALE, layers, smoothstep, to_pixels
 from facegraft.faces.mesh import interpolate, rasterise
 from facegraft.faces.topology import (
     LEFT_EYE,
     LIPS_OUTER,
     RIGHT_EYE,
     Topology,
+    openness,
 )
 from facegraft.faces.visible import visible_face
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
@@ -33,6 +34,8 @@ SHAPE_SHARE = 0.8
 """How much of the difference between the two inner face shapes is taken over."""
 LIGHT_REACH = 0.22
 """How far light is smoothed, in outer-eye distances."""
+CLOSED = (0.115, 0.15)
+"""Openness (`topology.openness`) at which an eye counts as closed, and as open; half of all eyes are above 0.2."""
 BORDER = 0.12
 """The working box around the face's points, in its sides."""
 
@@ -124,7 +127,10 @@ def swap_face(
     to_grid = np.array([[zoom[0], 0, -left * zoom[0]], [0, zoom[1], -top * zoom[1]]], np.float32)
     small = cv2.resize(original, grid_wh, interpolation=cv2.INTER_AREA)
     in_view = plan.inside * visible_face(small, plan.uv, topology, hands or [], to_grid)
-    trust, keep, lit_skin = layer(view.trust), layer(fixed["keep"]), layer(fixed["lit"])
+    trust, lit_skin = layer(view.trust), layer(fixed["lit"])
+    left_lids, right_lids = closed_eyes(face.dense)
+    keep = np.maximum(layer(fixed["keep"]), left_lids * layer(fixed["left_lids"]))
+    keep = np.maximum(keep, right_lids * layer(fixed["right_lids"]))
     moved = _moved(original, plan.shift * in_view[..., None], size_wh)
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
 
@@ -145,6 +151,13 @@ def swap_face(
     delta = cv2.multiply(cv2.subtract(moved, original, dtype=cv2.CV_32F), theirs)
     added = cv2.multiply(cv2.subtract(lit, moved, dtype=cv2.CV_32F), mine)
     return Patch(left, top, np.asarray(cv2.add(delta, added), np.float32))
+
+
+def closed_eyes(dense: Float32[np.ndarray, "k 3"]) -> tuple[float, float]:
+    """How far each eye is closed, 0..1: a closed eye's lids stay the frame's, since the photo's are open."""
+    left, right = openness(dense, LEFT_EYE, (33, 133)), openness(dense, RIGHT_EYE, (263, 362))
+    open_left, open_right = smoothstep(np.array([left, right]), *CLOSED).tolist()
+    return 1 - open_left, 1 - open_right
 
 
 def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan | None:

@@ -8,7 +8,7 @@ from facegraft.faces.layers import LAYER_SCALE, atlas, layers
 from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
 from facegraft.runtime.texture import smooth_where, unroll
-from facegraft.runtime.warp import best_view, encode, swap_face, with_shape, working_box
+from facegraft.runtime.warp import best_view, closed_eyes, encode, swap_face, with_shape, working_box
 from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, draw, one_face, painted, posed
 
 MESH = load_topology()
@@ -44,7 +44,7 @@ def test_nothing_outside_the_face_is_touched() -> None:
 
 @pytest.mark.parametrize("yaw", [0, 25, -25])
 def test_the_identity_marks_arrive_where_the_attribute_pose_puts_them(yaw: float) -> None:
-    """Against the identity's texture drawn in the attribute's pose: its marks are there, the attribute's are gone."""
+    """Truth: the identity's texture in the attribute's pose. Its marks must be there, the attribute's gone."""
     identity = one_face(spots=14)
     attribute = one_face(spots=13, yaw=yaw, roll=8)
     truth = draw(attribute[1].dense[0], painted(LIGHT_SKIN, 14))
@@ -69,6 +69,14 @@ def test_eyeballs_and_mouth_interior_stay() -> None:
     frame[y - 1 : y + 2, x - 1 : x + 2] = (20, 240, 20)
     out = swapped(one_face(skin=DARK_SKIN), (frame, attribute[1]))
     assert np.abs(out[y, x].astype(int) - (20, 240, 20)).max() < 40
+
+
+def test_the_lids_of_a_closed_eye_stay() -> None:
+    dense = posed()
+    shut = dense.copy()
+    shut[list(LEFT_EYE), 1] = dense[33, 1] + np.sign(dense[list(LEFT_EYE), 1] - dense[33, 1])
+    assert closed_eyes(dense) == (0.0, 0.0)
+    assert closed_eyes(shut) == (1.0, 0.0)
 
 
 def test_a_thing_before_the_face_stays() -> None:
@@ -169,5 +177,6 @@ def test_layers_lie_on_the_unrolled_face() -> None:
         assert layer.min() >= 0, name
         assert layer.max() > 0.9, name
         assert layer.max() <= 1 + 1e-5, name
-        assert np.abs(layer - layer[:, ::-1]).mean() < 0.01, name
+        twin = fixed[name.replace("left", "right") if "left" in name else name.replace("right", "left")]
+        assert np.abs(layer - twin[:, ::-1]).mean() < 0.01, name
     assert not (fixed["skin"] * (fixed["drawn"] > 0.9)).any()
