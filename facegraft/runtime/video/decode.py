@@ -19,7 +19,7 @@ from av.container.core import Flags
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
 from facegraft.runtime.video.packets import AnyPacket
-from facegraft.runtime.video.probe import Source, open_clip, video_stream
+from facegraft.runtime.video.probe import Original, open_clip, video_stream
 
 log = logging.getLogger(__name__)
 
@@ -83,18 +83,18 @@ class Span:
     end: int | None = None
 
 
-def span_of(source: Source, start_s: float | None, end_s: float | None) -> Span:
+def span_of(original: Original, start_s: float | None, end_s: float | None) -> Span:
     """Seconds from the clip's start to ticks of its video stream."""
 
     def ticks(seconds: float | None) -> int | None:
         if seconds is None:
             return None
-        return -(-(Fraction(str(seconds)) + source.origin_s) // source.time_base)
+        return -(-(Fraction(str(seconds)) + original.origin_s) // original.time_base)
 
     return Span(ticks(start_s), ticks(end_s))
 
 
-def read_frames(source: Source, span: Span, after: Place | None, faults: Faults) -> Iterator[TimedFrame]:
+def read_frames(original: Original, span: Span, after: Place | None, faults: Faults) -> Iterator[TimedFrame]:
     """All frames of the span, or those after a place.
 
     Continuing seeks only if the frames before the place come out bit for bit as they did before; where they do
@@ -104,24 +104,24 @@ def read_frames(source: Source, span: Span, after: Place | None, faults: Faults)
         BadInputError: The clip has changed since the place was noted.
     """
     if after is not None and after.can_seek and after.tail:
-        goal = after.tail[0][0] - int(1 / source.time_base)
-        frames = _continue_seeking(source, span, after, faults, goal)
+        goal = after.tail[0][0] - int(1 / original.time_base)
+        frames = _continue_seeking(original, span, after, faults, goal)
         first = next(frames, None)
         if first is not None:
             yield first
             yield from frames
             return
-        log.info("%s: seeking is not exact here, decoding from the start", source.path)
-    seek_to = None if span.start is None else span.start - int(1 / source.time_base)
-    frames = _Clock(source, faults).frames(source, span, seek_to)
+        log.info("%s: seeking is not exact here, decoding from the start", original.path)
+    seek_to = None if span.start is None else span.start - int(1 / original.time_base)
+    frames = _Clock(original, faults).frames(original, span, seek_to)
     if after is not None:
-        _pass_over(source, frames, after)
+        _pass_over(original, frames, after)
         for name in faults.__dataclass_fields__:
             setattr(faults, name, 0)  # those of the finished part are in the journal
     yield from frames
 
 
-def _pass_over(source: Source, frames: Iterator[TimedFrame], after: Place) -> None:
+def _pass_over(original: Original, frames: Iterator[TimedFrame], after: Place) -> None:
     last: TimedFrame | None = None
     while last is None or last.number + 1 < after.frames:
         last = next(frames, None)
@@ -129,18 +129,18 @@ def _pass_over(source: Source, frames: Iterator[TimedFrame], after: Place) -> No
             break
     if last is None or last.pts != after.last_pts:
         raise BadInputError(
-            f"{shown(source.path)}: does not decode as in the interrupted run (frame {after.frames - 1} is not at "
+            f"{shown(original.path)}: does not decode as in the interrupted run (frame {after.frames - 1} is not at "
             f"{after.last_pts}); if the clip was replaced, start over with --restart"
         )
 
 
-def _continue_seeking(source: Source, span: Span, after: Place, faults: Faults, goal: int) -> Iterator[TimedFrame]:
+def _continue_seeking(original: Original, span: Span, after: Place, faults: Faults, goal: int) -> Iterator[TimedFrame]:
     """Frames after the place, or nothing if what comes before it differs from what it was."""
     mine = Faults()
-    clock = _Clock(source, mine)
+    clock = _Clock(original, mine)
     recent: deque[tuple[int, int]] = deque(maxlen=len(after.tail))
     number: int | None = None
-    for timed in clock.frames(source, Span(None, span.end), goal):
+    for timed in clock.frames(original, Span(None, span.end), goal):
         if number is None:
             if timed.pts <= after.last_pts:
                 recent.append(timed.mark)
@@ -161,17 +161,17 @@ def _continue_seeking(source: Source, span: Span, after: Place, faults: Faults, 
 class _Clock:
     """Gives each frame a time after the one before; derives it only where the file has none that fits."""
 
-    source: Source
+    original: Original
     faults: Faults
     last: int | None = None
     step: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.step = max(1, round(1 / (self.source.rate * self.source.time_base)))
+        self.step = max(1, round(1 / (self.original.rate * self.original.time_base)))
 
-    def frames(self, source: Source, span: Span, seek_to: int | None) -> Iterator[TimedFrame]:
+    def frames(self, original: Original, span: Span, seek_to: int | None) -> Iterator[TimedFrame]:
         number = 0
-        for frame in _decoded(source, seek_to, self.faults):
+        for frame in _decoded(original, seek_to, self.faults):
             raw = frame.pts
             pts = self.next_time(raw)
             if span.start is not None and pts < span.start:
@@ -199,22 +199,22 @@ def _checksum(frame: av.VideoFrame) -> int:
     return zlib.crc32(rows[::16].tobytes())
 
 
-def _decoded(source: Source, seek_to: int | None, faults: Faults) -> Iterator[av.VideoFrame]:
+def _decoded(original: Original, seek_to: int | None, faults: Faults) -> Iterator[av.VideoFrame]:
     """Frames as the decoder gives them, from at least as early as `seek_to` (from the start if that fails)."""
     if seek_to is not None:
-        frames = _decoded_once(source, seek_to, faults)
+        frames = _decoded_once(original, seek_to, faults)
         first = next(frames, None)
-        if first is not None and first.pts is not None and first.pts <= seek_to + int(1 / source.time_base):
+        if first is not None and first.pts is not None and first.pts <= seek_to + int(1 / original.time_base):
             yield first
             yield from frames
             return
         frames.close()
-    yield from _decoded_once(source, None, faults)
+    yield from _decoded_once(original, None, faults)
 
 
-def _decoded_once(source: Source, seek_to: int | None, faults: Faults) -> Generator[av.VideoFrame]:
-    with open_clip(source.path) as container:
-        stream = video_stream(container, source.path)
+def _decoded_once(original: Original, seek_to: int | None, faults: Faults) -> Generator[av.VideoFrame]:
+    with open_clip(original.path) as container:
+        stream = video_stream(container, original.path)
         container.flags |= cast(int, Flags.gen_pts.value)
         stream.thread_type = "AUTO"
         if seek_to is not None:

@@ -15,7 +15,7 @@ from av.codec.context import Flags
 
 from facegraft.core.errors import BadInputError, OutputError
 from facegraft.runtime.video.options import VideoOptions
-from facegraft.runtime.video.probe import Colour, HdrStatic, Source
+from facegraft.runtime.video.probe import Colour, HdrStatic, Original
 
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 _DEPTHS = {"h264": (8, 10), "hevc": (8, 10, 12), "vp9": (8,), "av1": (8, 10)}
@@ -48,7 +48,7 @@ class Encoding:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
 
-def plan_encoding(source: Source, options: VideoOptions, suffix: str) -> Encoding:
+def plan_encoding(original: Original, options: VideoOptions, suffix: str) -> Encoding:
     """Chooses codec, depth and settings so that as much as possible of the clip's picture format is kept.
 
     Raises:
@@ -57,8 +57,8 @@ def plan_encoding(source: Source, options: VideoOptions, suffix: str) -> Encodin
     if suffix.lower() not in FORMATS:
         raise BadInputError(f"cannot write {suffix or 'a file without suffix'!r}; choose {', '.join(FORMATS)}")
     container = FORMATS[suffix.lower()]
-    found = av.VideoFormat(source.pixel_format, source.size_hw[1], source.size_hw[0])
-    bits, chroma = _depth(found), _chroma(found, source)
+    found = av.VideoFormat(original.pixel_format, original.size_hw[1], original.size_hw[0])
+    bits, chroma = _depth(found), _chroma(found, original)
     codec = options.codec or _default_codec(container, bits)
     if container == "webm" and codec not in ("vp9", "av1"):
         raise BadInputError(f"{codec} does not go into .webm; choose --codec vp9 or av1, or write .mkv or .mp4")
@@ -66,13 +66,13 @@ def plan_encoding(source: Source, options: VideoOptions, suffix: str) -> Encodin
     if quality > _WORST[codec]:
         raise BadInputError(f"quality of {codec} must be 0 (best) to {_WORST[codec]}, found {quality}")
     pixel_format, notes = _pixel_format(found, bits, chroma, codec)
-    interlaced = source.interlaced and codec == "h264"
-    if source.interlaced and not interlaced:
+    interlaced = original.interlaced and codec == "h264"
+    if original.interlaced and not interlaced:
         notes.append(f"the clip is interlaced; {codec} is written as progressive frames, field for field as they were")
-    size, size_notes = _size(source, codec, pixel_format, interlaced=interlaced)
-    if codec in ("vp9", "av1") and container in ("matroska", "webm") and source.sample_aspect != 1:
-        notes.append(f"pixels are {source.sample_aspect} as wide as high; {codec} in {container} cannot say so")
-    if source.hdr is not None and codec == "vp9":
+    size, size_notes = _size(original, codec, pixel_format, interlaced=interlaced)
+    if codec in ("vp9", "av1") and container in ("matroska", "webm") and original.sample_aspect != 1:
+        notes.append(f"pixels are {original.sample_aspect} as wide as high; {codec} in {container} cannot say so")
+    if original.hdr is not None and codec == "vp9":
         notes.append("HDR mastering display and light level are not kept by vp9; use hevc or av1")
     threads = options.threads or _cores()
     return Encoding(
@@ -80,13 +80,13 @@ def plan_encoding(source: Source, options: VideoOptions, suffix: str) -> Encodin
         container=container,
         pixel_format=pixel_format,
         size_hw=size,
-        time_base=source.time_base,
-        rate=source.rate,
-        sample_aspect=source.sample_aspect,
-        colour=_tags(source, found),
+        time_base=original.time_base,
+        rate=original.rate,
+        sample_aspect=original.sample_aspect,
+        colour=_tags(original, found),
         interlaced=interlaced,
         threads=threads,
-        options=tuple(sorted(_encoder_options(codec, quality, options.preset, source.hdr, size[1]).items())),
+        options=tuple(sorted(_encoder_options(codec, quality, options.preset, original.hdr, size[1]).items())),
         notes=tuple(notes + size_notes),
     )
 
@@ -101,10 +101,10 @@ def _depth(found: av.VideoFormat) -> int:
     return 8 if found.has_palette else max(part.bits for part in found.components)
 
 
-def _chroma(found: av.VideoFormat, source: Source) -> int:
+def _chroma(found: av.VideoFormat, original: Original) -> int:
     if found.is_rgb or found.has_palette:
         # A palette of 256 colours gains nothing from full chroma, and every player shows 4:2:0.
-        return 420 if source.codec == "gif" or found.has_palette else 444
+        return 420 if original.codec == "gif" or found.has_palette else 444
     if sum(not part.is_alpha for part in found.components) == 1:
         return 420
     halved_x = found.chroma_width(64) < 64
@@ -134,8 +134,8 @@ def _pixel_format(found: av.VideoFormat, bits: int, chroma: int, codec: str) -> 
     return f"yuv{kept}p{'' if depth == 8 else f'{depth}le'}", notes
 
 
-def _size(source: Source, codec: str, pixel_format: str, *, interlaced: bool) -> tuple[tuple[int, int], list[str]]:
-    height, width = source.size_hw
+def _size(original: Original, codec: str, pixel_format: str, *, interlaced: bool) -> tuple[tuple[int, int], list[str]]:
+    height, width = original.size_hw
     if codec in _ODD_SIZES or "444" in pixel_format:
         return (height, width), []
     unit_y = (2 if "420" in pixel_format else 1) * (2 if interlaced else 1)
@@ -145,12 +145,12 @@ def _size(source: Source, codec: str, pixel_format: str, *, interlaced: bool) ->
     return even, [f"{width}x{height} becomes {even[1]}x{even[0]} by repeating the edge: {codec} needs even sizes here"]
 
 
-def _tags(source: Source, found: av.VideoFormat) -> Colour:
+def _tags(original: Original, found: av.VideoFormat) -> Colour:
     """The clip's own tags; a clip that was RGB gets those of the conversion."""
     if not (found.is_rgb or found.has_palette):
-        return source.colour
-    matrix = 1 if source.size_hw[0] >= 720 or source.size_hw[1] >= 1280 else 5
-    return Colour(source.colour.primaries, source.colour.transfer, matrix, 1)
+        return original.colour
+    matrix = 1 if original.size_hw[0] >= 720 or original.size_hw[1] >= 1280 else 5
+    return Colour(original.colour.primaries, original.colour.transfer, matrix, 1)
 
 
 def _encoder_options(codec: str, quality: int, preset: str, hdr: HdrStatic | None, width: int) -> dict[str, str]:

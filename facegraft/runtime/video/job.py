@@ -17,13 +17,14 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError, FacegraftError, OutputError
 from facegraft.core.files import shown
+from facegraft.runtime.video.check import check_result, presentation_times
 from facegraft.runtime.video.decode import Faults, Span, read_frames, span_of
 from facegraft.runtime.video.encode import Encoding, plan_encoding
 from facegraft.runtime.video.journal import JobFolder, Journal, job_folder
-from facegraft.runtime.video.mux import Kept, TimedPacket, blame, check_result, decoding_times, mux, presentation_times
+from facegraft.runtime.video.mux import Kept, TimedPacket, blame, decoding_times, mux
 from facegraft.runtime.video.options import FrameEdit, Progress, VideoOptions, VideoReport
 from facegraft.runtime.video.pipeline import Stopwatch
-from facegraft.runtime.video.probe import Source, open_clip, probe
+from facegraft.runtime.video.probe import Original, open_clip, probe
 from facegraft.runtime.video.render import Render, encode_single
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -62,14 +63,14 @@ def process_video(
         OutputError: The result cannot be written; finished segments are kept.
         KeyboardInterrupt: Ctrl-C; finished segments are kept. What `edit` raises comes out with the frame named.
     """
-    source = probe(attribute_path)
+    original = probe(attribute_path)
     _check_output(out_path, attribute_path)
-    encoding = plan_encoding(source, options, out_path.suffix)
-    span = span_of(source, options.start_s, options.end_s)
-    kept, dropped = _kept_streams(source, options, span)
+    encoding = plan_encoding(original, options, out_path.suffix)
+    span = span_of(original, options.start_s, options.end_s)
+    kept, dropped = _kept_streams(original, options, span)
     folder = JobFolder(out_path)
     try:
-        job = _Job(source, out_path, edit, options, encoding, span, kept, folder)
+        job = _Job(original, out_path, edit, options, encoding, span, kept, folder)
         report = job.run(
             _key(job_key, attribute_path, encoding, kept, span), progress, container_metadata or {}, finish
         )
@@ -92,14 +93,14 @@ def _check_output(out_path: Path, attribute_path: Path) -> None:
         raise OutputError(f"{shown(out_path)}: is write-protected; change its mode (chmod +w) or write elsewhere")
 
 
-def _kept_streams(source: Source, options: VideoOptions, span: Span) -> tuple[Kept, list[str]]:
-    streams = [stream for stream in source.copied if stream.kind not in options.drop]
-    dropped = [stream.label for stream in source.copied if stream.kind in options.drop]
-    chapters = bool(source.chapters) and "chapters" not in options.drop
-    if source.chapters and not chapters:
+def _kept_streams(original: Original, options: VideoOptions, span: Span) -> tuple[Kept, list[str]]:
+    streams = [stream for stream in original.copied if stream.kind not in options.drop]
+    dropped = [stream.label for stream in original.copied if stream.kind in options.drop]
+    chapters = bool(original.chapters) and "chapters" not in options.drop
+    if original.chapters and not chapters:
         dropped.append("chapters")
-    start = None if span.start is None else span.start * source.time_base
-    end = None if span.end is None else span.end * source.time_base
+    start = None if span.start is None else span.start * original.time_base
+    end = None if span.end is None else span.end * original.time_base
     return Kept(tuple(streams), chapters, start, end, start or Fraction(0)), dropped
 
 
@@ -128,7 +129,7 @@ def _write_error(out_path: Path, error: OSError) -> FacegraftError:
 class _Job:
     def __init__(
         self,
-        source: Source,
+        original: Original,
         out_path: Path,
         edit: FrameEdit,
         options: VideoOptions,
@@ -137,7 +138,7 @@ class _Job:
         kept: Kept,
         folder: JobFolder,
     ) -> None:
-        self.source = source
+        self.original = original
         self.out_path = out_path
         self.edit = edit
         self.options = options
@@ -146,7 +147,7 @@ class _Job:
         self.kept = kept
         self.folder = folder
         self.watch = Stopwatch()
-        self.notes = [*source.notes, *encoding.notes]
+        self.notes = [*original.notes, *encoding.notes]
 
     def run(
         self,
@@ -180,29 +181,29 @@ class _Job:
 
     def _dry_run(self, metadata: dict[str, str]) -> None:
         """One frame through decoder, encoder and muxer, with the copied streams: what cannot work fails now."""
-        first = next(read_frames(self.source, self.span, None, Faults()), None)
+        first = next(read_frames(self.original, self.span, None, Faults()), None)
         if first is None:
             raise BadInputError(
-                f"{shown(self.source.path)}: no frames between {self.options.start_s or 0} s and "
-                f"{self.options.end_s or 'the end'}; the clip lasts {self.source.duration_s or 0:.2f} s"
+                f"{shown(self.original.path)}: no frames between {self.options.start_s or 0} s and "
+                f"{self.options.end_s or 'the end'}; the clip lasts {self.original.duration_s or 0:.2f} s"
             )
-        packets = encode_single(first, self.source, self.encoding)
+        packets = encode_single(first, self.original, self.encoding)
         video = [TimedPacket(packet, packet.pts) for packet in packets]
         path = self.folder.path / "dry-run"
         try:
-            muxed = mux(self.source, self.encoding, self.kept, video, path, metadata, only_start=True)
+            muxed = mux(self.original, self.encoding, self.kept, video, path, metadata, only_start=True)
         except OutputError as error:
-            message = blame(self.source, self.encoding, self.kept, video, path)
-            raise BadInputError(f"{shown(self.source.path)}: {message}") if message else error from error
+            message = blame(self.original, self.encoding, self.kept, video, path)
+            raise BadInputError(f"{shown(self.original.path)}: {message}") if message else error from error
         times = np.array([packet.pts for packet in packets], np.int64) - self.kept.ticks(self.encoding.time_base)
         check_result(path, times, self.encoding.time_base, muxed, chapters=False)
         path.unlink()
 
     def _check_disk(self, done: int) -> None:
-        frames = max(0, (self.source.frames or 0) - done)
+        frames = max(0, (self.original.frames or 0) - done)
         height, width = self.encoding.size_hw
         video = frames * height * width * _BITS_PER_PIXEL / 8
-        copies = self.source.path.stat().st_size * 0.1 if self.kept.streams else 0
+        copies = self.original.path.stat().st_size * 0.1 if self.kept.streams else 0
         free = shutil.disk_usage(self.folder.path).free
         if 2 * video + copies > free:
             raise OutputError(
@@ -214,26 +215,28 @@ class _Job:
         if journal.segments:
             self.edit.restore(journal.segments[-1].state)
         render = Render(
-            self.source, self.span, self.encoding, self.edit, self.options, self.folder, journal, self.watch
+            self.original, self.span, self.encoding, self.edit, self.options, self.folder, journal, self.watch
         )
         render.run(_Meter(self._frames_in_span(), progress) if progress else None)
         if not journal.segments:
-            raise BadInputError(f"{shown(self.source.path)}: no picture can be decoded; the file is damaged")
+            raise BadInputError(f"{shown(self.original.path)}: no picture can be decoded; the file is damaged")
         self.folder.end()
         journal.ended = True
 
     def _frames_in_span(self) -> int | None:
-        if self.source.frames is None or self.source.duration_s is None:
-            return self.source.frames
-        start = min(self.options.start_s or 0.0, self.source.duration_s)
-        end = min(self.options.end_s or self.source.duration_s, self.source.duration_s)
-        return round(self.source.frames * (end - start) / self.source.duration_s) if self.source.duration_s else None
+        if self.original.frames is None or self.original.duration_s is None:
+            return self.original.frames
+        start = min(self.options.start_s or 0.0, self.original.duration_s)
+        end = min(self.options.end_s or self.original.duration_s, self.original.duration_s)
+        return (
+            round(self.original.frames * (end - start) / self.original.duration_s) if self.original.duration_s else None
+        )
 
     def _finish(self, journal: Journal, metadata: dict[str, str], finish: Callable[[Path], None] | None) -> float:
         """Muxes, checks, lets the caller sign, and only then gives the file its name."""
         path = self.folder.path / f"result{self.out_path.suffix}"
         paths = [self.folder.segment_path(segment.number) for segment in journal.segments]
-        muxed = mux(self.source, self.encoding, self.kept, decoding_times(paths), path, metadata)
+        muxed = mux(self.original, self.encoding, self.kept, decoding_times(paths), path, metadata)
         if muxed.derived_times:
             self.notes.append(f"{muxed.derived_times} packets of copied streams had no usable time; theirs was derived")
         times = presentation_times(paths, self.kept.ticks(self.encoding.time_base))
@@ -253,9 +256,9 @@ class _Job:
         for segment in journal.segments:
             faults.add(Faults(**segment.faults))
         self.notes.extend(faults.notes())
-        expected = self.source.duration_s
+        expected = self.original.duration_s
         whole = self.options.start_s is None and self.options.end_s is None
-        last = (journal.segments[-1].last_pts * self.source.time_base) - self.source.origin_s
+        last = (journal.segments[-1].last_pts * self.original.time_base) - self.original.origin_s
         if whole and expected is not None and float(last) < expected - max(1.0, 0.05 * expected):
             self.notes.append(f"the clip promises {expected:.1f} s but its pictures end at {float(last):.1f} s")
 

@@ -16,13 +16,12 @@ import av.error
 import av.stream
 import numpy as np
 from av.container.core import Flags
-from jaxtyping import Float64, Int64
 
 from facegraft.core.errors import BadInputError, FacegraftError, OutputError
 from facegraft.core.files import shown
 from facegraft.runtime.video.encode import Encoding, add_video_stream
 from facegraft.runtime.video.packets import AnyPacket, CarefulFile, StoredPacket, read_packets, read_times
-from facegraft.runtime.video.probe import CopiedStream, Source, open_clip, video_stream
+from facegraft.runtime.video.probe import CopiedStream, Original, open_clip
 
 _STALE_TAGS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS", "ENCODER")
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
@@ -67,11 +66,6 @@ class TimedPacket:
     dts: int
 
 
-def presentation_times(paths: list[Path], shift: int = 0) -> Int64[np.ndarray, "n"]:
-    """When each frame of the segments is shown, rising, less `shift`."""
-    return np.sort(np.fromiter((pts for path in paths for pts in read_times(path)), np.int64)) - shift
-
-
 def decoding_times(paths: list[Path]) -> Iterator[TimedPacket]:
     """All packets of the segments with decoding times that rise strictly and never pass the presentation times.
 
@@ -92,7 +86,7 @@ def decoding_times(paths: list[Path]) -> Iterator[TimedPacket]:
 
 
 def mux(
-    source: Source,
+    original: Original,
     encoding: Encoding,
     kept: Kept,
     video: Iterable[TimedPacket],
@@ -104,7 +98,7 @@ def mux(
     """Writes the whole file.
 
     Args:
-        source: The clip whose other streams, chapters and tags are copied.
+        original: The clip whose other streams, chapters and tags are copied.
         encoding: That of the video packets.
         kept: What is copied.
         video: Packets in decoding order.
@@ -116,13 +110,13 @@ def mux(
         BadInputError: A stream does not go into the container.
         OutputError: The file cannot be written.
     """
-    with open_clip(source.path) as clip, path.open("wb", buffering=0) as raw:
+    with open_clip(original.path) as clip, path.open("wb", buffering=0) as raw:
         file = CarefulFile(raw)
         out = av.open(
-            file, "w", format=encoding.container, container_options=_muxer_options(clip, source, encoding, metadata)
+            file, "w", format=encoding.container, container_options=_muxer_options(clip, original, encoding, metadata)
         )
         try:
-            done = _fill(out, clip, source, encoding, kept, video, metadata, only_start=only_start, check=file.check)
+            done = _fill(out, clip, original, encoding, kept, video, metadata, only_start=only_start, check=file.check)
             out.close()
         except av.error.FFmpegError as error:
             file.check()
@@ -134,7 +128,7 @@ def mux(
 def _fill(
     out: av.container.OutputContainer,
     clip: av.container.InputContainer,
-    source: Source,
+    original: Original,
     encoding: Encoding,
     kept: Kept,
     video: Iterable[TimedPacket],
@@ -144,21 +138,25 @@ def _fill(
     check: Callable[[], None],
 ) -> Muxed:
     out.flags |= cast(int, Flags.bitexact.value)  # no random identifiers: equal work gives equal bytes
-    targets = {copied.index: copied for copied in kept.streams}
+    chosen = {copied.index: copied for copied in kept.streams}
     video_out: av.VideoStream | None = None
     outputs: dict[int, av.stream.Stream] = {}
+    covers = 0
     for stream in clip.streams:  # in the clip's order, so that players choose the same tracks
-        if stream.index == source.stream_index:
-            video_out = _add_video(out, source, encoding)
-        elif stream.index in targets:
-            outputs[stream.index] = _add_copy(out, stream, targets[stream.index], encoding.container)
+        if stream.index == original.stream_index:
+            video_out = _add_video(out, original, encoding)
+        elif stream.index in chosen and _is_cover(stream) and encoding.container == "matroska":
+            _attach_cover(out, original, stream)
+            covers += 1
+        elif stream.index in chosen:
+            outputs[stream.index] = _add_copy(out, stream, chosen[stream.index], encoding.container)
     if video_out is None:
-        raise BadInputError(f"{shown(source.path)}: its video stream is gone; was the file replaced?")
-    out.metadata.update({key: value for key, value in source.metadata.items() if key.lower() not in _CONTAINER_TAGS})
+        raise BadInputError(f"{shown(original.path)}: its video stream is gone; was the file replaced?")
+    out.metadata.update({key: value for key, value in original.metadata.items() if key.lower() not in _CONTAINER_TAGS})
     out.metadata.update(metadata)
     if kept.chapters:
-        out.set_chapters(cast(Any, list(_chapters(source, kept))))
-    packets_in = {index: clip.streams[index] for index in outputs if targets[index].kind != "attachments"}
+        out.set_chapters(cast(Any, list(_chapters(original, kept))))
+    packets_in = {index: clip.streams[index] for index in outputs if chosen[index].kind != "attachments"}
     copies = _Copies(clip, packets_in, kept, only_start=only_start)
     shift = kept.ticks(encoding.time_base)
     for item in heapq.merge(_stamped(video, encoding.time_base, kept), copies, key=lambda pair: pair[0]):
@@ -171,12 +169,12 @@ def _fill(
             out.mux_one(what)
     out.start_encoding()
     attachments = sum(copied.kind == "attachments" for copied in kept.streams)
-    filled = sum(targets[index].kind != "data" for index in copies.filled)
-    return Muxed(copies.fixed, 1 + filled + attachments)
+    filled = sum(chosen[index].kind != "data" for index in copies.filled)
+    return Muxed(copies.fixed, 1 + filled + attachments + covers)
 
 
 def _muxer_options(
-    clip: av.container.InputContainer, source: Source, encoding: Encoding, metadata: dict[str, str]
+    clip: av.container.InputContainer, original: Original, encoding: Encoding, metadata: dict[str, str]
 ) -> dict[str, str]:
     if encoding.container not in ("mp4", "mov"):
         return {}
@@ -186,20 +184,20 @@ def _muxer_options(
     scale = math.lcm(1000, *(base.denominator for base in bases))
     if scale < 1 << 31:
         options["movie_timescale"] = str(scale)
-    keys = {key.lower() for key in (*source.metadata, *metadata)} - _CONTAINER_TAGS
+    keys = {key.lower() for key in (*original.metadata, *metadata)} - _CONTAINER_TAGS
     if not keys <= _PLAIN_MP4_TAGS:
         options["movflags"] = "use_metadata_tags"  # the plain MP4 tags have no place for other names
-    if source.timecode is not None:
+    if original.timecode is not None:
         options["write_tmcd"] = "1"
     return options
 
 
-def _add_video(out: av.container.OutputContainer, source: Source, encoding: Encoding) -> av.VideoStream:
-    stream = add_video_stream(out, encoding, source.matrix)
-    stream.metadata.update(_tags(source.video_metadata))
-    if source.timecode is not None:
-        stream.metadata["timecode"] = source.timecode
-    stream.disposition = av.stream.Disposition(source.disposition)
+def _add_video(out: av.container.OutputContainer, original: Original, encoding: Encoding) -> av.VideoStream:
+    stream = add_video_stream(out, encoding, original.matrix)
+    stream.metadata.update(_tags(original.video_metadata))
+    if original.timecode is not None:
+        stream.metadata["timecode"] = original.timecode
+    stream.disposition = av.stream.Disposition(original.disposition)
     return stream
 
 
@@ -211,12 +209,25 @@ def _add_copy(
     out: av.container.OutputContainer, stream: av.stream.Stream, copied: CopiedStream, container: str
 ) -> av.stream.Stream:
     try:
-        target = out.add_stream_from_template(stream, opaque=True)
+        added = out.add_stream_from_template(stream, opaque=True)
     except (ValueError, av.error.FFmpegError) as error:
         raise BadInputError(_cannot_hold(copied, container)) from error
-    target.metadata.update(stream.metadata)
-    target.disposition = stream.disposition
-    return target
+    added.metadata.update(stream.metadata)
+    added.disposition = stream.disposition
+    return added
+
+
+def _is_cover(stream: av.stream.Stream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _attach_cover(out: av.container.OutputContainer, original: Original, stream: av.stream.Stream) -> None:
+    """Matroska keeps cover pictures as attachments; as a track, players would show it beside the clip."""
+    with open_clip(original.path) as clip:
+        data = next(bytes(packet) for packet in clip.demux(clip.streams[stream.index]) if packet.size)
+    ending = "png" if stream.codec_context.name == "png" else "jpg"
+    name = stream.metadata.get("filename", f"cover.{ending}")
+    out.add_attachment(name, "image/png" if ending == "png" else "image/jpeg", data)
 
 
 def _cannot_hold(copied: CopiedStream, container: str) -> str:
@@ -224,8 +235,8 @@ def _cannot_hold(copied: CopiedStream, container: str) -> str:
     return f"{copied.label} does not go into {container}; leave it out with --drop {copied.kind}{other}"
 
 
-def _chapters(source: Source, kept: Kept) -> Iterator[dict[str, Any]]:
-    for chapter in source.chapters:
+def _chapters(original: Original, kept: Kept) -> Iterator[dict[str, Any]]:
+    for chapter in original.chapters:
         base = chapter["time_base"] or Fraction(1, 1000)
         start, end = chapter["start"] * base, chapter["end"] * base
         if (kept.end_s is not None and start >= kept.end_s) or (kept.start_s is not None and end <= kept.start_s):
@@ -318,7 +329,7 @@ class _Copies:
         if kept.start_s is None and kept.end_s is None:
             return True
         stream = packet.stream
-        if stream.disposition & av.stream.Disposition.attached_pic:
+        if _is_cover(stream):
             return True
         pts, dts = packet.pts or 0, packet.dts or 0
         start = pts * base
@@ -331,69 +342,12 @@ class _Copies:
         return True
 
 
-def check_result(
-    path: Path, times: Int64[np.ndarray, "n"], time_base: Fraction, muxed: Muxed, *, chapters: bool
-) -> list[str]:
-    """Reads the finished file's packets once: nothing may be missing or moved.
-
-    Args:
-        path: The file.
-        times: When each frame must be shown, rising, in `time_base`.
-        time_base: Of the times.
-        muxed: What was written.
-        chapters: Whether there must be some.
-
-    Returns:
-        Notes on what the container could not carry.
-
-    Raises:
-        OutputError: Fewer video packets than frames, other times, or a stream lost.
-    """
-    try:
-        with open_clip(path) as container:
-            stream = video_stream(container, path)
-            base = stream.time_base or Fraction(1)
-            found_times = np.array(
-                sorted(packet.pts or 0 for packet in container.demux(stream) if packet.size), np.int64
-            )
-            found = len([stream for stream in container.streams if stream.type != "data"])
-            found_chapters = len(container.chapters())
-    except FacegraftError as error:
-        raise OutputError(f"{shown(path)}: the written file cannot be read back ({error})") from error
-    if len(found_times) != len(times) or found < muxed.streams:
-        raise OutputError(
-            f"{shown(path)}: the written file holds {len(found_times)} of {len(times)} frames and {found} of "
-            f"{muxed.streams} streams; is the disk full?"
-        )
-    notes = ["chapters could not be kept"] if chapters and not found_chapters else []
-    return notes + _check_times(path, found_times * float(base), times * float(time_base), float(base + time_base))
-
-
-def _check_times(
-    path: Path, found: Float64[np.ndarray, "n"], wanted: Float64[np.ndarray, "n"], tick: float
-) -> list[str]:
-    """Times in seconds: all equal, or all moved by the same (Matroska cannot start below 0)."""
-    moved = found - wanted
-    if np.ptp(moved) > tick + 1e-6:
-        raise OutputError(
-            f"{shown(path)}: frames came out up to {np.ptp(moved):.4f} s out of place; write another container"
-        )
-    notes = []
-    if np.ptp(moved) > 1e-6:
-        notes.append(f"times are rounded to the container's clock, by {500 * float(np.ptp(moved)):.1f} ms at most")
-    if abs(moved).min() > tick + 1e-6:
-        notes.append(
-            f"all times are moved by {1000 * float(np.median(moved)):.0f} ms: the container cannot start below 0"
-        )
-    return notes
-
-
-def blame(source: Source, encoding: Encoding, kept: Kept, video: list[TimedPacket], path: Path) -> str | None:
+def blame(original: Original, encoding: Encoding, kept: Kept, video: list[TimedPacket], path: Path) -> str | None:
     """After a failed dry run: the message about the first stream that does not go into the container, if one is it."""
     for copied in kept.streams:
         alone = Kept((copied,), False, kept.start_s, kept.end_s, kept.shift_s)
         try:
-            mux(source, encoding, alone, video, path, {}, only_start=True)
+            mux(original, encoding, alone, video, path, {}, only_start=True)
         except FacegraftError:
             return _cannot_hold(copied, encoding.container)
     return None

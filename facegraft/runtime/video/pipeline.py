@@ -87,8 +87,17 @@ def stage(name: str, work: Callable[[], None], stop: Stop) -> Iterator[threading
         stop.set()
         raise
     finally:
-        while thread.is_alive():
-            thread.join(_TICK_S)
+        try:
+            _wait(thread)
+        except BaseException:  # Ctrl-C while waiting: nothing may run on behind the caller's back
+            stop.set()
+            _wait(thread)
+            raise
+
+
+def _wait(thread: threading.Thread) -> None:
+    while thread.is_alive():
+        thread.join(_TICK_S)
 
 
 class Stopwatch:

@@ -60,7 +60,7 @@ class CopiedStream:
 
 
 @dataclass(frozen=True)
-class Source:
+class Original:
     path: Path
     container: str
     stream_index: int
@@ -141,7 +141,7 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     return best
 
 
-def probe(path: Path) -> Source:
+def probe(path: Path) -> Original:
     """Reads the header and decodes the first picture.
 
     Raises:
@@ -183,7 +183,7 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
 
 def _describe(
     path: Path, container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame
-) -> Source:
+) -> Original:
     matrix = display_matrix(first)
     orientation = orientation_of(matrix)
     notes: list[str] = []
@@ -199,7 +199,7 @@ def _describe(
         start = min(start, Fraction(container.start_time, av.time_base))
     chapters = tuple(dict(chapter) for chapter in container.chapters())
     copied, timecode = _copied_streams(container, stream, has_chapters=bool(chapters))
-    return Source(
+    return Original(
         path=path,
         container=container.format.name,
         stream_index=stream.index,

@@ -20,7 +20,7 @@ from facegraft.runtime.video.options import FrameEdit, VideoOptions
 from facegraft.runtime.video.orient import to_coded, to_upright
 from facegraft.runtime.video.packets import AnyPacket, SegmentWriter, StoredPacket
 from facegraft.runtime.video.pipeline import Channel, Stop, Stopped, Stopwatch, stage
-from facegraft.runtime.video.probe import Source
+from facegraft.runtime.video.probe import Original
 from facegraft.runtime.video.yuv import Converter, matrix_of, pad_to_even, paste_planes
 
 _NO_FRAME = np.zeros((0, 0, 3), np.uint8)
@@ -50,14 +50,14 @@ class Cut:
 class Preparer:
     """Decoded frames to the encoder's format, and to upright RGB."""
 
-    def __init__(self, source: Source, encoding: Encoding) -> None:
-        self._source = source
+    def __init__(self, original: Original, encoding: Encoding) -> None:
+        self._original = original
         self._encoding = encoding
         self._converter = Converter()
-        self.matrix = matrix_of(encoding.colour.matrix, source.size_hw)
+        self.matrix = matrix_of(encoding.colour.matrix, original.size_hw)
 
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
-        size = self._source.size_hw
+        size = self._original.size_hw
         ready = self._converter.to_format(frame, self._encoding.pixel_format, size)
         if self._encoding.colour.range:
             ready.color_range = self._encoding.colour.range
@@ -65,7 +65,7 @@ class Preparer:
         return ready
 
     def rgb(self, frame: av.VideoFrame) -> Frame:
-        picture = to_upright(self._converter.rgb(frame, self.matrix), self._source.orientation)
+        picture = to_upright(self._converter.rgb(frame, self.matrix), self._original.orientation)
         picture.flags.writeable = False
         return picture
 
@@ -106,9 +106,9 @@ class SegmentEncoder:
                 self._writer.add(stored)
 
 
-def encode_single(timed: TimedFrame, source: Source, encoding: Encoding) -> list[StoredPacket]:
+def encode_single(timed: TimedFrame, original: Original, encoding: Encoding) -> list[StoredPacket]:
     """One frame through conversion and encoder, for the dry run."""
-    preparer = Preparer(source, encoding)
+    preparer = Preparer(original, encoding)
     frame = preparer.frame(timed.frame)
     preparer.rgb(frame)
     encoder = SegmentEncoder(encoding, None)
@@ -122,7 +122,7 @@ class Render:
 
     def __init__(
         self,
-        source: Source,
+        original: Original,
         span: Span,
         encoding: Encoding,
         edit: FrameEdit,
@@ -131,14 +131,14 @@ class Render:
         journal: Journal,
         watch: Stopwatch,
     ) -> None:
-        self._source = source
+        self._original = original
         self._span = span
         self._encoding = encoding
         self._edit = edit
         self._folder = folder
         self._journal = journal
         self._watch = watch
-        self._segment_ticks = max(1, round(options.segment_s / source.time_base))
+        self._segment_ticks = max(1, round(options.segment_s / original.time_base))
         self._stop = Stop()
         self._decoded: Channel[tuple[Picture, Faults] | None] = Channel(options.queue, self._stop)
         self._edited: Channel[Picture | Cut | None] = Channel(options.queue, self._stop)
@@ -157,10 +157,10 @@ class Render:
             raise self._stop.failure
 
     def _decode(self) -> None:
-        preparer = Preparer(self._source, self._encoding)
+        preparer = Preparer(self._original, self._encoding)
         faults = Faults()
         after = self._journal.segments[-1].place() if self._journal.segments else None
-        frames = read_frames(self._source, self._span, after, faults)
+        frames = read_frames(self._original, self._span, after, faults)
         while True:
             with self._watch.time("decode"):
                 timed = next(frames, None)
@@ -203,7 +203,7 @@ class Render:
         return Cut(self._edit.state(), {name: getattr(seen, name) - getattr(counted, name) for name in names})
 
     def _edit_one(self, picture: Picture) -> Picture:
-        time_s = float(picture.pts * self._source.time_base)
+        time_s = float(picture.pts * self._original.time_base)
         where = f"frame {picture.number}, {time_s:.3f} s"
         try:
             with self._watch.time("edit"):
@@ -213,8 +213,8 @@ class Render:
         except Exception as error:
             error.add_note(f"while editing {where}")
             raise
-        size = self._source.size_hw
-        coded = tuple(to_coded(patch, self._source.orientation, size) for patch in patches)
+        size = self._original.size_hw
+        coded = tuple(to_coded(patch, self._original.orientation, size) for patch in patches)
         return dataclasses.replace(picture, rgb=_NO_FRAME, patches=coded)
 
     def _encode(self) -> None:
@@ -253,7 +253,9 @@ class Render:
         if picture.patches:
             with self._watch.time("paste"):
                 paste_planes(
-                    picture.frame, list(picture.patches), matrix_of(self._encoding.colour.matrix, self._source.size_hw)
+                    picture.frame,
+                    list(picture.patches),
+                    matrix_of(self._encoding.colour.matrix, self._original.size_hw),
                 )
         with self._watch.time("encode"):
             encoder.add(picture.frame, picture.pts, picture.duration)

@@ -259,6 +259,39 @@ def test_time_code_tracks_are_written_anew(tmp_path: Path) -> None:
         assert probe(tmp_path / f"out{suffix}").timecode == "01:02:03:04"
 
 
+@pytest.mark.parametrize(("clip_suffix", "suffix"), [(".mp4", ".mp4"), (".mp4", ".mkv"), (".mkv", ".mkv")])
+def test_cover_pictures_stay(tmp_path: Path, clip_suffix: str, suffix: str) -> None:
+    clip, out = tmp_path / "clip.mp4", tmp_path / f"out{suffix}"
+    with av.open(str(clip), "w") as writer:
+        video: Any = writer.add_stream("libx264", rate=25)
+        video.width, video.height = 64, 48
+        cover: Any = writer.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 96, 96, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        writer.start_encoding()
+        picture = av.VideoFrame.from_ndarray(moving_frames(1, (96, 96))[0], format="rgb24")
+        picture.pts, picture.time_base = 0, Fraction(1, 1)
+        writer.mux(cover.encode(picture))
+        writer.mux(cover.encode(None))
+        for number, frame in enumerate(moving_frames(4, (48, 64))):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            writer.mux(video.encode(picture))
+        writer.mux(video.encode(None))
+    assert probe(clip).size_hw == (48, 64)
+    if clip_suffix == ".mkv":
+        run(clip, tmp_path / "clip.mkv")
+        clip = tmp_path / "clip.mkv"
+    run(clip, out)
+    pictures = []
+    for path in (clip, out):
+        with av.open(str(path)) as reader:
+            (track,) = [s for s in reader.streams.video if s.codec_context.name == "mjpeg"]
+            assert track.disposition & av.stream.Disposition.attached_pic
+            pictures.append(next(bytes(packet) for packet in reader.demux(track)))
+    assert pictures[0] == pictures[1]
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "suffix", "message"),
     [

@@ -109,8 +109,10 @@ def kill_and_finish(tmp_path: Path, kills: int, seed: int) -> None:
     finished.communicate(timeout=60)
     assert finished.returncode == 0
     seconds = time.monotonic() - began
-    for _ in range(kills):
-        if out.exists():
+    for _ in range(5 * kills):
+        if hits == kills:
+            break
+        if out.exists():  # finished before the kill came: start over
             assert hashes(out) == want
             out.unlink()
         job = start(clip, out, 0.01)
@@ -125,7 +127,7 @@ def kill_and_finish(tmp_path: Path, kills: int, seed: int) -> None:
     assert job.returncode == 0, errors
     assert hashes(out) == want
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
-    assert hits >= kills // 2
+    assert hits == kills
     assert leftovers(tmp_path) == []
 
 
