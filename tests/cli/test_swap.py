@@ -198,6 +198,25 @@ def test_a_killed_clip_goes_on_and_ends_the_same(examples: Path, tmp_path: Path)
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(examples: Path, tmp_path: Path) -> None:
+    rng, whole = np.random.default_rng(0), tmp_path / "whole.mp4"
+    words = [examples / "identity_1.jpg", examples / "clip.mp4", "--provenance", "metadata", "-o"]
+    command = [sys.executable, "-c", CHOPPED, *(str(word) for word in words)]
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    expected, kills, jobs = frames_of(whole), 0, 0
+    while kills < 20:
+        out = tmp_path / f"killed_{jobs}.mp4"
+        while not out.exists():
+            dying = {**os.environ, "DIE_AT_FRAME": str(rng.integers(1, 60))} if kills < 20 else dict(os.environ)
+            code = subprocess.run([*command, str(out)], capture_output=True, env=dying, check=False).returncode
+            kills += code != 0
+            assert out.exists() is (code == 0)
+        for one, other in zip(expected, frames_of(out), strict=True):
+            np.testing.assert_array_equal(one, other)
+        jobs += 1
+
+
 CHOPPED = """
 import os, signal, sys
 from facegraft.cli import swapping
