@@ -34,7 +34,7 @@ from facegraft.runtime.video.probe import probe
 from facegraft.runtime.video.yuv import BT709, Converter, paste_planes
 
 HERE = Path(__file__).parent
-SIZES = {"720p": (720, 1280, 250), "1080p": (1080, 1920, 120), "4K": (2160, 3840, 36)}
+SIZES = {"720p": (720, 1280, 250), "1080p": (1080, 1920, 120), "4K": (2160, 3840, 60)}
 """Height, width, frames."""
 
 

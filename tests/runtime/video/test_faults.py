@@ -56,7 +56,7 @@ def test_our_own_errors_stay_one_line_of_their_kind(clip: Path, tmp_path: Path) 
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("frame", [0, 1, 7, 30, 59])
+@pytest.mark.parametrize("frame", [0, 7, 59])
 @pytest.mark.parametrize("queue", [1, 5])
 def test_decoder_failures(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame: int, queue: int) -> None:
     real = render.read_frames
@@ -76,7 +76,7 @@ def test_decoder_failures(clip: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert hashes(tmp_path / "out.mp4") == hashes(tmp_path / "whole.mp4")
 
 
-@pytest.mark.parametrize("packet", [0, 3, 13, 40])
+@pytest.mark.parametrize("packet", [0, 3, 40])
 @pytest.mark.parametrize("queue", [1, 5])
 def test_writer_failures(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packet: int, queue: int) -> None:
     real, seen = SegmentWriter.add, []

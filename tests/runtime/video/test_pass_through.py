@@ -128,7 +128,7 @@ class _Corner:
     restore = Nothing.restore
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize(
     "matrix",
     [
@@ -470,8 +470,8 @@ def test_real_clips(face_data: Path, tmp_path: Path) -> None:
     assert len(clips) >= 10
     for clip in clips:
         out = tmp_path / "out.mp4"
-        report = run(clip, out, Painter(), end_s=2.0)
-        assert report.frames > 15
+        report = run(clip, out, Painter(), end_s=1.0)
+        assert report.frames > 10
         before = [shown.time for shown in shown_frames(clip)]
         after = [shown.time for shown in shown_frames(out)]
         assert after == before[: len(after)]

@@ -70,7 +70,7 @@ def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_every_break_gives_the_same_bytes(clip: Path, tmp_path: Path) -> None:
     whole = Painter()
     run(clip, tmp_path / "whole.mp4", whole, **OPTIONS)
-    for frame in (3, 11, 25, 49, 59):
+    for frame in (3, 25, 49):
         out = tmp_path / f"broken-{frame}.mp4"
         with pytest.raises(KeyboardInterrupt):
             run(clip, out, Painter(break_at(frame, KeyboardInterrupt())), **OPTIONS)
@@ -132,7 +132,7 @@ def kill_and_finish(tmp_path: Path, kills: int, seed: int) -> None:
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    kill_and_finish(tmp_path, 4, seed=1)
+    kill_and_finish(tmp_path, 3, seed=1)
 
 
 @pytest.mark.slow
@@ -276,7 +276,7 @@ def test_long_names_have_short_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(SETTINGS))
-@pytest.mark.parametrize("place", [1, 9, 10, 30, 44, 59])
+@pytest.mark.parametrize("place", [1, 10, 30, 59])
 def test_finding_the_place_again(tmp_path: Path, kind: str, place: int) -> None:
     """After any frame, by seeking or from the start: exactly the frames that follow, with their pictures."""
     suffix = ".ts" if kind == "open-gop" else ".mp4"
