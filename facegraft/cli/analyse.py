@@ -206,12 +206,12 @@ def _watch(path: Path, every_s: float, recogniser: Recogniser | None, *, quiet: 
     from facegraft.faces.track import Tracker
     from facegraft.runtime.video.probe import probe
 
-    source = probe(path)
+    original = probe(path)
     tracker, sightings = Tracker(Analyser(), recogniser), Sightings()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     looked, seen_until, end_s = 0, -math.inf, 0.0
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        task = progress.add_task("looking for people", total=source.frames)
+        task = progress.add_task("looking for people", total=original.frames)
         for time_s, duration_s, decode in _frames(path):
             progress.advance(task)
             end_s = time_s + duration_s
@@ -234,15 +234,15 @@ def _frames(path: Path) -> Iterator[tuple[float, float, Any]]:
     from facegraft.runtime.video.probe import probe
     from facegraft.runtime.video.yuv import Converter, matrix_of
 
-    source = probe(path)
-    matrix, converter = matrix_of(source.colour.matrix, source.size_hw), Converter()
+    original = probe(path)
+    matrix, converter = matrix_of(original.colour.matrix, original.size_hw), Converter()
 
     def upright(frame: Any) -> Frame:
-        return to_upright(converter.rgb(frame, matrix), source.orientation)
+        return to_upright(converter.rgb(frame, matrix), original.orientation)
 
-    for timed in read_frames(source, Span(), None, Faults()):
-        time_s = float(timed.pts * source.time_base)
-        yield time_s, float(timed.duration * source.time_base), partial(upright, timed.frame)
+    for timed in read_frames(original, Span(), None, Faults()):
+        time_s = float(timed.pts * original.time_base)
+        yield time_s, float(timed.duration * original.time_base), partial(upright, timed.frame)
 
 
 def _earlier(folder: Path) -> list[MappedPerson]:
