@@ -25,7 +25,7 @@ MAY_IMPORT = {
 }
 """Folder -> the folders of ours that it may import besides itself."""
 NO_TORCH = {"core", "faces", "provenance", "runtime"}
-FEWEST_FILES = {"": 2, "core": 12, "faces": 19, "provenance": 10, "runtime": 24, "cli": 8}
+FEWEST_FILES = {"": 2, "core": 12, "faces": 18, "provenance": 10, "runtime": 25, "cli": 8}
 """Raised as the package grows: a rule that looks at nothing finds nothing."""
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60
