@@ -12,7 +12,10 @@ BLACK = (0.016, 0.013, 0.011)
 
 SOFT = Lighting(lamps=(Lamp(60, 10, (0.8, 0.85, 1.0), 5), Lamp(160, 35, (1.6, 1.5, 1.4), 10)))
 SOFT_RIGHT = replace(
-    SOFT, key_azimuth=38, key_elevation=30, lamps=(Lamp(-60, 5, (0.7, 0.75, 0.85), 5), Lamp(-150, 30, (1.8, 1.7, 1.6), 10))
+    SOFT,
+    key_azimuth=38,
+    key_elevation=30,
+    lamps=(Lamp(-60, 5, (0.7, 0.75, 0.85), 5), Lamp(-150, 30, (1.8, 1.7, 1.6), 10)),
 )
 WINDOW_SIDE = Lighting(
     key_azimuth=-68,
@@ -168,7 +171,9 @@ PEOPLE = {
 
 
 def smile(strength: float) -> dict[str, float]:
-    return {"mouth-corner-puller": strength}
+    """A closed smile with slightly raised brows."""
+    brows = {"eyebrows-left-up": 0.5 * strength, "eyebrows-right-up": 0.5 * strength}
+    return brows | {"mouth-corner-puller": strength}
 
 
 def cheeks(strength: float) -> dict[str, float]:
@@ -188,7 +193,7 @@ class Picture:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-TEETH = {"mouth-corner-puller": 0.55, "mouth-upward-retraction": 0.55}
+TEETH = smile(0.55) | {"mouth-upward-retraction": 0.55}
 PORTRAIT = Camera((0.0, -0.38, 0.2), 3.7)
 
 PICTURES = {
@@ -234,7 +239,8 @@ PICTURES = {
                     blink=0.22,
                     body_yaw=-8,
                     morphs=TEETH,
-                    units=cheeks(0.4) | {"JawDrop": 0.03, "LeftLowerLidUp": 0.25, "RightLowerLidUp": 0.25},
+                    units=cheeks(0.4)
+                    | {"JawDrop": 0.03, "UpperLipUp": 0.3, "LeftLowerLidUp": 0.25, "RightLowerLidUp": 0.25},
                 ),
             ),
         ),
@@ -271,12 +277,29 @@ PICTURES = {
         (
             Actor(
                 PEOPLE["amara"],
-                Pose(yaw=16, roll=-4, gaze=(-8, 0), blink=0.18, body_yaw=12, morphs=TEETH, units=cheeks(0.4) | {"JawDrop": 0.02}),
+                Pose(
+                    yaw=16,
+                    roll=-4,
+                    gaze=(-8, 0),
+                    blink=0.18,
+                    body_yaw=12,
+                    morphs=TEETH,
+                    units=cheeks(0.4) | {"JawDrop": 0.02},
+                ),
                 (-1.75, -0.25, 0.2),
             ),
             Actor(
                 PEOPLE["henry"],
-                Pose(yaw=-12, pitch=3, roll=3, gaze=(6, -2), blink=0.2, body_yaw=-10, morphs=smile(0.45), units=cheeks(0.3)),
+                Pose(
+                    yaw=-12,
+                    pitch=3,
+                    roll=3,
+                    gaze=(6, -2),
+                    blink=0.2,
+                    body_yaw=-10,
+                    morphs=smile(0.45),
+                    units=cheeks(0.3),
+                ),
                 (1.75, 0.2, -0.3),
             ),
         ),

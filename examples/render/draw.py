@@ -17,7 +17,18 @@ from light import Lighting, harmonic_basis, sphere
 from people import Person, Pose
 from textures import SkinMaps, bake_skin, linear_eye, mean_luminance, read_rgba
 
-MATERIALS = {"skin": 0, "eye": 1, "cornea": 2, "teeth": 3, "tongue": 3, "brow": 4, "lash": 4, "hair": 5, "shirt": 6, "frame": 7}
+MATERIALS = {
+    "skin": 0,
+    "eye": 1,
+    "cornea": 2,
+    "teeth": 3,
+    "tongue": 3,
+    "brow": 4,
+    "lash": 4,
+    "hair": 5,
+    "shirt": 6,
+    "frame": 7,
+}
 MATERIALS["lens"] = 8
 CASTERS = ("skin", "hair", "shirt", "brow", "teeth", "frame")
 SHADOW_SIZE = 2048
@@ -45,7 +56,7 @@ class Camera:
 
     @property
     def position(self) -> np.ndarray:
-        return np.array(self.target) + [0, 0, self.distance]
+        return np.array(self.target) + np.array([0, 0, self.distance])
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,12 @@ class Renderer:
 
     def _texture(self, kind: str, person: Person) -> moderngl.Texture:
         data = self.assets / "data"
-        key = (kind, {"eye": person.eyes, "hair": person.hair, "brow": person.brow, "lash": person.lashes}.get(kind, repr(person)))
+        key = (
+            kind,
+            {"eye": person.eyes, "hair": person.hair, "brow": person.brow, "lash": person.lashes}.get(
+                kind, repr(person)
+            ),
+        )
         if key in self.textures:
             return self.textures[key]
         if kind in ("albedo", "masks"):
@@ -115,7 +131,13 @@ class Renderer:
         return self.textures[key]
 
     def layers(
-        self, actors: list[Actor], lighting: Lighting, camera: Camera, size_wh: tuple[int, int], passes: int, rays: int = 96
+        self,
+        actors: list[Actor],
+        lighting: Lighting,
+        camera: Camera,
+        size_wh: tuple[int, int],
+        passes: int,
+        rays: int = 96,
     ) -> Layers:
         """Render people over nothing; `rays` is the number of directions of the surrounding light."""
         parts: list[tuple[Person, Surface]] = []
@@ -214,7 +236,9 @@ class Renderer:
         self.context.depth_func = "<"
         target.depth_mask = True
 
-    def _light_vertices(self, drawn: list[_Drawn], lighting: Lighting, centre: np.ndarray, radius: float, rays: int) -> None:
+    def _light_vertices(
+        self, drawn: list[_Drawn], lighting: Lighting, centre: np.ndarray, radius: float, rays: int
+    ) -> None:
         """Irradiance / pi of each vertex from the surrounding light, with shadows, and how open the vertex is."""
         size = 512
         texture = self.context.depth_texture((size, size))
@@ -285,7 +309,13 @@ class _Drawn:
         texture.use(0)
         alpha = {"brow": person.brow_strength, "lash": person.lash_strength}.get(name, 1.0)
         hair = np.array(person.hair_colour)
-        tints = {"hair": hair, "brow": hair * 0.45, "lash": hair * 0.12, "shirt": person.shirt, "teeth": (1.05, 1.0, 0.9)}
+        tints = {
+            "hair": hair,
+            "brow": hair * 0.45,
+            "lash": hair * 0.12,
+            "shirt": person.shirt,
+            "teeth": (1.3, 1.24, 1.12),
+        }
         tint = tints.get(name, (0.02, 0.018, 0.016) if name == "frame" else (1.0, 1.0, 1.0))
         values = {
             "material": material,

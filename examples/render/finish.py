@@ -38,8 +38,11 @@ def develop(
     """RGB uint8 picture.
 
     Args:
+        layers: What `Renderer.layers` returned.
         background: Linear RGB, already as bright as it shall be.
+        pixels_per_mm: At the face; sets how far light wanders under the skin.
         exposure: Factor on the people's light.
+        seed: Chooses the noise.
         grain: Standard deviation of the camera noise, 1 = white.
     """
     person, alpha = soften_skin(layers, pixels_per_mm)
@@ -77,9 +80,13 @@ def room(size_wh: tuple[int, int], seed: int, wall: tuple[float, float, float], 
         image[int(a[1] * h) : int((a[1] + s[1]) * h), int(a[0] * w) : int((a[0] + s[0]) * w)] = colour
     for _ in range(40):
         centre = rng.normal([0.85 * w, 0.55 * h], [0.06 * w, 0.12 * h])
-        cv2.circle(image, (int(centre[0]), int(centre[1])), int(rng.uniform(0.01, 0.03) * h), tuple(
-            float(v) for v in np.array([0.06, 0.13, 0.05]) * rng.uniform(0.5, 2.0)
-        ), -1)
+        cv2.circle(
+            image,
+            (int(centre[0]), int(centre[1])),
+            int(rng.uniform(0.01, 0.03) * h),
+            tuple(float(v) for v in np.array([0.06, 0.13, 0.05]) * rng.uniform(0.5, 2.0)),
+            -1,
+        )
     radius = int(h * 0.055)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.float32)
     image = cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def _tube(path: np.ndarray, radius: float, *, closed: bool, sides: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tube(
+    path: np.ndarray, radius: float, *, closed: bool, sides: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices, normals and triangles of a tube along a path."""
     ahead = np.roll(path, -1, 0) - np.roll(path, 1, 0)
     if not closed:
@@ -67,7 +69,7 @@ def glasses_mesh(eyes: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _lens(rim: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    centre = rim.mean(0) + [0, 0, 0.03]
+    centre = rim.mean(0) + np.array([0, 0, 0.03])
     vertices = np.concatenate([rim, centre[None]])
     around = np.arange(len(rim))
     triangles = np.stack([around, np.roll(around, -1), np.full(len(rim), len(rim))], 1)

@@ -192,12 +192,23 @@ class HeadModel:
         out = []
         for material, path in parts:
             proxy, top = self.proxy(path)
-            posed = top.matrix @ skin(proxy.fit(rest), proxy.weights @ self.rig.weights)
+            fitted = proxy.fit(rest)
+            if material == "teeth":
+                fitted[_upper_teeth(proxy), 1] -= 0.05  # else the upper lip hides them even in a broad smile
+            posed = top.matrix @ skin(fitted, proxy.weights @ self.rig.weights)
             normals = vertex_normals(posed, top.quads)
             places = top.matrix @ proxy.fit(self.base.vertices)
             extra = np.zeros((len(top.corners), 2))
             out.append(
-                Surface(material, posed[top.corners], normals[top.corners], top.uvs, places[top.corners], extra, top.triangles)
+                Surface(
+                    material,
+                    posed[top.corners],
+                    normals[top.corners],
+                    top.uvs,
+                    places[top.corners],
+                    extra,
+                    top.triangles,
+                )
             )
         return out
 
@@ -224,6 +235,11 @@ class HeadModel:
         c = top.corners
         flat = np.zeros((len(c), 2))
         return [*out, Surface("shirt", posed[c], normals[c], top.uvs, places[c], flat, top.triangles)]
+
+
+def _upper_teeth(proxy: Proxy) -> np.ndarray:
+    """Which vertices hang on the helper of the upper teeth."""
+    return np.asarray(proxy.weights[:, 15060:15128].sum(1)).ravel() > 0.5
 
 
 def _landmark_ids(text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Studio light: one soft key lamp with sharp-enough shadows, softer lamps and a sky-to-ground gradient around the head."""
+"""Studio light: one soft key lamp that casts shadows, softer lamps and a sky-to-ground gradient around the head."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import subprocess
 import wave
 from fractions import Fraction
@@ -36,7 +37,10 @@ CAMERA = Camera((0.0, -0.5, 0.2), 4.2)
 def voice(work: Path) -> np.ndarray:
     """The spoken sentence, mono, -1..1, 5 s at 48 kHz."""
     path = work / "voice.wav"
-    subprocess.run(["espeak-ng", "-v", "en-us+m3", "-s", "148", "-p", "42", "-w", str(path), TEXT], check=True)
+    program = shutil.which("espeak-ng")
+    if program is None:
+        raise FileNotFoundError("espeak-ng: expected it on the PATH for the voice, found nothing; install it")
+    subprocess.run([program, "-v", "en-us+m3", "-s", "148", "-p", "42", "-w", str(path), TEXT], check=True)
     with wave.open(str(path)) as file:
         rate = file.getframerate()
         sound = np.frombuffer(file.readframes(file.getnframes()), np.int16) / 32768
@@ -74,7 +78,9 @@ def bump(t: float, at: float, width: float) -> float:
 def pose_at(t: float, jaw: float, rounded: float) -> Pose:
     x = t / SECONDS
     yaw = -30 + 60 * (x * x * (3 - 2 * x))
-    pitch = 3.5 * np.sin(2 * np.pi * t / 1.9) * np.exp(-(((t - 2.2) / 1.6) ** 2)) + 1.2 * np.sin(2 * np.pi * t / 3.1) + 1
+    pitch = (
+        3.5 * np.sin(2 * np.pi * t / 1.9) * np.exp(-(((t - 2.2) / 1.6) ** 2)) + 1.2 * np.sin(2 * np.pi * t / 3.1) + 1
+    )
     look = -0.45 * yaw + 5 * (bump(t, 1.75, 0.35) - bump(t, 3.9, 0.4))
     brows = 0.55 * bump(t, 0.8, 0.45) + 0.75 * bump(t, 2.75, 0.5) - 0.25 * bump(t, 4.1, 0.5)
     blink = max(bump(t, 1.32, 0.16), bump(t, 3.42, 0.16))
@@ -119,7 +125,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
     assets = os.environ.get("FACEGRAFT_MAKEHUMAN")
-    parser.add_argument("--assets", type=Path, default=assets, required=assets is None, help="MakeHuman pack (holds data/)")
+    parser.add_argument(
+        "--assets", type=Path, default=assets, required=assets is None, help="MakeHuman pack (holds data/)"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent)
     parser.add_argument("--work", type=Path, required=True, help="folder for frames; those already there are kept")
     parser.add_argument("--passes", type=int, default=16)

@@ -20,7 +20,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     assets = os.environ.get("FACEGRAFT_MAKEHUMAN")
     parser.add_argument("names", nargs="*", choices=[[], *PICTURES], help="default: all")
-    parser.add_argument("--assets", type=Path, default=assets, required=assets is None, help="MakeHuman pack (holds data/)")
+    parser.add_argument(
+        "--assets", type=Path, default=assets, required=assets is None, help="MakeHuman pack (holds data/)"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent)
     parser.add_argument("--passes", type=int, default=64)
     parser.add_argument("--rays", type=int, default=128)

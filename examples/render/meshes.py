@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def read_obj(path: Path) -> Mesh:
     return Mesh(np.array(vertices), np.array(uvs), np.array(faces), np.array(face_uvs), index)
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Morph target: the vertex numbers it moves and by how much (decimetres)."""
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
@@ -163,7 +163,7 @@ class Rig:
     weights: np.ndarray
 
     def matrices(self, rest: np.ndarray, rotations: dict[str, np.ndarray]) -> np.ndarray:
-        """World transforms (bones, 3, 4); a rotation vector (radians) turns about world axes at the bone's rest joint."""
+        """World transforms (bones, 3, 4); rotation vectors (radians) turn about world axes at the rest joints."""
         out = np.zeros((len(self.names), 4, 4))
         for i, name in enumerate(self.names):
             local = np.eye(4)

@@ -29,13 +29,14 @@ float hash(vec3 p) {
     p += dot(p, p.yxz + 33.33);
     return fract((p.x + p.y) * p.z);
 }
+float plane_noise(vec3 i, vec2 f) {
+    float low = mix(hash(i), hash(i + vec3(1, 0, 0)), f.x);
+    return mix(low, mix(hash(i + vec3(0, 1, 0)), hash(i + vec3(1, 1, 0)), f.x), f.y);
+}
 float noise(vec3 p) {
     vec3 i = floor(p), f = fract(p);
     f = f * f * (3.0 - 2.0 * f);
-    float a = mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x), mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y);
-    i.z += 1.0;
-    float b = mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x), mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y);
-    return mix(a, b, f.z);
+    return mix(plane_noise(i, f.xy), plane_noise(i + vec3(0, 0, 1), f.xy), f.z);
 }
 /* The collar is a tilted plane around the neck, raised over the shoulders so that it crosses them steeply. */
 float collar_height() {
@@ -173,13 +174,14 @@ void eye(vec3 n, vec3 v) {
     vec3 albedo = texture(colour_map, uv, -0.5).rgb;
     float centre = min(distance(uv, vec2(0.287, 0.297)), distance(uv, vec2(0.705, 0.702)));
     float white = smoothstep(0.108, 0.122, centre);
-    vec3 iris = mix(albedo, vec3(dot(albedo, vec3(0.3, 0.5, 0.2))), 0.35) * 0.48;
+    vec3 iris = mix(albedo, vec3(dot(albedo, vec3(0.3, 0.5, 0.2))), 0.45) * 0.30;
     albedo = mix(iris, albedo * vec3(0.80, 0.76, 0.74), white);
     float shadow = lit(n, 0.02);
     float nl = max(dot(n, key_direction) * 0.75 + 0.25, 0.0);
     plain(albedo * (light.rgb + key_colour * nl * shadow));
     float spec = ggx(n, v, key_direction, 0.22, 0.03) * shadow;
-    direct.rgb += key_colour * spec + surroundings(reflect(-v, n), 0.2) * fresnel(dot(n, v), 0.025, 0.2) * light.a * light.a;
+    vec3 around = surroundings(reflect(-v, n), 0.2) * fresnel(dot(n, v), 0.025, 0.2);
+    direct.rgb += key_colour * spec + around * light.a * light.a;
 }
 void cornea(vec3 n, vec3 v) {
     vec3 r = reflect(-v, n);
@@ -210,7 +212,8 @@ void hair(vec3 n, vec3 v) {
     float facing = smoothstep(-0.1, 0.5, dot(n, l));
     sum += key_colour * shadow * facing * (vec3(0.055) * s1 + colour * 0.55 * s2) * hair_gloss;
     vec3 r = reflect(-v, normalize(n + t * shift));
-    sum += surroundings(r, 0.5) * light.a * light.a * (vec3(0.012) + colour * 0.12) * hair_gloss * smoothstep(0.0, 0.8, lum);
+    vec3 sheen = (vec3(0.012) + colour * 0.12) * hair_gloss * smoothstep(0.0, 0.8, lum);
+    sum += surroundings(r, 0.5) * light.a * light.a * sheen;
     plain(sum);
 }
 void shirt(vec3 n0, vec3 v) {
@@ -240,8 +243,10 @@ void main() {
     else if (material == MOUTH) {
         vec3 albedo = texture(colour_map, uv).rgb * tint;
         float shadow = lit(n, 0.03);
-        plain(albedo * (light.rgb + 0.10 * unshadowed(n) + key_colour * max(dot(n, key_direction) * 0.7 + 0.3, 0.0) * shadow));
-        direct.rgb += key_colour * ggx(n, v, key_direction, 0.25, 0.04) * shadow + surroundings(reflect(-v, n), 0.3) * 0.04 * light.a;
+        float wrapped = max(dot(n, key_direction) * 0.7 + 0.3, 0.0);
+        plain(albedo * (light.rgb + 0.10 * unshadowed(n) + key_colour * wrapped * shadow));
+        direct.rgb += key_colour * ggx(n, v, key_direction, 0.25, 0.04) * shadow;
+        direct.rgb += surroundings(reflect(-v, n), 0.3) * 0.04 * light.a;
     } else if (material == CARD) {
         plain(tint * (light.rgb + key_colour * 0.6 * lit(vec3(0.0, 0.0, 1.0), 0.05)));
     } else if (material == FRAME) {

@@ -1,4 +1,4 @@
-"""Textures in linear light: skin mixed from photographs, and MakeHuman's pictures of eyes, hair, brows, lashes and teeth."""
+"""Textures in linear light: skin mixed from photographs; eyes, hair, brows, lashes and teeth as MakeHuman has them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def _blotches(rng: np.random.Generator, face: np.ndarray) -> np.ndarray:
     brown = 0.5 * _smooth_noise(rng, 60) + 0.5 * _smooth_noise(rng, 500)
     strength = (0.4 + 0.6 * face)[..., None]
     return np.exp(
-        -strength * (0.025 * red[..., None] * np.array([0.1, 1.0, 0.8]) + 0.02 * brown[..., None] * np.array([0.6, 0.9, 1.2]))
+        -strength
+        * (0.025 * red[..., None] * np.array([0.1, 1.0, 0.8]) + 0.02 * brown[..., None] * np.array([0.6, 0.9, 1.2]))
     ).astype(np.float32)
 
 
