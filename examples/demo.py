@@ -24,8 +24,8 @@ from facegraft.runtime.sheet import clip_frames, labelled_rows
 HERE = Path(__file__).parent
 PAIRS = (
     ("identity_1", "attribute_1"),
-    ("identity_2", "attribute_2"),
     ("identity_3", "attribute_1"),
+    ("identity_2", "attribute_2"),
     ("identity_2", "attribute_3"),
 )
 CLIP_IDENTITY = ("identity_1", "identity_1_side")
@@ -69,7 +69,9 @@ def swap_clip(out: Path) -> list[tuple[list[Frame], str]]:
 def run(out: Path) -> None:
     began = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    pictures, clip = swap_pictures(out), swap_clip(out)
+    pairs, clip = swap_pictures(out), swap_clip(out)
+    couples = zip(pairs[::2], pairs[1::2], strict=True)
+    pictures = [([*first, *second], f"{title}; {other}") for (first, title), (second, other) in couples]
     sheet = out / "sheet.jpg"
     frame = labelled_rows([*pictures, *clip], height=300)
     write_marked(sheet, picture_from_frame(frame), origin_now("warp", title=sheet.name))

@@ -117,9 +117,11 @@ def layers(scale: int) -> dict[str, Mask]:
     round_eyes = np.maximum(filled(LEFT_EYE, grow=0.3), filled(RIGHT_EYE, grow=0.3))
     near_eyes = np.maximum(filled(LEFT_EYE, grow=0.05), filled(RIGHT_EYE, grow=0.05))
     v = (np.arange(size_wh[1]) + 0.5) / scale + float(topology.uv[:, 1].min()) - MARGIN
-    lower = smoothstep(v, 0.45, 0.6)[:, None] * np.ones((1, size_wh[0]), np.float32)
+    across = np.abs((np.arange(size_wh[0]) + 0.5) / size_wh[0] - 0.5)[None]
+    # not the outer cheeks: what is dark there is hair that hangs
+    lower = smoothstep(v, 0.45, 0.6)[:, None] * (1 - smoothstep(across, 0.24, 0.32))
     upper = v[:, None] < 0.55
-    narrow = np.abs((np.arange(size_wh[0]) + 0.5) / size_wh[0] - 0.5)[None] < 0.31
+    narrow = across < 0.31
     skin = oval * (1 - features) * (distance > 0.06)
     return {
         "keep": soft(np.maximum(eyes, mouth), 0.012),

@@ -29,6 +29,11 @@ from facegraft.faces.topology import (
 
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
+MIRROR_TRUST = 0.9
+SHY = 0.07
+"""Outer-eye distances by which a texture keeps away from what its photo hides."""
+LIGHT_REACH = 0.3
+"""How far the light of a photo is smoothed when parts of another are fitted into it, in outer-eye distances."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +75,68 @@ def rigid_weights(topology: Topology) -> Float[np.ndarray, "k"]:
     return weights
 
 
-def unroll(frame: Frame, face: Face, topology: Topology) -> View:
-    """A photo's texture, and how far each part of it can be trusted."""
+@dataclass(frozen=True)
+class Unrolled:
+    """A photo's texture as it is.
+
+    Attributes:
+        texture: RGB.
+        own: 0..1 where the photo shows this part of the person.
+        scale: Texture pixels per outer-eye distance.
+        shape: As in `View`.
+        pose_degrees: As in `View`.
+    """
+
+    texture: Frame
+    own: Mask
+    scale: int
+    shape: Float32[np.ndarray, "k 3"]
+    pose_degrees: Float32[np.ndarray, "3"]
+
+
+def unroll(frame: Frame, face: Face, topology: Topology) -> Unrolled:
+    """Takes a face off its photo."""
     eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
     scale = int(np.clip(eye_distance, MIN_SCALE, MAX_SCALE))
     sheet = atlas(scale)
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
     seen = _seen(face, topology, sheet)
-    own = seen * cv2.resize(_bare(texture), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
-    texture, trust = _mirror_filled(texture, own.astype(np.float32), scale)
-    levels, scales = [texture], [float(scale)]
-    while scales[-1] > 40:
-        levels.append(cv2.pyrDown(levels[-1]))
-        scales.append(scales[-1] * levels[-1].shape[1] / levels[-2].shape[1])
-    layer_wh = atlas(LAYER_SCALE).size_wh
-    small_trust = cv2.resize(trust, layer_wh, interpolation=cv2.INTER_AREA)
-    return View(levels, scales, small_trust, canonical(topology, face.dense), face.pose_degrees)
+    bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
+    own = (seen * bare).astype(np.float32)
+    return Unrolled(texture, own, scale, canonical(topology, face.dense), face.pose_degrees)
+
+
+def complete(photos: list[Unrolled]) -> list[View]:
+    """One view per photo: what it does not show comes from the others, then from mirrored halves.
+
+    All views share one shape, weighed by how straight each photo looks, so that nothing jumps between them.
+    """
+    straight = [max(float(np.cos(np.radians(photo.pose_degrees[0]))), 0.1) ** 2 for photo in photos]
+    shape = np.average([photo.shape for photo in photos], axis=0, weights=straight).astype(np.float32)
+    views = []
+    for photo in photos:
+        others = [_fitted(other, photo) for other in photos if other is not photo]
+        mirrored = [
+            (texture[:, ::-1], MIRROR_TRUST * own[:, ::-1]) for texture, own in (_fitted(photo, photo), *others)
+        ]
+        texture, trust = _filled(photo, [*others, *mirrored])
+        levels, scales = [texture], [float(photo.scale)]
+        while scales[-1] > 40:
+            levels.append(cv2.pyrDown(levels[-1]))
+            scales.append(scales[-1] * levels[-1].shape[1] / levels[-2].shape[1])
+        small_trust = cv2.resize(trust, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
+        views.append(View(levels, scales, small_trust, shape, photo.pose_degrees))
+    return views
+
+
+def _fitted(photo: Unrolled, onto: Unrolled) -> tuple[Frame, Mask]:
+    """A photo's texture and its own part at another's size."""
+    size_wh = (onto.texture.shape[1], onto.texture.shape[0])
+    if photo.texture.shape == onto.texture.shape:
+        return photo.texture, photo.own
+    way = cv2.INTER_AREA if photo.scale > onto.scale else cv2.INTER_LINEAR
+    return cv2.resize(photo.texture, size_wh, interpolation=way), cv2.resize(photo.own, size_wh, interpolation=way)
 
 
 def _sample(frame: Frame, position: Float32[np.ndarray, "h w 2"], shrink: float) -> Frame:
@@ -112,7 +162,10 @@ def _seen(face: Face, topology: Topology, sheet: Atlas) -> Mask:
         np.add.at(count, topology.triangles[:, corner], 1)
     per_point = (total / np.maximum(count, 1))[:, None]
     value = interpolate(sheet.raster, topology.uv, per_point, topology.triangles)[..., 0]
-    return np.asarray(cv2.GaussianBlur(smoothstep(value, 0.08, 0.35), (0, 0), sheet.scale * 0.05))
+    # next to what is hidden, the mesh's small errors already reach behind the face
+    brush = np.ones((2 * round(SHY * sheet.scale) + 1,) * 2, np.uint8)
+    sure = cv2.erode(smoothstep(value, 0.08, 0.35), brush, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.GaussianBlur(sure, (0, 0), sheet.scale * 0.04))
 
 
 def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
@@ -132,25 +185,30 @@ def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
     return hidden
 
 
-def _bare(texture: Frame) -> Mask:
+def _bare(texture: Frame, seen: Mask) -> Mask:
     """Where an unrolled photo shows the person and nothing else: skin, features, beard; at the layers' scale."""
     fixed = layers(LAYER_SCALE)
     small = cv2.resize(texture, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
-    like = skin_likeness(small, fixed["sure"], fixed["safe"], mark_px=round(MARK * LAYER_SCALE))
+    shown = cv2.resize(seen, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
+    like = skin_likeness(small, fixed["sure"] * shown, fixed["safe"], mark_px=round(MARK * LAYER_SCALE))
     beard = fixed["lower"] * cv2.GaussianBlur(like.beard, (0, 0), 1.5)
     return np.maximum(with_features(like.skin, fixed["skin"], fixed["drawn"], LAYER_SCALE), beard)
 
 
-def _mirror_filled(texture: Frame, own: Mask, scale: int) -> tuple[Frame, Mask]:
-    """Fills what the photo does not show from the mirrored half, in the photo's light; and how far to trust it."""
-    values, twin, twin_trust = texture.astype(np.float32), texture[:, ::-1].astype(np.float32), own[:, ::-1]
-    low, twin_low = smooth_where(values, own, 0.3 * scale), smooth_where(twin, twin_trust, 0.3 * scale)
-    relit = twin * np.clip((low + 4) / (twin_low + 4), 0.3, 3)
-    borrowed = (1 - own) * twin_trust
-    rest = np.clip(1 - own - borrowed, 0, 1)
-    filled = own[..., None] * values + borrowed[..., None] * relit + rest[..., None] * low
-    trust = np.clip(own + 0.9 * borrowed, 0, 1)
-    return np.clip(np.rint(filled), 0, 255).astype(np.uint8), trust.astype(np.float32)
+def _filled(photo: Unrolled, donors: list[tuple[Frame, Mask]]) -> tuple[Frame, Mask]:
+    """Fills what the photo does not show from donors in turn, each in the photo's light; and how far to trust it."""
+    reach = LIGHT_REACH * photo.scale
+    total = photo.own
+    low = smooth_where(photo.texture.astype(np.float32), total, reach)
+    mixed = total[..., None] * photo.texture.astype(np.float32)
+    for texture, own in donors:
+        values = np.ascontiguousarray(texture).astype(np.float32)
+        donor_low = smooth_where(values, np.ascontiguousarray(own), reach)
+        taken = (1 - total) * own
+        mixed += taken[..., None] * values * np.clip((low + 4) / (donor_low + 4), 0.3, 3)
+        total = total + taken
+    mixed += np.clip(1 - total, 0, 1)[..., None] * low
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), np.clip(total, 0, 1).astype(np.float32)
 
 
 def smooth_where(

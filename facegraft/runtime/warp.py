@@ -26,12 +26,14 @@ from facegraft.faces.topology import (
 )
 from facegraft.faces.visible import visible_face
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
-from facegraft.runtime.texture import View, canonical, rigid_weights, unroll
+from facegraft.runtime.texture import View, canonical, complete, rigid_weights, unroll
 
 GRID = 96
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""
 SHAPE_SHARE = 0.8
 """How much of the difference between the two inner face shapes is taken over."""
+MIRROR_PENALTY_DEGREES = 60
+"""A photo that looks the other way serves only where the straight ones are off by more than this."""
 LIGHT_REACH = 0.22
 """How far light is smoothed, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
@@ -48,8 +50,8 @@ class Identity:
 
 
 def encode(photos: list[tuple[Frame, Face]], topology: Topology) -> Identity:
-    """Unrolls each photo."""
-    return Identity([unroll(frame, face, topology) for frame, face in photos])
+    """Unrolls the photos and completes each from the others."""
+    return Identity(complete([unroll(frame, face, topology) for frame, face in photos]))
 
 
 def best_view(
@@ -69,7 +71,7 @@ def best_view(
     for view in identity.views:
         yaw, pitch = view.pose_degrees[:2]
         direct = abs(yaw - pose_degrees[0])
-        mirrored = abs(-yaw - pose_degrees[0]) + 10
+        mirrored = abs(-yaw - pose_degrees[0]) + MIRROR_PENALTY_DEGREES
         costs.append(min(direct, mirrored) + abs(pitch - pose_degrees[1]))
     best = int(np.argmin(costs))
     if last is not None and costs[last] - costs[best] < margin_degrees:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from facegraft.core.types import paste
-from facegraft.faces.layers import LAYER_SCALE, atlas, layers
+from facegraft.faces.layers import LAYER_SCALE, atlas, layers, to_pixels
 from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
-from facegraft.runtime.texture import smooth_where, unroll
+from facegraft.runtime.texture import View, complete, smooth_where, unroll
 from facegraft.runtime.warp import best_view, closed_eyes, encode, swap_face, with_shape, working_box
-from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, draw, one_face, painted, posed
+from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, as_faces, draw, one_face, painted, posed
 
 MESH = load_topology()
 
@@ -129,7 +129,7 @@ def test_the_photo_with_the_nearest_pose_is_used_and_kept() -> None:
 def test_the_hidden_half_comes_from_the_other() -> None:
     """Photographed at 50 degrees of yaw, the far cheek cannot be seen; unrolled, it mirrors the near one."""
     frame, faces = one_face(yaw=50, spots=0)
-    view = unroll(frame, faces[0], MESH)
+    (view,) = complete([unroll(frame, faces[0], MESH)])
     width = view.levels[0].shape[1]
     row = int(view.levels[0].shape[0] * 0.5)
     near, far = view.levels[0][row, int(width * 0.72)], view.levels[0][row, int(width * 0.28)]
@@ -180,3 +180,23 @@ def test_layers_lie_on_the_unrolled_face() -> None:
         twin = fixed[name.replace("left", "right") if "left" in name else name.replace("right", "left")]
         assert np.abs(layer - twin[:, ::-1]).mean() < 0.01, name
     assert not (fixed["skin"] * (fixed["drawn"] > 0.9)).any()
+
+
+def test_another_photo_fills_a_photo_better_than_its_mirror() -> None:
+    """A mark on the left cheek alone. The photo that shows the right cheek mirrors it when alone, and not the mark."""
+    texture = painted(LIGHT_SKIN)
+    at = MESH.uv[50]  # a cheek: the frame's left
+    column, row = (int((value + 2) * 100) for value in at)
+    texture[row - 4 : row + 5, column - 4 : column + 5] = (120, 40, 40)
+    shows_left, shows_right = (
+        unroll(draw(dense, texture), as_faces(dense)[0], MESH) for dense in (posed(yaw=45), posed(yaw=-45))
+    )
+    x, y = np.rint(to_pixels(at, MESH, shows_right.scale)).astype(int)
+
+    def redness(view: View) -> int:
+        red, green, _ = view.levels[0][y, x].astype(int)
+        return red - green
+
+    assert redness(complete([shows_left])[0]) > 60
+    assert redness(complete([shows_right])[0]) < 50
+    assert redness(complete([shows_right, shows_left])[0]) > 60
