@@ -6,7 +6,7 @@ so the mean has smooth edges, soft shadows and blended hair without any sorting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import moderngl
@@ -347,8 +347,6 @@ class _Drawn:
 
 
 def _moved(surface: Surface, offset: tuple[float, float, float]) -> Surface:
-    from dataclasses import replace
-
     return replace(surface, vertices=surface.vertices + np.array(offset))
 
 

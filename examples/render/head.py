@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -243,8 +244,6 @@ def _upper_teeth(proxy: Proxy) -> np.ndarray:
 
 
 def _landmark_ids(text: str) -> list[int]:
-    import json
-
     value = json.loads(text)
     return value if isinstance(value, list) else next(v for v in value.values() if isinstance(v, list))
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, vstack
 from scipy.spatial.transform import Rotation
 
 
@@ -116,8 +116,6 @@ def subdivide(quads: np.ndarray, count: int, *, smooth: bool) -> tuple[csr_matri
     to_edge, to_old = middle, keep
     if smooth:
         to_edge, to_old = _smooth_rules(quads, count, edges, edge_of, faces_of_edge, to_face, middle, keep)
-    from scipy.sparse import vstack
-
     matrix = vstack([to_old, to_edge, to_face]).tocsr()
     around = edge_of + count
     centre = np.arange(face_count) + count + len(edges)
