@@ -1,0 +1,375 @@
+"""Swapper and ClipSwap on drawn scenes: a frame's first pixel holds its scene's number, so the truth is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from facegraft.core.errors import BadInputError, NoFaceError
+from facegraft.core.geometry import transform
+from facegraft.core.types import Faces, Frame, Matrix, paste
+from facegraft.faces.analyse import Analyser
+from facegraft.faces.topology import five_points, load_topology
+from facegraft.faces.track import Tracker
+from facegraft.runtime.clip import HANDS_EVERY, HANDS_STAY, ClipSwap
+from facegraft.runtime.select import Everybody, Largest, Selector
+from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper, load_swapper
+from tests.faces.drawn import BLUE, DARK_SKIN, LIGHT_SKIN, draw, painted, posed
+
+SIZE_WH = (320, 240)
+MESH = load_topology()
+
+
+@dataclass
+class DrawnNetworks:
+    """Networks that know where the drawn faces and hands of each numbered scene are."""
+
+    faces: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    hands_at: dict[int, np.ndarray] = field(default_factory=dict)
+    looks_for_hands: list[int] = field(default_factory=list)
+    dense_points: int = 468
+
+    def detect(
+        self, frame: Frame, view: Matrix, view_side: float, *, near: bool, min_score: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found = self.faces.get(number_of(frame), [])
+        in_view = [transform(view, dense[:, :2]) for dense in found]
+        boxes = [np.concatenate([points.min(0), points.max(0)]) for points in in_view]
+        points = [five_points(MESH, dense)[[0, 1, 2, 3, 0, 1]] for dense in found]
+        return (
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.full(len(found), 0.95, np.float32),
+            np.array(points, np.float32).reshape(-1, 6, 2),
+        )
+
+    def mesh(self, frame: Frame, crop: Matrix) -> tuple[np.ndarray, float]:
+        found = self.faces.get(number_of(frame), [])
+        gaps = [np.linalg.norm(transform(crop, dense[:, :2]).mean(axis=0) - 0.5) for dense in found]
+        if not gaps or min(gaps) > 0.4:
+            return np.zeros((468, 3), np.float32), 0.0
+        return found[int(np.argmin(gaps))], 0.95
+
+    def hands(self, frame: Frame, view: Matrix, view_side: float) -> list[np.ndarray]:
+        self.looks_for_hands.append(number_of(frame))
+        return [self.hands_at[number_of(frame)]] if number_of(frame) in self.hands_at else []
+
+
+def number_of(frame: Frame) -> int:
+    return int(frame[0, 0, 0])
+
+
+def scene(
+    networks: DrawnNetworks, number: int, skin: tuple[int, int, int], *faces: np.ndarray, spots: int = 3
+) -> Frame:
+    """A frame that shows these points, and that the networks know by its number."""
+    networks.faces[number] = list(faces)
+    frame = np.full((SIZE_WH[1], SIZE_WH[0], 3), BLUE, np.uint8)
+    for dense in faces:
+        alone = draw(dense, painted(skin, spots), size_wh=SIZE_WH)
+        frame = np.where((alone == np.array(BLUE)).all(axis=2)[..., None], frame, alone).astype(np.uint8)
+    frame[0, 0] = number
+    return frame
+
+
+def hand_over(dense: np.ndarray) -> np.ndarray:
+    """21 points of a hand over nose and mouth."""
+    x, y = dense[14, :2]
+    hand = np.zeros((21, 3), np.float32)
+    hand[0, :2] = (x, y + 10)
+    for finger in range(5):
+        for joint in range(4):
+            hand[1 + 4 * finger + joint, :2] = (x + (finger - 2) * (8 + 2 * joint), y - 15 - 8 * joint)
+    return hand
+
+
+@pytest.fixture
+def networks() -> DrawnNetworks:
+    return DrawnNetworks()
+
+
+@pytest.fixture
+def swapper(networks: DrawnNetworks) -> Swapper:
+    """Has learned a light person with many spots, on the scenes 200 and up."""
+    made = Swapper(Analyser(networks))
+    made.set_identity([scene(networks, 200, LIGHT_SKIN, posed(), spots=14)])
+    return made
+
+
+def changed(before: Frame, after: Frame) -> np.ndarray:
+    different: np.ndarray = (before != after).any(axis=2)
+    return different
+
+
+# --- identities ---------------------------------------------------------------------------------------
+
+
+def test_an_identity_without_a_face_is_refused_by_its_name(networks: DrawnNetworks) -> None:
+    swapper, wall = Swapper(Analyser(networks)), np.full((50, 60, 3), 250, np.uint8)
+    face = scene(networks, 1, LIGHT_SKIN, posed())
+    with pytest.raises(NoFaceError, match="at least one"):
+        swapper.set_identity([])
+    with pytest.raises(NoFaceError, match="picture 2 of 2"):
+        swapper.set_identity([face, wall])
+    with pytest.raises(NoFaceError, match=r"anna\.jpg"):
+        swapper.set_identity([wall], names=["anna.jpg"])
+    assert not swapper.identities, "a failed call must leave nothing behind"
+
+
+def test_swapping_without_an_identity_or_a_face_is_refused(networks: DrawnNetworks, swapper: Swapper) -> None:
+    frame = scene(networks, 1, DARK_SKIN, posed())
+    with pytest.raises(NoFaceError, match="set_identity"):
+        Swapper(Analyser(networks)).swap(frame)
+    with pytest.raises(NoFaceError, match="'ben'"):
+        swapper.patches(frame, swapper.analyser.analyse(frame), {0: "ben"})
+    with pytest.raises(NoFaceError, match="attribute"):
+        swapper.swap(np.full((50, 60, 3), 250, np.uint8))
+
+
+def test_the_largest_face_of_an_identity_photo_counts(networks: DrawnNetworks) -> None:
+    large, small = posed(size=70, at=(90, 100), yaw=25), posed(size=35, at=(240, 100), yaw=-25)
+    swapper = Swapper(Analyser(networks))
+    swapper.set_identity([scene(networks, 1, LIGHT_SKIN, small, large)])
+    assert swapper.identities[DEFAULT].views[0].pose_degrees[0] == pytest.approx(25, abs=1)
+
+
+def test_all_photos_of_an_identity_are_kept(networks: DrawnNetworks) -> None:
+    swapper = Swapper(Analyser(networks))
+    swapper.set_identity([scene(networks, n, LIGHT_SKIN, posed(yaw=yaw)) for n, yaw in ((1, -30), (2, 0), (3, 30))])
+    yaws = [view.pose_degrees[0] for view in swapper.identities[DEFAULT].views]
+    np.testing.assert_allclose(yaws, [-30, 0, 30], atol=1)
+
+
+def test_only_the_baseline_can_be_loaded() -> None:
+    with pytest.raises(BadInputError, match="there is: warp"):
+        load_swapper("simswap")
+
+
+# --- one frame ----------------------------------------------------------------------------------------
+
+
+def test_swap_pair_puts_the_first_onto_the_second(networks: DrawnNetworks, swapper: Swapper) -> None:
+    """The result has the attribute's background and place, and the identity's spots."""
+    identity = scene(networks, 1, LIGHT_SKIN, posed(), spots=14)
+    attribute = scene(networks, 2, LIGHT_SKIN, posed(at=(200, 120)), spots=13)
+    truth = draw(posed(at=(200, 120)), painted(LIGHT_SKIN, 14), size_wh=SIZE_WH)
+    out = swapper.swap_pair(identity, attribute)
+    marks = np.abs(truth.astype(int) - attribute).max(axis=2) > 20
+    marks[0, 0] = False
+    assert marks.sum() > 200
+    assert np.abs(out.astype(int) - truth)[marks].mean() < 0.5 * np.abs(attribute.astype(int) - truth)[marks].mean()
+    np.testing.assert_array_equal(out[:, :100], attribute[:, :100])
+    np.testing.assert_array_equal(out, Swapper.swap(swapper, attribute), "the same again: nothing is drawn by chance")
+
+
+def test_every_face_is_swapped_and_the_input_is_not_touched(networks: DrawnNetworks, swapper: Swapper) -> None:
+    faces = [posed(size=50, at=(80, 100)), posed(size=45, at=(235, 110))]
+    frame = scene(networks, 1, DARK_SKIN, *faces)
+    before = frame.copy()
+    where = changed(before, swapper.swap(frame))
+    np.testing.assert_array_equal(frame, before)
+    assert where[60:180, 40:120].mean() > 0.2
+    assert where[60:180, 195:275].mean() > 0.2
+    assert not where[:, 140:180].any()
+
+
+def test_only_named_faces_are_swapped(networks: DrawnNetworks, swapper: Swapper) -> None:
+    frame = scene(networks, 1, DARK_SKIN, posed(size=50, at=(80, 100)), posed(size=45, at=(235, 110)))
+    faces = swapper.analyser.analyse(frame)
+    (patch,) = swapper.patches(frame, faces, {1: DEFAULT})
+    assert patch.left > 160
+    assert swapper.patches(frame, faces, {}) == []
+
+
+def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper) -> None:
+    dense = posed()
+    frame = scene(networks, 1, DARK_SKIN, dense)
+    x, y = dense[14, :2].astype(int)
+    middle = (slice(y - 14, y + 4), slice(x - 8, x + 8))
+    free = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
+    networks.hands_at[1] = hand_over(dense)
+    held = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
+    assert free > 2
+    assert held < 0.3 * free
+
+
+PLACES = {
+    "left": (80, (3, 110)), "right": (80, (317, 110)), "top": (80, (160, 3)), "bottom": (80, (160, 237)),
+    "corner": (80, (1, 1)), "other corner": (80, (319, 239)), "mostly gone": (80, (-50, 110)),
+    "larger than the frame": (500, (160, 60)), "a cheek fills it": (3000, (-600, -600)), "small": (6, (160, 110)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_patches_lie_inside_the_frame(place: str, networks: DrawnNetworks, swapper: Swapper) -> None:
+    size, at = PLACES[place]
+    frame = scene(networks, 1, DARK_SKIN, posed(size=size, at=at))
+    patch, _ = swapper.patch(frame, one(posed(size=size, at=at))[0], DEFAULT, FaceState(), [])
+    assert patch is not None
+    height, width = patch.delta.shape[:2]
+    assert min(patch.left, patch.top) >= 0
+    assert patch.left + width <= SIZE_WH[0]
+    assert patch.top + height <= SIZE_WH[1]
+    assert np.isfinite(patch.delta).all()
+    assert np.abs(patch.delta).max() > 0
+    # where the patch ends inside the frame, it ends without a step
+    ends = {"left": patch.left > 0, "top": patch.top > 0, "right": patch.left + width < SIZE_WH[0]}
+    edges = {"left": patch.delta[:, 0], "top": patch.delta[0], "right": patch.delta[:, -1]}
+    assert not any(np.abs(edges[name]).max() > 0.5 for name, inside in ends.items() if inside)
+
+
+@pytest.mark.parametrize(("size", "at"), [(80, (-300, 100)), (80, (160, 700)), (2, (160, 110))])
+def test_a_face_outside_or_of_no_size_gives_no_patch(
+    size: float, at: tuple[float, float], networks: DrawnNetworks, swapper: Swapper
+) -> None:
+    frame = scene(networks, 1, DARK_SKIN)
+    assert swapper.patch(frame, one(posed(size=size, at=at))[0], DEFAULT, FaceState(), [])[0] is None
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (7, 7), (2, 400), (400, 2)])
+def test_frames_smaller_than_a_face_pass(size_hw: tuple[int, int], swapper: Swapper) -> None:
+    frame = np.full((*size_hw, 3), 90, np.uint8)
+    patch, _ = swapper.patch(frame, one(posed(at=(0, 0)))[0], DEFAULT, FaceState(), [])
+    if patch is not None:
+        paste(frame, [patch])
+    assert frame.shape == (*size_hw, 3)
+
+
+def one(dense: np.ndarray) -> Faces:
+    from tests.faces.drawn import as_faces
+
+    return as_faces(dense)
+
+
+def test_the_photo_does_not_change_for_a_little_turn(networks: DrawnNetworks) -> None:
+    """Between photos at 0 and 40 degrees the better one changes at 20: a head that trembles there must not flicker."""
+    swapper = Swapper(Analyser(networks))
+    swapper.set_identity([scene(networks, n, LIGHT_SKIN, posed(yaw=yaw)) for n, yaw in ((1, 0), (2, 40))])
+    used, state = [], FaceState()
+    for number, yaw in enumerate((5, 19, 21, 19, 21, 30, 21, 19, 5), start=10):
+        frame = scene(networks, number, DARK_SKIN, posed(yaw=yaw))
+        _, state = swapper.patch(frame, one(posed(yaw=yaw))[0], DEFAULT, state, [])
+        used.append(state.view)
+    assert used == [0, 0, 0, 0, 0, 1, 1, 1, 0]
+
+
+# --- a clip -------------------------------------------------------------------------------------------
+
+
+def clip(networks: DrawnNetworks, frames: int = 28) -> list[Frame]:
+    """A head that turns and drifts; a hand comes at frame 10 and stays for 5 frames; a second face from frame 20."""
+    made = []
+    for number in range(1, frames + 1):
+        first = posed(size=50, at=(80 + number, 100), yaw=2 * number - 28)
+        second = [posed(size=45, at=(245, 120 - 0.5 * number), roll=5)] if number > 20 else []
+        made.append(scene(networks, number, DARK_SKIN, first, *second))
+        if 10 <= number < 15:
+            networks.hands_at[number] = hand_over(first)
+    return made
+
+
+def begin(swapper: Swapper, *, rule: Everybody | Largest | None = None, watermark: bool = False) -> ClipSwap:
+    selector = Selector(rule or Everybody(DEFAULT))
+    return ClipSwap(swapper, Tracker(swapper.analyser), selector, watermark=watermark)
+
+
+def edited(edit: ClipSwap, frames: list[Frame], start: int = 0) -> list[Frame]:
+    done = []
+    for number, frame in enumerate(frames[start:], start=start):
+        out = frame.copy()
+        paste(out, edit.edit(frame, number / 25))
+        done.append(out)
+    return done
+
+
+@pytest.fixture
+def two_photos(networks: DrawnNetworks, swapper: Swapper) -> Swapper:
+    photos = [scene(networks, 200 + n, LIGHT_SKIN, posed(yaw=yaw), spots=14) for n, yaw in ((0, -25), (1, 25))]
+    swapper.set_identity(photos)
+    return swapper
+
+
+def test_a_restored_clip_goes_on_bit_by_bit(networks: DrawnNetworks, two_photos: Swapper) -> None:
+    frames, states, whole = clip(networks), {}, []
+    edit = begin(two_photos)
+    for number in range(len(frames)):
+        states[number] = json.loads(json.dumps(edit.state()))
+        whole += edited(edit, frames[: number + 1], number)
+    looks = networks.looks_for_hands
+    for stop in (1, 11, 17, 22):  # early; a hand in view; just gone; a second face that is still watched
+        networks.looks_for_hands = []
+        again = begin(two_photos)
+        again.restore(states[stop])
+        for one_frame, other in zip(whole[stop:], edited(again, frames, stop), strict=True):
+            np.testing.assert_array_equal(one_frame, other)
+        sought = [number for number in looks if number > stop]  # frames are numbered from 1
+        assert networks.looks_for_hands == sought, "hands are sought at the same frames"
+        assert again.counts == edit.counts
+        assert json.dumps(again.state()) == json.dumps(edit.state())
+
+
+def test_the_counts_are_what_happened(networks: DrawnNetworks, swapper: Swapper) -> None:
+    frames = clip(networks, 24)
+    frames.append(scene(networks, 25, DARK_SKIN))
+    edit = begin(swapper)
+    done = edited(edit, frames)
+    share = sum(changed(before, after).mean() for before, after in zip(frames, done, strict=True))
+    assert edit.counts.frames == 25
+    assert edit.counts.frames_with_face == sum(bool(networks.faces[number]) for number in range(1, 26))
+    assert edit.counts.swaps >= edit.counts.frames_with_face
+    assert edit.counts.changed_share == pytest.approx(share, rel=0.05)
+
+
+def test_the_largest_alone_is_swapped(networks: DrawnNetworks, swapper: Swapper) -> None:
+    frames = clip(networks, 26)
+    done = edited(begin(swapper, rule=Largest(DEFAULT)), frames)
+    assert changed(frames[-1], done[-1])[:, :180].any()
+    assert not changed(frames[-1], done[-1])[:, 200:].any()
+
+
+def test_the_watermark_is_one_more_patch_over_the_frame(networks: DrawnNetworks, swapper: Swapper) -> None:
+    frame = scene(networks, 1, DARK_SKIN, posed())
+    plain, marked = begin(swapper).edit(frame, 0.0), begin(swapper, watermark=True).edit(frame, 0.0)
+    assert len(marked) == len(plain) + 1
+    assert (marked[-1].left, marked[-1].top, marked[-1].delta.shape) == (0, 0, frame.shape)
+
+
+def looked_at(networks: DrawnNetworks, swapper: Swapper, hands: set[int], frames: int = 60) -> list[int]:
+    """At which frames of a clip of one still face hands were sought."""
+    dense = posed()
+    edit = begin(swapper)
+    networks.looks_for_hands, networks.hands_at = [], {number: hand_over(dense) for number in hands}
+    still = scene(networks, 1, DARK_SKIN, dense)
+    for number in range(1, frames + 1):
+        networks.faces[number] = [dense]
+        frame = still.copy()
+        frame[0, 0] = number
+        edit.edit(frame, number / 25)
+    return networks.looks_for_hands
+
+
+def test_hands_are_sought_now_and_then_where_there_are_none(networks: DrawnNetworks, swapper: Swapper) -> None:
+    assert looked_at(networks, swapper, set()) == list(range(1, 61, HANDS_EVERY))
+
+
+def test_hands_are_sought_at_every_frame_for_a_while_after_one_was_seen(
+    networks: DrawnNetworks, swapper: Swapper
+) -> None:
+    last = 1 + 2 * HANDS_EVERY + 4
+    seen = set(range(1 + 2 * HANDS_EVERY, last + 1))
+    after = last + HANDS_STAY
+    expected = [1, 1 + HANDS_EVERY, *range(min(seen), after + 1), *range(after + HANDS_EVERY, 61, HANDS_EVERY)]
+    assert looked_at(networks, swapper, seen) == expected
+
+
+def test_a_hand_that_flickers_keeps_the_look_alive(networks: DrawnNetworks, swapper: Swapper) -> None:
+    seen = {1, 1 + HANDS_STAY, 1 + 2 * HANDS_STAY}
+    looks = looked_at(networks, swapper, seen)
+    assert looks[: 3 * HANDS_STAY + 1] == list(range(1, 3 * HANDS_STAY + 2))
+    assert looks[3 * HANDS_STAY + 1] == 1 + 3 * HANDS_STAY + HANDS_EVERY
+
+
+def test_a_hand_at_every_frame_is_sought_at_every_frame(networks: DrawnNetworks, swapper: Swapper) -> None:
+    assert looked_at(networks, swapper, set(range(1, 61))) == list(range(1, 61))
