@@ -259,11 +259,11 @@ def test_the_photo_does_not_change_for_a_little_turn(networks: DrawnNetworks) ->
 
 
 def clip(networks: DrawnNetworks, frames: int = 28) -> list[Frame]:
-    """A head that turns and drifts; a hand comes at frame 10 and stays for 5 frames; a second face from frame 20."""
+    """A head that turns and drifts; a hand comes at frame 10 and stays for 5 frames; a larger face from frame 21."""
     made = []
     for number in range(1, frames + 1):
         first = posed(size=50, at=(80 + number, 100), yaw=2 * number - 28)
-        second = [posed(size=45, at=(245, 120 - 0.5 * number), roll=5)] if number > 20 else []
+        second = [posed(size=58, at=(240, 120 - 0.5 * number), roll=5)] if number > 20 else []
         made.append(scene(networks, number, DARK_SKIN, first, *second))
         if 10 <= number < 15:
             networks.hands_at[number] = hand_over(first)
@@ -291,16 +291,20 @@ def two_photos(networks: DrawnNetworks, swapper: Swapper) -> Swapper:
     return swapper
 
 
-def test_a_restored_clip_goes_on_bit_by_bit(networks: DrawnNetworks, two_photos: Swapper) -> None:
+@pytest.mark.parametrize("rule", [Everybody(DEFAULT), Largest(DEFAULT)])
+def test_a_restored_clip_goes_on_bit_by_bit(
+    rule: Everybody | Largest, networks: DrawnNetworks, two_photos: Swapper
+) -> None:
     frames, states, whole = clip(networks), {}, []
-    edit = begin(two_photos)
+    edit = begin(two_photos, rule=rule)
     for number in range(len(frames)):
         states[number] = json.loads(json.dumps(edit.state()))
         whole += edited(edit, frames[: number + 1], number)
     looks = networks.looks_for_hands
-    for stop in (1, 11, 17, 22):  # early; a hand in view; just gone; a second face that is still watched
+    # early; a hand in view; the other photo is a little better; the hand just gone; a larger face has come
+    for stop in (1, 11, 14, 17, 22):
         networks.looks_for_hands = []
-        again = begin(two_photos)
+        again = begin(two_photos, rule=rule)
         again.restore(states[stop])
         for one_frame, other in zip(whole[stop:], edited(again, frames, stop), strict=True):
             np.testing.assert_array_equal(one_frame, other)
@@ -322,9 +326,11 @@ def test_the_counts_are_what_happened(networks: DrawnNetworks, swapper: Swapper)
     assert edit.counts.changed_share == pytest.approx(share, rel=0.05)
 
 
-def test_the_largest_alone_is_swapped(networks: DrawnNetworks, swapper: Swapper) -> None:
+def test_one_that_was_the_largest_stays_chosen_alone(networks: DrawnNetworks, swapper: Swapper) -> None:
     frames = clip(networks, 26)
-    done = edited(begin(swapper, rule=Largest(DEFAULT)), frames)
+    edit = begin(swapper, rule=Largest(DEFAULT))
+    done = edited(edit, frames)
+    assert edit.counts.swaps == 26
     assert changed(frames[-1], done[-1])[:, :180].any()
     assert not changed(frames[-1], done[-1])[:, 200:].any()
 
@@ -352,6 +358,13 @@ def looked_at(networks: DrawnNetworks, swapper: Swapper, hands: set[int], frames
 
 def test_hands_are_sought_now_and_then_where_there_are_none(networks: DrawnNetworks, swapper: Swapper) -> None:
     assert looked_at(networks, swapper, set()) == list(range(1, 61, HANDS_EVERY))
+
+
+def test_hands_are_sought_for_each_face(networks: DrawnNetworks, swapper: Swapper) -> None:
+    faces, edit = [posed(size=50, at=(80, 100)), posed(size=45, at=(235, 110))], begin(swapper)
+    for number in range(1, HANDS_EVERY + 3):
+        edit.edit(scene(networks, number, DARK_SKIN, *faces), number / 25)
+    assert networks.looks_for_hands == [1, 1, 1 + HANDS_EVERY, 1 + HANDS_EVERY]
 
 
 def test_hands_are_sought_at_every_frame_for_a_while_after_one_was_seen(
