@@ -16,10 +16,11 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -34,6 +35,7 @@ from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper
 from facegraft.runtime.video import VideoOptions, process_video
 
 HERE = Path(__file__).parent
+T = TypeVar("T")
 
 
 class NoEdit:
@@ -84,7 +86,7 @@ def stage_ms(identity: Path, clip: Path, frames: int = 60) -> dict[str, float]:
     times: dict[str, list[float]] = {
         "look, every 10th frame": [],
         "follow": [],
-        "hands, every 8th frame": [],
+        "hands, every 10th frame": [],
         "swap": [],
     }
     look, follow, hands, swap = times.values()
@@ -97,6 +99,13 @@ def stage_ms(identity: Path, clip: Path, frames: int = 60) -> dict[str, float]:
                 _timed(hands, partial(analyser.hands, frame, face.box_xyxy))
                 _timed(swap, partial(swapper.patch, frame, face, DEFAULT, FaceState(), []))
     return {name: round(statistics.median(values), 2) for name, values in times.items() if values}
+
+
+def _timed(into: list[float], work: Callable[[], T]) -> T:
+    began = time.perf_counter()
+    result = work()
+    into.append((time.perf_counter() - began) * 1e3)
+    return result
 
 
 def paste_ms(repeats: int = 50) -> dict[str, float]:

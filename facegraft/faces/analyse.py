@@ -129,7 +129,8 @@ class Analyser:
 
     def _search(self, frame: Frame, *, thorough: bool) -> list[Candidate]:
         found = self._look(frame, whole_view(frame, 0), near=False, min_score=self.min_score)
-        found += self._look(frame, whole_view(frame, 0), near=True, min_score=max(self.min_score, 0.6))
+        if thorough or not found:
+            found += self._look(frame, whole_view(frame, 0), near=True, min_score=max(self.min_score, 0.6))
         if thorough:
             for view in tile_views(frame):
                 found += self._look(frame, view, near=False, min_score=max(self.min_score, 0.65))

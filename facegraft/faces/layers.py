@@ -134,3 +134,9 @@ def layers(scale: int) -> dict[str, Mask]:
         "safe": soft((skin * upper * narrow * (1 - round_eyes)).astype(np.float32), 0.05),
         "drawn": soft(np.maximum.reduce([brows, near_eyes, lips, nostrils]), 0.02),
     }
+
+
+@functools.lru_cache(maxsize=8)
+def pack(scale: int, *names: str) -> Float32[np.ndarray, "_h _w c"]:
+    """Several layers as the channels of one image (OpenCV samples at most four at once)."""
+    return np.ascontiguousarray(np.dstack([layers(scale)[name] for name in names]))

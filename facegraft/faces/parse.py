@@ -21,7 +21,7 @@ TOLERANCE = 4.0
 """Distance from the skin model (in its standard deviations) at which a pixel counts as half skin."""
 SAFE_TOLERANCE = 3.0
 """Added to it where skin is most likely anyway: a shadow on a cheek is no hair."""
-FIT_PIXELS = 700
+FIT_PIXELS = 400
 CHANNEL_NOISE = np.array([0.14, 0.035, 0.035], np.float32)
 """Least standard deviations of light, red-green and blue-yellow (log units): cameras, pores, redness."""
 BEARD_CHROMA = 7.0
@@ -88,9 +88,11 @@ def _without_marks(likely: Mask, mark_px: int) -> Mask:
 
 def _log_opponent(image: Frame) -> Float32[np.ndarray, "h w 3"]:
     """Log light and two log colour ratios: a change of light moves the first only."""
-    log = np.log(cv2.GaussianBlur(image, (3, 3), 0).astype(np.float32) + 8)
-    red, green, blue = log[..., 0], log[..., 1], log[..., 2]
+    red, green, blue = cv2.split(cv2.LUT(cv2.GaussianBlur(image, (3, 3), 0), _LOG))
     return np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=2)
+
+
+_LOG = np.log(np.arange(256) + 8).astype(np.float32)
 
 
 def _light_terms(height: int, width: int) -> Float32[np.ndarray, "h w 6"]:
@@ -100,14 +102,14 @@ def _light_terms(height: int, width: int) -> Float32[np.ndarray, "h w 6"]:
 
 
 def _fit(colour: Float32[np.ndarray, "n 3"], terms: Float32[np.ndarray, "n 6"]) -> SkinModel:
-    """Least squares, three times, each time without the worst quarter of pixels."""
+    """Least squares, twice, the second time without the worst quarter of pixels."""
     keep = np.ones(len(colour), bool)
     low, high = np.quantile(colour[:, 0], [SURE_QUANTILE, 1 - SURE_QUANTILE])
     keep &= (colour[:, 0] >= low) & (colour[:, 0] <= high)
     ridge = np.diag([0, 1, 1, 2, 2, 2]).astype(np.float32) * 0.02 * len(colour)
     slope = np.zeros((6, 3), np.float32)
     spread = CHANNEL_NOISE
-    for _ in range(3):
+    for _ in range(2):
         a, b = terms[keep], colour[keep]
         slope = np.linalg.solve(a.T @ a + ridge, a.T @ b).astype(np.float32)
         rest = colour - terms @ slope

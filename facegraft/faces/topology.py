@@ -70,6 +70,13 @@ class Topology:
         return np.linalg.norm(self.uv[:, None] - oval[None], axis=2).min(axis=1).astype(np.float32)
 
     @functools.cached_property
+    def rigid_weights(self) -> Float[np.ndarray, "k"]:
+        """1 for the upper face and nose, 0.1 for lips, lids, brows and jaw, which expressions move."""
+        weights = np.where(self.xyz[:, 1] > 0.55, 0.1, 1.0)
+        weights[[*LIPS_INNER, *LIPS_OUTER, *LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW]] = 0.1
+        return weights
+
+    @functools.cached_property
     def smoother(self) -> Float32[np.ndarray, "k k"]:
         """Four rounds of averaging each point half with its neighbours, as one matrix."""
         links = np.zeros((len(self.xyz), len(self.xyz)))

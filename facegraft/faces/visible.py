@@ -8,7 +8,7 @@ from jaxtyping import Float32
 
 from facegraft.core.geometry import sample
 from facegraft.core.types import Face, Frame, Mask, Matrix
-from facegraft.faces.layers import LAYER_SCALE, MARK, layers, to_pixels, with_features
+from facegraft.faces.layers import LAYER_SCALE, MARK, pack, to_pixels, with_features
 from facegraft.faces.mediapipe import draw_hand
 from facegraft.faces.mesh import interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
@@ -34,19 +34,16 @@ def visible_face(
         hands: Hands found near the face, in frame pixels.
         to_image: From the frame to `image`.
     """
+    packed = pack(LAYER_SCALE, "sure", "safe", "skin", "drawn")
     at = to_pixels(uv, topology, LAYER_SCALE)
-    fixed = layers(LAYER_SCALE)
-
-    def layer(name: str) -> Mask:
-        return sample(fixed[name], at, border=cv2.BORDER_CONSTANT)
-
+    sure, safe, skin, drawn = cv2.split(sample(packed, at, border=cv2.BORDER_CONSTANT))
     held = np.zeros(image.shape[:2], np.float32)
     for hand in hands:
         draw_hand(held, hand, to_image)
     free = (1 - cv2.GaussianBlur(held, (0, 0), 1.0)).astype(np.float32)
     cells = _cells_per_unit(uv)
-    like = skin_likeness(image, layer("sure") * free, layer("safe"), mark_px=round(MARK * cells))
-    seen = with_features(like.skin * free, layer("skin"), layer("drawn") * free, cells)
+    like = skin_likeness(image, sure * free, safe, mark_px=round(MARK * cells))
+    seen = with_features(like.skin * free, skin, drawn * free, cells)
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))
 
 

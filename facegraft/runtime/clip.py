@@ -26,7 +26,7 @@ from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper
 from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
 from facegraft.runtime.video.probe import open_clip
 
-HANDS_EVERY = 8
+HANDS_EVERY = 10
 """Frames between looks for hands while none is near the face."""
 HANDS_STAY = 12
 """Frames for which every frame is looked at after a hand was seen."""

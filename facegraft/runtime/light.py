@@ -45,12 +45,12 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
         weight: Where both show bare skin.
         sigma: How smooth the light is taken to be, in cells.
     """
-    weight = weight * (
-        np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2]) < 240
-    )  # burnt-out pixels do not say how bright they were
+    darkest = np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2])
+    weight = weight * (darkest < 240)  # burnt-out pixels do not say how bright they were
     log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
     contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
-    gain = np.exp(log_goal - np.float32(contrast) * log_texture)
+    log_gain = np.minimum(log_goal - log_texture, np.float32(np.log(GAIN_LIMIT)))
+    gain = np.exp(log_gain + np.float32(1 - contrast) * log_texture)
     return Light(gain.astype(np.float32), contrast)
 
 
@@ -59,9 +59,8 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     curve = np.exp(np.float32(light.contrast) * _LOG)
     height, width = texture.shape[:2]
     gain = cv2.resize(light.gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    lit = cv2.LUT(texture, curve)
-    limit = np.float32(GAIN_LIMIT)
-    return np.minimum(np.minimum(lit * gain, texture * limit + 8), np.float32(255))
+    lit = np.asarray(cv2.multiply(cv2.LUT(texture, curve), gain), np.float32)
+    return np.minimum(lit, np.float32(255), out=lit)
 
 
 def _smooth_log(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:
@@ -70,7 +69,7 @@ def _smooth_log(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray,
     Its colour is taken from a smaller circle than its brightness: shading tells the shape of a face, but patches of
     sky or neon light on it belong to the place.
     """
-    linear = _LINEAR[image]
+    linear = np.asarray(cv2.LUT(image, _LINEAR), np.float32)
     floor = np.float32(0.002)
     wide, middle, near = (
         np.log(smooth_where(linear, weight, max(reach * sigma, 0.5)) + floor) for reach in (3.0, 1.0, COLOUR_REACH)
@@ -87,7 +86,7 @@ def _grey(log: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 1"]:
 
 
 def _log(image: Frame) -> Float32[np.ndarray, "h w 3"]:
-    return _LOG[image]
+    return np.asarray(cv2.LUT(image, _LOG), np.float32)
 
 
 def _contrast(texture: Float32[np.ndarray, "h w 3"], goal: Float32[np.ndarray, "h w 3"], weight: Mask) -> float:
@@ -109,9 +108,17 @@ _LOG = (np.log(_LINEAR + np.float32(0.002)) / np.float32(GAMMA) + np.float32(np.
 def match_sharpness(texture: Frame, goal: Frame, weight: Mask) -> Frame:
     """Blurs the identity's face where it has clearly more fine detail than the frame it goes into.
 
-    The fine detail is the spread of what a small blur removes; a blurred, compressed clip has little of it.
+    The fine detail is the mean of what a small blur removes, over the middle of the face; a blurred or compressed
+    clip has little of it.
+
+    Args:
+        texture: The identity's face at full size.
+        goal: The frame, likewise.
+        weight: Where both show skin, at any size.
     """
-    detail_texture, detail_goal = _detail(texture, weight), _detail(goal, weight)
+    rows, columns = (slice(length // 4, 3 * length // 4) for length in texture.shape[:2])
+    part = cv2.resize(weight, (texture.shape[1], texture.shape[0]), interpolation=cv2.INTER_NEAREST)[rows, columns]
+    detail_texture, detail_goal = _detail(texture[rows, columns], part), _detail(goal[rows, columns], part)
     ratio = detail_goal / max(detail_texture, 1e-3)
     if ratio >= 0.8:
         return texture
@@ -121,6 +128,6 @@ def match_sharpness(texture: Frame, goal: Frame, weight: Mask) -> Frame:
 
 
 def _detail(image: Frame, weight: Mask) -> float:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 1.2))
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    fine = cv2.absdiff(grey, cv2.GaussianBlur(grey, (0, 0), 1.2))
     return float((fine * weight).sum() / max(float(weight.sum()), 1e-6))

@@ -5,7 +5,6 @@ Parts that a photo does not show are filled from its mirrored half, relit to mat
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import cv2
@@ -18,12 +17,6 @@ from facegraft.faces.layers import LAYER_SCALE, MARK, Atlas, atlas, layers, smoo
 from facegraft.faces.mesh import facing, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import (
-    LEFT_BROW,
-    LEFT_EYE,
-    LIPS_INNER,
-    LIPS_OUTER,
-    RIGHT_BROW,
-    RIGHT_EYE,
     Topology,
 )
 
@@ -55,24 +48,11 @@ class View:
     pose_degrees: Float32[np.ndarray, "3"]
 
 
-def canonical(topology: Topology, dense: Float32[np.ndarray, "k 3"]) -> Float32[np.ndarray, "k 3"]:
-    """Points turned, scaled and shifted onto the mean face, fitted on the parts that expressions move least."""
-    weights = rigid_weights(topology)
-    scale, rotation, shift = fit_rigid3(dense.astype(np.float64), topology.xyz.astype(np.float64), weights)
-    return (scale * dense @ rotation.T + shift).astype(np.float32)
-
-
-@functools.cache
-def _rigid_mask() -> tuple[int, ...]:
-    moving = {*LIPS_INNER, *LIPS_OUTER, *LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW}
-    return tuple(sorted(moving))
-
-
-def rigid_weights(topology: Topology) -> Float[np.ndarray, "k"]:
-    """1 for the upper face and nose, little for lips, lids, brows and jaw."""
-    weights = np.where(topology.xyz[:, 1] > 0.55, 0.1, 1.0)
-    weights[list(_rigid_mask())] = 0.1
-    return weights
+def onto_mean(
+    topology: Topology, dense: Float32[np.ndarray, "k 3"]
+) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """Scale, rotation and shift that lay points onto the mean face, fitted on what expressions move least."""
+    return fit_rigid3(dense.astype(np.float64), topology.xyz.astype(np.float64), topology.rigid_weights)
 
 
 @dataclass(frozen=True)
@@ -104,7 +84,9 @@ def unroll(frame: Frame, face: Face, topology: Topology) -> Unrolled:
     seen = _seen(face, topology, sheet)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     own = (seen * bare).astype(np.float32)
-    return Unrolled(texture, own, scale, canonical(topology, face.dense), face.pose_degrees)
+    size, rotation, shift = onto_mean(topology, face.dense)
+    shape = (size * face.dense @ rotation.T + shift).astype(np.float32)
+    return Unrolled(texture, own, scale, shape, face.pose_degrees)
 
 
 def complete(photos: list[Unrolled]) -> list[View]:

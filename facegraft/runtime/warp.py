@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-from facegraft.core.geometry import fit_rigid3, sample
+from facegraft.core.geometry import sample
 from facegraft.core.types import Face, Frame, Mask, Patch
-from facegraft.faces.layers import LAYER_SCALE, layers, smoothstep, to_pixels
+from facegraft.faces.layers import LAYER_SCALE, pack, smoothstep, to_pixels
 from facegraft.faces.mesh import interpolate, rasterise
 from facegraft.faces.topology import (
     LEFT_EYE,
@@ -25,10 +25,10 @@ from facegraft.faces.topology import (
     openness,
 )
 from facegraft.faces.visible import visible_face
-from facegraft.runtime.light import apply_light, match_sharpness, measure_light
-from facegraft.runtime.texture import View, canonical, complete, rigid_weights, unroll
+from facegraft.runtime.light import Light, apply_light, match_sharpness, measure_light
+from facegraft.runtime.texture import View, complete, onto_mean, unroll
 
-GRID = 96
+GRID = 88
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""
 SHAPE_SHARE = 0.8
 """How much of the difference between the two inner face shapes is taken over."""
@@ -114,45 +114,42 @@ def swap_face(
     plan = make_plan(frame, face, view, topology)
     if plan is None:
         return None
-    left, top, right, bottom = plan.box
-    size_wh = (right - left, bottom - top)
-    original = frame[top:bottom, left:right]
+    original = frame[plan.box[1] : plan.box[3], plan.box[0] : plan.box[2]]
+    size_wh = (original.shape[1], original.shape[0])
     eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
-    fixed = layers(LAYER_SCALE)
     at_layers = to_pixels(plan.uv, topology, LAYER_SCALE)
+    packed = pack(LAYER_SCALE, "lit", "keep", "left_lids", "right_lids")
+    lit_skin, keep, left, right = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
+    trust = sample(view.trust, at_layers, border=cv2.BORDER_CONSTANT)
+    left_closed, right_closed = closed_eyes(face.dense)
+    keep = np.maximum(np.maximum(keep, left_closed * left), right_closed * right)
 
-    def layer(image: Mask) -> Mask:
-        return sample(image, at_layers, border=cv2.BORDER_CONSTANT)
-
-    grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
-    zoom = np.array([grid_wh[0] / size_wh[0], grid_wh[1] / size_wh[1]], np.float32)
-    to_grid = np.array([[zoom[0], 0, -left * zoom[0]], [0, zoom[1], -top * zoom[1]]], np.float32)
-    small = cv2.resize(original, grid_wh, interpolation=cv2.INTER_AREA)
-    in_view = plan.inside * visible_face(small, plan.uv, topology, hands or [], to_grid)
-    trust, lit_skin = layer(view.trust), layer(fixed["lit"])
-    left_lids, right_lids = closed_eyes(face.dense)
-    keep = np.maximum(layer(fixed["keep"]), left_lids * layer(fixed["left_lids"]))
-    keep = np.maximum(keep, right_lids * layer(fixed["right_lids"]))
-    moved = _moved(original, plan.shift * in_view[..., None], size_wh)
+    in_view = plan.inside * _visible(original, plan, topology, hands or [])
+    moved = _moved(original, plan.shift * in_view[..., None])
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
-
     bare = lit_skin * trust * in_view
-    light_wh = (max(2, grid_wh[0] // 2), max(2, grid_wh[1] // 2))
-    light = measure_light(
-        cv2.resize(texture, light_wh, interpolation=cv2.INTER_AREA),
-        cv2.resize(moved, light_wh, interpolation=cv2.INTER_AREA),
-        cv2.resize(bare, light_wh, interpolation=cv2.INTER_AREA),
-        sigma=LIGHT_REACH * eye_distance * light_wh[0] / size_wh[0],
-    )
-    texture = match_sharpness(texture, moved, _full(bare, size_wh))
+    light = _measured(texture, moved, bare, LIGHT_REACH * eye_distance / size_wh[0])
+    lit = apply_light(match_sharpness(texture, moved, bare), light)
     share = _full(in_view * trust * (1 - keep), size_wh)
-    lit = apply_light(texture, light)
-    edge = _full(_edge(plan.inside), size_wh)
-    mine, theirs = cv2.merge([share * edge] * 3), cv2.merge([edge] * 3)
-    # edge * (moved - original) + edge * share * (lit - moved)
-    delta = cv2.multiply(cv2.subtract(moved, original, dtype=cv2.CV_32F), theirs)
-    added = cv2.multiply(cv2.subtract(lit, moved, dtype=cv2.CV_32F), mine)
-    return Patch(left, top, np.asarray(cv2.add(delta, added), np.float32))
+    blended = cv2.blendLinear(lit, moved.astype(np.float32), share, 1 - share)
+    return Patch(plan.box[0], plan.box[1], np.asarray(cv2.subtract(blended, original, dtype=cv2.CV_32F), np.float32))
+
+
+def _visible(original: Frame, plan: Plan, topology: Topology, hands: list[Float32[np.ndarray, "21 3"]]) -> Mask:
+    """The part of the face that is in view, on the plan's grid."""
+    left, top, right, bottom = plan.box
+    grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
+    zoom_x, zoom_y = grid_wh[0] / (right - left), grid_wh[1] / (bottom - top)
+    to_grid = np.array([[zoom_x, 0, -left * zoom_x], [0, zoom_y, -top * zoom_y]], np.float32)
+    small = cv2.resize(original, grid_wh, interpolation=cv2.INTER_AREA)
+    return visible_face(small, plan.uv, topology, hands, to_grid)
+
+
+def _measured(texture: Frame, moved: Frame, bare: Mask, reach: float) -> Light:
+    """The light, measured on half the plan's grid; `reach` in widths of the box."""
+    light_wh = (max(2, bare.shape[1] // 2), max(2, bare.shape[0] // 2))
+    small = [cv2.resize(image, light_wh, interpolation=cv2.INTER_AREA) for image in (texture, moved, bare)]
+    return measure_light(small[0], small[1], small[2], sigma=reach * light_wh[0])
 
 
 def closed_eyes(dense: Float32[np.ndarray, "k 3"]) -> tuple[float, float]:
@@ -178,7 +175,7 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     inside = raster.covered().astype(np.uint8)
     eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / cell
     distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
-    ramp = np.clip((distance[1:-1, 1:-1] - 1) / (0.22 * eye_cells), 0, 1)
+    ramp = np.clip((distance[1:-1, 1:-1] - 1.6) / (0.22 * eye_cells), 0, 1)
     ramp = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     return Plan(box, at[..., :2], at[..., 2:], ramp)
 
@@ -203,20 +200,19 @@ def with_shape(
     towards the oval, so that the seam does not move, and where shape and expression cannot be told apart:
     lips and lids follow their surroundings.
     """
-    own = canonical(topology, dense)
-    difference = (shape - own).astype(np.float64)
+    scale, rotation, shift = onto_mean(topology, dense)
+    own = (scale * dense @ rotation.T + shift).astype(np.float32)
+    difference = shape - own
     for ring, corners in ((LEFT_EYE, (33, 133)), (RIGHT_EYE, (263, 362))):
         _follow(difference, own, ring, corners)
     _rigidly(difference, LIPS_OUTER)
     difference = (topology.smoother @ difference) * _shape_weights(topology)[:, None]  # smoothed: no folds
-    scale, rotation, _ = fit_rigid3(topology.xyz.astype(np.float64), dense.astype(np.float64), rigid_weights(topology))
-    moved: Float32[np.ndarray, "k 3"] = (dense + scale * difference @ rotation.T).astype(np.float32)
+    moved: Float32[np.ndarray, "k 3"] = (dense + difference @ rotation / scale).astype(np.float32)
     return moved
 
 
-def _shape_weights(topology: Topology) -> Float[np.ndarray, "k"]:
-    t = np.clip((topology.from_oval - 0.08) / 0.35, 0, 1)
-    return SHAPE_SHARE * t * t * (3 - 2 * t)
+def _shape_weights(topology: Topology) -> Float32[np.ndarray, "k"]:
+    return np.float32(SHAPE_SHARE) * smoothstep(topology.from_oval, 0.08, 0.43)
 
 
 def _follow(
@@ -240,10 +236,10 @@ def _rigidly(difference: Float[np.ndarray, "k 3"], ring: tuple[int, ...]) -> Non
     difference[both] = 0.5 * difference[both].mean(axis=0)
 
 
-def _moved(original: Frame, shift: Float32[np.ndarray, "gh gw 2"], size_wh: tuple[int, int]) -> Frame:
+def _moved(original: Frame, shift: Float32[np.ndarray, "gh gw 2"]) -> Frame:
     """The frame's own box, its face moved to the new shape."""
-    width, height = size_wh
-    at = _full(shift, size_wh)
+    height, width = original.shape[:2]
+    at = _full(shift, (width, height))
     at[..., 0] += np.arange(width, dtype=np.float32)
     at[..., 1] += np.arange(height, dtype=np.float32)[:, None]
     return sample(original, at)
@@ -254,14 +250,8 @@ def _textured(
 ) -> Frame:
     """The identity's texture over the box, from the level whose detail fits the face's size."""
     level = int(np.argmin([abs(np.log(scale / max(eye_distance, 1))) for scale in view.scales]))
-    at = to_pixels(_full(uv, size_wh), topology, view.scales[level])
-    return sample(view.levels[level], at)
+    return sample(view.levels[level], _full(to_pixels(uv, topology, view.scales[level]), size_wh))
 
 
 def _full(image: Float32[np.ndarray, "gh gw *c"], size_wh: tuple[int, int]) -> Float32[np.ndarray, "h w *c"]:
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _edge(inside: Mask) -> Mask:
-    """0 on the outermost cells: a patch must not end in a step."""
-    return (inside > 0).astype(np.float32) * np.minimum(inside * 8, 1)
