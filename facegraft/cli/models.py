@@ -7,7 +7,7 @@ import json
 
 EPILOG = """examples:
   facegraft models                        what is here, with licences
-  facegraft models fetch                  the face models (36 MB download, 13 MB kept)
+  facegraft models fetch                  the face models (36 MB download, 6 MB kept)
   facegraft models fetch --recogniser     also what tells people apart (100 MB download, 22 MB kept)
   facegraft models verify                 check every file against its hash
 

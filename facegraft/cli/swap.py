@@ -10,7 +10,7 @@ EPILOG = """examples:
   facegraft swap person.jpg photo.jpg -o swapped.jpg
   facegraft swap person.jpg clip.mp4 -o swapped.mp4
   facegraft swap front.jpg side.jpg clip.mp4 -o swapped.mp4        several photos of one person: best pose is used
-  facegraft swap person.jpg group.jpg -o one.jpg --which 2         face 2 of `facegraft analyse group.jpg`
+  facegraft swap person.jpg group.jpg -o one.jpg --which 1         face 1 in `facegraft analyse group.jpg`; 0 is largest
   facegraft swap person.jpg clip.mp4 -o one.mp4 --which anna.jpg   only the person who looks like anna.jpg
   facegraft swap clip.mp4 -o two.mp4 --map anna.jpg=x.jpg --map ben.jpg=y.jpg
   facegraft analyse clip.mp4 --people people; facegraft swap clip.mp4 -o out.mp4 --map people/people.toml
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-no-face",
         choices=("fail", "keep", "skip"),
         default="fail",
-        help="pictures without a face to swap: an error, a plain copy, or no output (default: fail)",
+        help="nobody to swap: an error, a plain copy, or (pictures) no output (default: fail)",
     )
     parser.add_argument("--method", choices=("warp",), default="warp", help="how to swap (default: warp, the baseline)")
     _add_output_options(parser)
@@ -64,14 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
-    out.add_argument("--quality", type=int, metavar="Q", help="pictures: 1..100; clips: CRF, lower is better")
+    out.add_argument("--quality", type=int, metavar="Q", help="of pictures, 1..100 (default: as the attribute picture)")
+    out.add_argument("--crf", type=int, metavar="N", help="of clips: the encoder's constant quality, lower is better")
     out.add_argument("--max-megapixels", type=float, default=200, metavar="M", help="largest picture (default: 200)")
     out.add_argument("--codec", choices=CODECS, help="of clips (default: by container and bit depth)")
-    out.add_argument("--preset", choices=PRESETS, default="veryfast", help="encoder speed (default: veryfast)")
+    out.add_argument("--preset", choices=PRESETS, help="encoder speed (default: veryfast)")
     out.add_argument("--start", type=float, metavar="S", help="clips: begin this many seconds in")
     out.add_argument("--end", type=float, metavar="S", help="clips: stop there")
     out.add_argument("--drop", action="append", choices=KINDS, default=[], help="streams to leave out; may repeat")
-    out.add_argument("--restart", action="store_true", help="throw away what a job with other settings left behind")
+    out.add_argument(
+        "--restart",
+        action="store_true",
+        help="throw away what a job with other settings left; do a folder's files anew",
+    )
     out.add_argument(
         "--provenance",
         choices=("full", "metadata", "none"),
@@ -88,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from facegraft.cli.swapping import Work, swap_all  # loads the decoders, which --help must not wait for
 
     report = swap_all(Work.from_arguments(args), say=print)
-    if args.report is not None:
+    if args.report is not None and not args.dry_run:
         from facegraft.core.files import atomic_path
 
         with atomic_path(args.report) as temporary:

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegraft import __version__
-from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError
+from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
 from facegraft.core.files import sha256, shown, sniff
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import Analyser
@@ -34,6 +35,9 @@ from facegraft.runtime.video.probe import probe
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """What can be written as a clip."""
+
+READ_ONLY_SUFFIXES = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
+"""Clips that are read and written as .mp4."""
 
 Say = Callable[[str], None]
 
@@ -66,24 +70,31 @@ class Work:
         if args.map and args.which != "all":
             raise BadInputError("--map and --which exclude each other; use one")
         if not args.map and not identities:
-            raise BadInputError("expected an identity picture and an attribute file, found one file; name both")
+            raise BadInputError(
+                "expected an identity picture and an attribute file, found one file; name both, and the output by -o"
+            )
         if not 0 <= args.min_score <= 1:
             raise BadInputError(f"--min-score must be 0 to 1, found {args.min_score}")
         if not 0 < args.max_megapixels <= 10_000:
             raise BadInputError(f"--max-megapixels must be above 0 and at most 10000, found {args.max_megapixels}")
         max_pixels = int(args.max_megapixels * 1e6)
         out = args.out or default_out(attribute)
-        video = VideoOptions()
-        if _is_clip(out) or attribute.is_dir():
-            video = VideoOptions(
-                codec=args.codec,
-                quality=args.quality,
-                preset=args.preset,
-                start_s=args.start,
-                end_s=args.end,
-                drop=tuple(args.drop),
-                restart=args.restart,
+        for_clips = {name: getattr(args, name) for name in ("crf", "codec", "preset", "start", "end", "drop")}
+        given = [f"--{name}" for name, value in for_clips.items() if value not in (None, [])]
+        if given and not _is_clip(out) and not attribute.is_dir():
+            raise BadInputError(
+                f"{', '.join(given)}: only for clips, and {shown(out)} is to be a picture; leave it out"
             )
+        video = VideoOptions(
+            codec=args.codec,
+            quality=args.crf,
+            preset=args.preset or "veryfast",
+            start_s=args.start,
+            end_s=args.end,
+            drop=tuple(args.drop),
+            restart=args.restart,
+        )
+        _check_out(out, [*identities, *_map_pictures(args.map), Path(args.which)])
         return cls(
             identities, attribute, out, args.which, args.map, args.min_score, args.on_no_face, args.quality,
             video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
@@ -109,9 +120,11 @@ def default_out(attribute: Path) -> Path:
     """NAME-swapped beside the attribute file; clips in containers that cannot be written become .mp4."""
     suffix = attribute.suffix
     if attribute.is_dir():
+        attribute = attribute.resolve()
+        if not attribute.name:
+            raise BadInputError(f"{attribute}: name the folder to write to by -o")
         return attribute.with_name(attribute.name + "-swapped")
-    readable = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
-    return attribute.with_name(f"{attribute.stem}-swapped{'.mp4' if suffix.lower() in readable else suffix}")
+    return attribute.with_name(f"{attribute.stem}-swapped{'.mp4' if suffix.lower() in READ_ONLY_SUFFIXES else suffix}")
 
 
 def _is_clip(out: Path) -> bool:
@@ -131,31 +144,58 @@ def swap_all(work: Work, say: Say) -> Report:
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
             return report
-        for attribute, out in _pairs(work):
+        for attribute, out in _pairs(work, say):
+            if out.exists() and not work.video.restart and not work.dry_run:
+                say(f"{shown(out)}: already there; --restart makes it anew")
+                report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
+                continue
             try:
                 report.files.append(people.swap_file(attribute, out, say))
-            except FacegraftError as error:
-                say(f"failed: {error}")
+            except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
+                say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
                 report.files.append({"attribute": str(attribute), "error": str(error)})
                 report.failed += 1
     return report
 
 
-def _pairs(work: Work) -> Iterator[tuple[Path, Path]]:
+def _pairs(work: Work, say: Say) -> Iterator[tuple[Path, Path]]:
     """The pictures and clips of a folder, and where each result goes."""
     if work.out.exists() and not work.out.is_dir():
         raise BadInputError(f"{shown(work.out)}: the attribute is a folder, so the output must be one; it is a file")
-    found = sorted(path for path in work.attribute.iterdir() if path.is_file() and _kind(path) in ("image", "video"))
+    listed = sorted(path for path in work.attribute.iterdir() if path.is_file())
+    found = [path for path in listed if _kind(path) in ("image", "video")]
+    if len(found) < len(listed):
+        say(f"note: {len(listed) - len(found)} files of {shown(work.attribute)} are neither pictures nor clips")
     if not found:
         raise BadInputError(f"{shown(work.attribute)}: no picture or clip in this folder; name another")
     if not work.dry_run:
         work.out.mkdir(parents=True, exist_ok=True)
-    for path in found:
-        yield path, work.out / default_out(path).name.replace("-swapped", "", 1)
+    names = [_written_name(path) for path in found]
+    for path, name in zip(found, names, strict=True):
+        alone = names.count(name) == 1
+        yield path, work.out / (name if alone else path.name + Path(name).suffix)  # a.avi and a.mp4 keep apart
+
+
+def _written_name(path: Path) -> str:
+    return f"{path.stem}.mp4" if path.suffix.lower() in READ_ONLY_SUFFIXES else path.name
 
 
 def _kind(path: Path) -> str:
-    return (sniff(path) or "").partition("/")[0]
+    try:
+        return (sniff(path) or "").partition("/")[0]
+    except FacegraftError:
+        return "image"  # it will fail when its turn comes, with its reason
+
+
+def _map_pictures(mapping: list[str]) -> list[Path]:
+    return [Path(part) for entry in mapping for part in (entry, *entry.split("="))]
+
+
+def _check_out(out: Path, inputs: list[Path]) -> None:
+    """Refuses to write over a picture that the job reads."""
+    for path in inputs:
+        if out.is_file() and path.is_file() and out.samefile(path):
+            raise BadInputError(f"{shown(out)}: is an input of this job; name another output")
 
 
 class _People:
@@ -203,6 +243,13 @@ class _People:
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
         """Swaps one picture or clip and says what was done."""
         origin = origin_now(Swapper.method, consent=self._work.consent, title=out.name)
+        kind = _kind(attribute)
+        if _is_clip(out) and kind == "image" and sniff(attribute) != "image/gif":
+            raise BadInputError(
+                f"{shown(attribute)} is a picture, and {shown(out)} names a clip; end it in .jpg or .png"
+            )
+        if kind == "video" and not _is_clip(out):
+            raise BadInputError(f"{shown(attribute)} is a clip; end {shown(out)} in one of {' '.join(CLIP_SUFFIXES)}")
         if _is_clip(out):
             return self._clip(attribute, out, origin, say)
         return self._picture(attribute, out, origin, say)
@@ -210,7 +257,9 @@ class _People:
     def _picture(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
         selector = Selector(self._rule, self._recogniser)
         if self._work.dry_run:
-            faces = plan_picture(self._swapper, selector.choose, attribute, out)
+            faces = plan_picture(self._swapper, selector.choose, attribute, out, self._work.max_pixels)
+            if not faces[1] and self._work.on_no_face == "fail":
+                raise NoFaceError(f"{shown(attribute)}: none of {faces[0]} faces would be swapped")
             say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")
             return {"attribute": str(attribute), "out": None, "faces": faces[0], "swapped": faces[1]}
         done = swap_picture(
@@ -244,6 +293,7 @@ class _People:
                 job_key=self._key(),
                 origin=origin,
                 level=self._work.level,
+                on_no_face=self._work.on_no_face,
                 progress=progress,
             )
         return _told_clip(attribute, done, time.perf_counter() - began, say)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.geometry import box_overlap, invert, keep_best, transform
+from facegraft.core.geometry import invert, keep_best, transform
 from facegraft.core.types import Face, Faces, Frame, Mask, Matrix, no_faces
 from facegraft.faces.topology import Topology, five_points, head_pose, load_topology
 from facegraft.faces.visible import visible_mask
@@ -162,7 +162,7 @@ class Analyser:
             for _ in range(passes - 1):
                 if presence >= MIN_PRESENCE:
                     dense, presence = self.networks.mesh(frame, self._candidate_of(dense).crop())
-            if presence >= MIN_PRESENCE:
+            if presence >= MIN_PRESENCE and np.isfinite(dense).all():
                 kept.append((dense, candidate.score))
         faces = self._faces(kept)
         return faces.take(keep_best(faces.boxes_xyxy, faces.scores, overlap=0.4, containment=0.7))
@@ -260,12 +260,3 @@ def _renumbered(faces: Faces) -> Faces:
         pose_degrees=faces.pose_degrees,
         embeddings=faces.embeddings,
     )
-
-
-def same_face(box_xyxy: Float32[np.ndarray, "4"], faces: Faces, overlap: float = 0.3) -> int | None:
-    """Row of the face that covers a box best, or None."""
-    if len(faces) == 0:
-        return None
-    shares = box_overlap(box_xyxy, faces.boxes_xyxy)
-    best = int(shares.argmax())
-    return best if shares[best] >= overlap else None

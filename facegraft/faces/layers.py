@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from facegraft.core.types import Mask
-from facegraft.faces.mesh import Raster, rasterise
+from facegraft.faces.mesh import Grid, Raster, rasterise
 from facegraft.faces.topology import (
     LEFT_BROW,
     LEFT_EYE,
@@ -48,7 +48,9 @@ def atlas(scale: int) -> Atlas:
     low, high = topology.uv.min(axis=0) - MARGIN, topology.uv.max(axis=0) + MARGIN
     width, height = (int(np.ceil(length * scale)) for length in high - low)
     flat = np.column_stack([topology.uv, np.zeros(len(topology.uv))])
-    raster = rasterise(flat, topology.triangles, (float(low[0]), float(low[1])), (width, height), 1 / scale)
+    raster = rasterise(
+        flat, topology.triangles, Grid((float(low[0]), float(low[1])), (width, height), (1 / scale, 1 / scale))
+    )
     return Atlas(scale, raster, (width, height))
 
 

@@ -44,7 +44,10 @@ class Network:
             raise MissingPartError(
                 "face analysis needs the extra `mediapipe`: pip install 'facegraft[mediapipe]'"
             ) from error
-        self._interpreter = Interpreter(str(path), num_threads=threads)
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=threads)
+        except ValueError as error:
+            raise MissingPartError(f"{path.name} is broken; run `facegraft models fetch` to get it anew") from error
         with quiet_stderr("litert"):
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]

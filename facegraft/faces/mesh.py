@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 
+from facegraft.core.types import Matrix
+
 NOTHING = -1
 
 
@@ -29,6 +31,34 @@ class Raster:
         return self.triangle != NOTHING
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Cells over a box of a frame; not quite square where the box is no multiple of them.
+
+    Attributes:
+        left_top: The box's corner in frame pixels.
+        size_wh: Columns and rows.
+        cell_wh: Pixels per cell.
+    """
+
+    left_top: tuple[float, float]
+    size_wh: tuple[int, int]
+    cell_wh: tuple[float, float]
+
+    def to_grid(self) -> Matrix:
+        """From frame pixels to cells."""
+        (left, top), (wide, high) = self.left_top, self.cell_wh
+        return np.array([[1 / wide, 0, -left / wide], [0, 1 / high, -top / high]], np.float32)
+
+
+def grid_over(box: tuple[int, int, int, int], cells: int) -> Grid:
+    """A grid over left, top, right, bottom with at most this many cells along the longer side, none under a pixel."""
+    left, top, right, bottom = box
+    cell = max(max(right - left, bottom - top) / cells, 1.0)
+    columns, rows = max(2, round((right - left) / cell)), max(2, round((bottom - top) / cell))
+    return Grid((float(left), float(top)), (columns, rows), ((right - left) / columns, (bottom - top) / rows))
+
+
 def facing(points: Float[np.ndarray, "k c"], triangles: Int32[np.ndarray, "t 3"]) -> Float[np.ndarray, "t"]:
     """Twice the signed screen area of each triangle: positive where it is turned to the viewer."""
     a, b, c = (points[triangles[:, corner], :2].astype(np.float64) for corner in range(3))
@@ -38,32 +68,29 @@ def facing(points: Float[np.ndarray, "k c"], triangles: Int32[np.ndarray, "t 3"]
 def rasterise(
     points: Float[np.ndarray, "k 3"],
     triangles: Int32[np.ndarray, "t 3"],
-    left_top: tuple[float, float],
-    size_wh: tuple[int, int],
-    cell: float,
+    grid: Grid,
 ) -> Raster:
     """Draws the triangles that are turned to the viewer, far ones first.
 
     Args:
         points: x, y in pixels, z (smaller = nearer).
         triangles: Corner numbers, clockwise when turned to the viewer.
-        left_top: Pixel position of the grid's corner.
-        size_wh: Columns and rows of the grid.
-        cell: Pixels per cell.
+        grid: Where to draw.
     """
     seen = np.flatnonzero(facing(points, triangles) > 0)
     depth = points[triangles[seen], 2].mean(axis=1)
     order = seen[np.argsort(-depth, kind="stable")]
     # OpenCV draws between cell centres, in 1/16 of a cell
-    corners = (points[triangles[order], :2] - np.asarray(left_top)) / cell - 0.5
+    corners = (points[triangles[order], :2] - np.asarray(grid.left_top)) / np.asarray(grid.cell_wh) - 0.5
     fixed = np.rint(corners * 16).astype(np.int32)
-    canvas = np.full((size_wh[1], size_wh[0]), NOTHING, np.int32)
+    columns, rows = grid.size_wh
+    canvas = np.full((rows, columns), NOTHING, np.int32)
     for number, corner in zip(order.tolist(), fixed, strict=True):
         cv2.fillConvexPoly(canvas, corner, number, cv2.LINE_8, 4)
     return Raster(
         triangle=canvas,
-        x=(left_top[0] + (np.arange(size_wh[0]) + 0.5) * cell).astype(np.float32),
-        y=(left_top[1] + (np.arange(size_wh[1]) + 0.5) * cell).astype(np.float32),
+        x=(grid.left_top[0] + (np.arange(columns) + 0.5) * grid.cell_wh[0]).astype(np.float32),
+        y=(grid.left_top[1] + (np.arange(rows) + 0.5) * grid.cell_wh[1]).astype(np.float32),
     )
 
 

@@ -10,7 +10,7 @@ from facegraft.core.geometry import sample
 from facegraft.core.types import Face, Frame, Mask, Matrix
 from facegraft.faces.layers import LAYER_SCALE, MARK, pack, to_pixels, with_features
 from facegraft.faces.mediapipe import draw_hand
-from facegraft.faces.mesh import interpolate, rasterise
+from facegraft.faces.mesh import grid_over, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import Topology
 
@@ -71,13 +71,10 @@ def visible_mask(
     mask = np.zeros(frame.shape[:2], np.float32)
     if right - left < 8 or bottom - top < 8:
         return mask
-    cell = max(max(right - left, bottom - top) / MASK_CELLS, 1.0)
-    grid_wh = (max(2, round((right - left) / cell)), max(2, round((bottom - top) / cell)))
-    raster = rasterise(face.dense, topology.triangles, (float(left), float(top)), grid_wh, (right - left) / grid_wh[0])
+    grid = grid_over((left, top, right, bottom), MASK_CELLS)
+    raster = rasterise(face.dense, topology.triangles, grid)
     uv = interpolate(raster, face.dense, topology.uv, topology.triangles)
-    zoom = np.array([grid_wh[0] / (right - left), grid_wh[1] / (bottom - top)], np.float32)
-    to_grid = np.array([[zoom[0], 0, -left * zoom[0]], [0, zoom[1], -top * zoom[1]]], np.float32)
-    small = cv2.resize(frame[top:bottom, left:right], grid_wh, interpolation=cv2.INTER_AREA)
-    seen = visible_face(small, uv, topology, hands or [], to_grid) * raster.covered()
+    small = cv2.resize(frame[top:bottom, left:right], grid.size_wh, interpolation=cv2.INTER_AREA)
+    seen = visible_face(small, uv, topology, hands or [], grid.to_grid()) * raster.covered()
     mask[top:bottom, left:right] = cv2.resize(seen, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     return mask

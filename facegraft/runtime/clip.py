@@ -16,6 +16,7 @@ from jaxtyping import Float32
 
 from facegraft import __version__
 from facegraft.core.errors import NoFaceError
+from facegraft.core.files import shown
 from facegraft.core.types import Face, Faces, Frame, Patch
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import finish_file, prepare_marking
@@ -81,7 +82,7 @@ class ClipSwap:
             swaps=self.counts.swaps + len(patches),
             changed_share=self.counts.changed_share + changed,
         )
-        return [*patches, mark_patch(frame, patches)] if self._watermark else patches
+        return [*patches, mark_patch(frame, patches)] if patches and self._watermark else patches
 
     def state(self) -> dict[str, Any]:
         return {
@@ -140,6 +141,7 @@ def swap_clip(
     job_key: str,
     origin: Origin,
     level: Level = "full",
+    on_no_face: str = "keep",
     progress: Callable[[Progress], None] | None = None,
 ) -> ClipReport:
     """Swaps a clip, marks it, and gives it its name when it is whole; the same call goes on after an interruption.
@@ -152,17 +154,29 @@ def swap_clip(
         job_key: Stands for identities, method and choice: another key does not continue this job's segments.
         origin: What the file says about itself.
         level: How much of it is written.
+        on_no_face: "keep" writes a clip in which nobody was swapped; anything else is an error at its end.
         progress: Called as frames are finished.
 
     Raises:
+        NoFaceError: Nobody was swapped, and `on_no_face` does not say keep.
         BadInputError, OutputError, KeyboardInterrupt: As `process_video`.
     """
     notes = prepare_marking(level)
 
-    def finish(path: Path) -> None:
-        notes.extend(line for line in finish_file(path, origin, level, attribute=attribute) if line not in notes)
+    def told() -> Level:
+        return level if edit.counts.swaps else "none"  # a clip that was not changed must not say that it was
 
-    tags = {} if level == "none" else container_metadata(origin, clip_tags(attribute))
+    def tags() -> dict[str, str]:
+        return {} if told() == "none" else container_metadata(origin, clip_tags(attribute))
+
+    def finish(path: Path) -> None:
+        if edit.counts.swaps == 0 and on_no_face != "keep":
+            raise NoFaceError(
+                f"{shown(attribute)}: no face was swapped in {edit.counts.frames} frames "
+                f"({edit.counts.frames_with_face} show one); see `facegraft analyse`, or pass --on-no-face keep"
+            )
+        notes.extend(line for line in finish_file(path, origin, told(), attribute=attribute) if line not in notes)
+
     video = process_video(
         attribute,
         out,

@@ -56,7 +56,8 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
 
 def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     """Pixel values 0..255 of the texture in the frame's light; `light.gain` is brought to the texture's size."""
-    curve = np.exp(np.float32(light.contrast) * _LOG)
+    # the floor keeps the logarithm finite; black itself stays black
+    curve = np.exp(np.float32(light.contrast) * _LOG) * (_VALUES / np.exp(_LOG))
     height, width = texture.shape[:2]
     gain = cv2.resize(light.gain, (width, height), interpolation=cv2.INTER_LINEAR)
     lit = np.asarray(cv2.multiply(cv2.LUT(texture, curve), gain), np.float32)
@@ -101,6 +102,7 @@ def _contrast(texture: Float32[np.ndarray, "h w 3"], goal: Float32[np.ndarray, "
 
 
 _LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
+_VALUES = np.arange(256, dtype=np.float32)
 _LOG = (np.log(_LINEAR + np.float32(0.002)) / np.float32(GAMMA) + np.float32(np.log(255))).astype(np.float32)
 """Log of the pixel value (0..255), with the same floor in linear light as the smooth part."""
 

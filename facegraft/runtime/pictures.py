@@ -66,18 +66,18 @@ def swap_picture(
     who = choose(picture.frame, faces) if len(faces) else {}
     if not who and on_no_face != "keep":
         if on_no_face == "fail":
-            found = f"none of its {len(faces)} faces was chosen" if len(faces) else "no face found"
-            raise NoFaceError(
-                f"{shown(attribute)}: {found}; see `facegraft analyse FILE --draw faces.png`, or pass --on-no-face keep"
-            )
+            found = f"none of its faces (0 to {len(faces) - 1}) was chosen" if len(faces) else "no face found"
+            look = f"facegraft analyse {shown(attribute)} --draw faces.png"
+            raise NoFaceError(f"{shown(attribute)}: {found}; see `{look}`, or pass --on-no-face keep")
         return PictureReport(None, len(faces), 0, 0.0, time.perf_counter() - began, picture.notes)
     patches = swapper.patches(picture.frame, faces, who)
+    swapped = len(patches)
     share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
     if watermark:
         patches = [*patches, mark_patch(picture.frame, patches)]
     told: Level = level if patches else "none"  # a picture that was not changed must not say that it was
     notes = write_marked(out, picture, origin, patches, level=told, quality=quality, attribute=attribute)
-    return PictureReport(out, len(faces), len(who), share, time.perf_counter() - began, notes)
+    return PictureReport(out, len(faces), swapped, share, time.perf_counter() - began, notes)
 
 
 def write_marked(
@@ -131,10 +131,12 @@ def check_names(attribute: Path, out: Path) -> None:
         raise BadInputError(f"{shown(out)}: input and output are the same file; name another output")
 
 
-def plan_picture(swapper: Swapper, choose: Choose, attribute: Path, out: Path) -> tuple[int, int]:
+def plan_picture(
+    swapper: Swapper, choose: Choose, attribute: Path, out: Path, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[int, int]:
     """Reads and analyses without writing: how many faces there are, how many would be swapped."""
     check_names(attribute, out)
-    picture = read_picture(attribute)
+    picture = read_picture(attribute, max_pixels=max_pixels)
     output_format(out, picture)
     faces = swapper.analyser.analyse(picture.frame)
     return len(faces), len(choose(picture.frame, faces)) if len(faces) else 0

@@ -43,7 +43,7 @@ def labelled_rows(rows: Sequence[tuple[Sequence[Frame], str]], height: int) -> F
 
 
 def clip_frames(path: Path, times_s: Sequence[float]) -> list[Frame]:
-    """The frames of a clip that are shown at these times, upright, in order."""
+    """The first frame of a clip at or after each of these times, upright, in order."""
     wanted = sorted(times_s)
     found: list[Frame] = []
     with av.open(str(path)) as container:

@@ -60,7 +60,7 @@ class Swapper:
         for number, frame in enumerate(frames):
             faces = self.analyser.analyse(frame)
             if len(faces) == 0:
-                name = names[number] if names else f"identity picture {number + 1} of {len(frames)}"
+                name = names[number] if number < len(names) else f"identity picture {number + 1} of {len(frames)}"
                 raise NoFaceError(f"{name}: no face found in it; use another picture of the person")
             photos.append((frame, faces[0]))
         if not photos:
@@ -146,7 +146,6 @@ def load_swapper(bundle: str | Path = "warp") -> Swapper:
     """The swapper of a method; only the baseline `warp` exists so far.
 
     Raises:
-        NoFaceError: Never; see `Swapper`.
         BadInputError: No such method or bundle.
     """
     from facegraft.core.errors import BadInputError

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from facegraft.core.geometry import fit_rigid3, sample
 from facegraft.core.types import Face, Frame, Mask
 from facegraft.faces.layers import LAYER_SCALE, MARK, Atlas, atlas, layers, smoothstep, with_features
-from facegraft.faces.mesh import facing, interpolate, rasterise
+from facegraft.faces.mesh import Grid, facing, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import (
     Topology,
@@ -81,7 +81,7 @@ def unroll(frame: Frame, face: Face, topology: Topology) -> Unrolled:
     sheet = atlas(scale)
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
-    seen = _seen(face, topology, sheet)
+    seen = _seen(face, topology, sheet) * _within(position, frame)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     own = (seen * bare).astype(np.float32)
     size, rotation, shift = onto_mean(topology, face.dense)
@@ -131,6 +131,13 @@ def _sample(frame: Frame, position: Float32[np.ndarray, "h w 2"], shrink: float)
     return sample(frame, centred, interpolation=cv2.INTER_CUBIC)
 
 
+def _within(position: Float32[np.ndarray, "h w 2"], frame: Frame) -> Mask:
+    """1 where a position lies inside the photo: a face that its border cuts has no picture of the rest."""
+    inside = (position >= 0) & (position <= np.array(frame.shape[1::-1], np.float32))
+    mask = np.asarray(inside.all(axis=2), np.float32)
+    return np.asarray(cv2.erode(mask, np.ones((5, 5), np.uint8)), np.float32)
+
+
 def _seen(face: Face, topology: Topology, sheet: Atlas) -> Mask:
     """1 where the photo looks straight enough at the surface and nothing of the face lies before it."""
     points = face.dense.astype(np.float64)
@@ -157,7 +164,7 @@ def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
     left, top = face.dense[:, :2].min(axis=0)
     right, bottom = face.dense[:, :2].max(axis=0)
     size_wh = (int((right - left) / cell) + 2, int((bottom - top) / cell) + 2)
-    raster = rasterise(face.dense, topology.triangles, (float(left), float(top)), size_wh, cell)
+    raster = rasterise(face.dense, topology.triangles, Grid((float(left), float(top)), size_wh, (cell, cell)))
     middles = face.dense[topology.triangles].mean(axis=1)
     column = np.clip(((middles[:, 0] - left) / cell).astype(int), 0, size_wh[0] - 1)
     row = np.clip(((middles[:, 1] - top) / cell).astype(int), 0, size_wh[1] - 1)

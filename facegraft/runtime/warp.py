@@ -16,9 +16,10 @@ from jaxtyping import Float, Float32
 from facegraft.core.geometry import sample
 from facegraft.core.types import Face, Frame, Mask, Patch
 from facegraft.faces.layers import LAYER_SCALE, pack, smoothstep, to_pixels
-from facegraft.faces.mesh import interpolate, rasterise
+from facegraft.faces.mesh import Grid, grid_over, interpolate, rasterise
 from facegraft.faces.topology import (
     LEFT_EYE,
+    LIPS_INNER,
     LIPS_OUTER,
     RIGHT_EYE,
     Topology,
@@ -59,7 +60,7 @@ def best_view(
 ) -> int:
     """The photo whose yaw and pitch are nearest to a pose.
 
-    A photo that looks the other way counts by its mirrored half, with a penalty.
+    A photo that looks the other way would serve by its mirrored half; that is a last resort (`MIRROR_PENALTY_DEGREES`).
 
     Args:
         identity: The person.
@@ -85,12 +86,14 @@ class Plan:
 
     Attributes:
         box: left, top, right, bottom in frame pixels, inside the frame.
+        grid: The cells.
         uv: Place in the unrolled face.
         shift: From a pixel of the result to the pixel of the attribute frame that it shows.
         inside: 0 outside the visible mesh, rising to 1 inside it.
     """
 
     box: tuple[int, int, int, int]
+    grid: Grid
     uv: Float32[np.ndarray, "gh gw 2"]
     shift: Float32[np.ndarray, "gh gw 2"]
     inside: Mask
@@ -137,12 +140,8 @@ def swap_face(
 
 def _visible(original: Frame, plan: Plan, topology: Topology, hands: list[Float32[np.ndarray, "21 3"]]) -> Mask:
     """The part of the face that is in view, on the plan's grid."""
-    left, top, right, bottom = plan.box
-    grid_wh = (plan.uv.shape[1], plan.uv.shape[0])
-    zoom_x, zoom_y = grid_wh[0] / (right - left), grid_wh[1] / (bottom - top)
-    to_grid = np.array([[zoom_x, 0, -left * zoom_x], [0, zoom_y, -top * zoom_y]], np.float32)
-    small = cv2.resize(original, grid_wh, interpolation=cv2.INTER_AREA)
-    return visible_face(small, plan.uv, topology, hands, to_grid)
+    small = cv2.resize(original, plan.grid.size_wh, interpolation=cv2.INTER_AREA)
+    return visible_face(small, plan.uv, topology, hands, plan.grid.to_grid())
 
 
 def _measured(texture: Frame, moved: Frame, bare: Mask, reach: float) -> Light:
@@ -165,19 +164,16 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     box = working_box(goal, frame.shape[1], frame.shape[0])
     if box is None:
         return None
-    left, top, right, bottom = box
-    cell = max(max(right - left, bottom - top) / GRID, 1.0)
-    grid_wh = (max(2, round((right - left) / cell)), max(2, round((bottom - top) / cell)))
-    # cells are square but for rounding; positions are exact through the raster's own axes
-    raster = rasterise(goal, topology.triangles, (float(left), float(top)), grid_wh, (right - left) / grid_wh[0])
+    grid = grid_over(box, GRID)
+    raster = rasterise(goal, topology.triangles, grid)
     values = np.concatenate([topology.uv, face.dense[:, :2] - goal[:, :2]], axis=1)
     at = interpolate(raster, goal, values, topology.triangles)
     inside = raster.covered().astype(np.uint8)
-    eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / cell
+    eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / grid.cell_wh[0]
     distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
     ramp = np.clip((distance[1:-1, 1:-1] - 1.6) / (0.22 * eye_cells), 0, 1)
     ramp = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-    return Plan(box, at[..., :2], at[..., 2:], ramp)
+    return Plan(box, grid, at[..., :2], at[..., 2:], ramp)
 
 
 def working_box(points: Float[np.ndarray, "k 3"], width: int, height: int) -> tuple[int, int, int, int] | None:
@@ -230,8 +226,6 @@ def _follow(
 
 def _rigidly(difference: Float[np.ndarray, "k 3"], ring: tuple[int, ...]) -> None:
     """Lips move as one piece, and only half as far: how they are drawn is expression."""
-    from facegraft.faces.topology import LIPS_INNER
-
     both = [*ring, *LIPS_INNER]
     difference[both] = 0.5 * difference[both].mean(axis=0)
 

@@ -17,6 +17,7 @@ from facegraft.cli.main import main
 from facegraft.core.image import picture_from_frame, read_picture, save_frame
 from facegraft.provenance.report import read_provenance
 from facegraft.runtime.video import CODECS, KINDS, PRESETS
+from tests.odd_videos import Clip, write_clip
 
 pytestmark = pytest.mark.usefixtures("face_models")
 
@@ -103,6 +104,45 @@ def test_a_folder_is_done_file_by_file_and_a_bad_one_does_not_stop_it(
     assert sorted(path.name for path in out.iterdir()) == ["attribute_1.jpg", "attribute_2.jpg"]
 
 
+def test_files_that_would_share_a_name_are_kept_apart_and_done_ones_stay(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    short = frames_of(examples / "clip.mp4")[:3]
+    for name in ("a.avi", "a.mp4"):
+        write_clip(folder / name, short, Clip(size_hw=(360, 640)))
+    (folder / "b.jpg").write_bytes((examples / "attribute_1.jpg").read_bytes())
+    person = examples / "identity_3.jpg"
+    assert swap(person, folder, "-o", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.avi.mp4", "a.mp4.mp4", "b.jpg"]
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert swap(person, folder, "-o", out) == 0
+    assert capsys.readouterr().out.count("already there") >= 3
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_a_clip_in_which_nobody_is_swapped_says_so(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        examples / "identity_1.jpg",
+        examples / "clip.mp4",
+        "--end",
+        "0.4",
+        "--which",
+        "7",
+        "-o",
+        tmp_path / "o.mp4",
+    ]
+    assert swap(*words) == 2
+    assert "no face was swapped in 10 frames" in capsys.readouterr().err
+    assert not (tmp_path / "o.mp4").exists()
+    assert swap(*words, "--on-no-face", "keep") == 0
+    assert read_provenance(tmp_path / "o.mp4").status != "intact"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4"]
+
+
 def test_a_dry_run_writes_nothing(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     person = examples / "identity_1.jpg"
     for attribute, out in (("attribute_1.jpg", "a.png"), ("clip.mp4", "b.mp4")):
@@ -120,7 +160,12 @@ def test_a_dry_run_writes_nothing(examples: Path, tmp_path: Path, capsys: pytest
         (["a.jpg", "b.jpg", "--min-score", "7"], "0 to 1"),
         (["a.jpg", "b.jpg", "--max-megapixels", "0"], "above 0"),
         (["a.jpg", "b.mp4", "--start", "5", "--end", "2"], "after"),
-        (["a.jpg", "b.mp4", "--quality", "900"], "0 (best) to 63"),
+        (["a.jpg", "b.mp4", "--crf", "900"], "0 (best) to 63"),
+        (["a.jpg", "b.jpg", "--start", "1"], "only for clips"),
+        (["a.jpg", "b.jpg", "-o", "out.mp4"], "is a picture"),
+        (["a.jpg", "b.mp4", "-o", "out.png"], "is a clip"),
+        (["a.jpg", "b.jpg", "-o", "a.jpg"], "is an input of this job"),
+        (["a.jpg", "b.jpg", "--which", "7"], "0 to 0"),
         (["missing.jpg", "b.jpg"], "missing.jpg"),
     ],
 )  # fmt: skip

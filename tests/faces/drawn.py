@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from facegraft.core.types import Faces
-from facegraft.faces.mesh import interpolate, rasterise
+from facegraft.faces.mesh import Grid, interpolate, rasterise
 from facegraft.faces.topology import LIPS_OUTER, five_points, head_pose, load_topology
 
 LIGHT_SKIN = (205, 165, 140)
@@ -65,7 +65,7 @@ def draw(
 ) -> np.ndarray:
     """The frame that shows these points wearing this texture."""
     topology = load_topology()
-    raster = rasterise(dense, topology.triangles, (0.0, 0.0), size_wh, 1.0)
+    raster = rasterise(dense, topology.triangles, Grid((0.0, 0.0), size_wh, (1.0, 1.0)))
     uv = interpolate(raster, dense, topology.uv, topology.triangles)
     at = ((uv + 2) * 100).astype(np.float32)
     worn = cv2.remap(texture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

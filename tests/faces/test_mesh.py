@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegraft.faces.mesh import facing, interpolate, nearest_covered, rasterise, triangle_maps
+from facegraft.faces.mesh import Grid, facing, interpolate, nearest_covered, rasterise, triangle_maps
 from facegraft.faces.topology import load_topology
 from tests.faces.drawn import posed
 
@@ -16,7 +16,7 @@ def test_an_affine_function_of_position_comes_back_exactly(seed: int) -> None:
     rng = np.random.default_rng(seed)
     dense = posed(yaw=float(rng.uniform(-40, 40)))
     slope = rng.normal(size=(2, 3)).astype(np.float32)
-    raster = rasterise(dense, MESH.triangles, (40.0, 30.0), (60, 50), 3.5)
+    raster = rasterise(dense, MESH.triangles, Grid((40.0, 30.0), (60, 50), (3.5, 4.5)))
     values = interpolate(raster, dense, dense[:, :2] @ slope, MESH.triangles)
     x, y = np.meshgrid(raster.x, raster.y)
     expected = np.stack([x, y], 2) @ slope
@@ -39,7 +39,7 @@ def test_values_at_corners_are_the_values() -> None:
 
 def test_the_nearer_surface_wins() -> None:
     dense = posed(yaw=50)
-    raster = rasterise(dense, MESH.triangles, (40.0, 10.0), (200, 200), 1.0)
+    raster = rasterise(dense, MESH.triangles, Grid((40.0, 10.0), (200, 200), (1.0, 1.0)))
     hidden = facing(dense, MESH.triangles) <= 0
     assert not np.isin(raster.triangle, np.flatnonzero(hidden)).any()
     depth = interpolate(raster, dense, dense[:, 2:], MESH.triangles)[..., 0]

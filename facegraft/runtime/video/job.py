@@ -40,7 +40,7 @@ def process_video(
     *,
     job_key: str,
     progress: Callable[[Progress], None] | None = None,
-    container_metadata: dict[str, str] | None = None,
+    container_metadata: Callable[[], dict[str, str]] | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> VideoReport:
     """Edits a clip frame by frame and keeps everything else of it.
@@ -55,7 +55,7 @@ def process_video(
         options: Encoding, trim, streams to drop.
         job_key: A hash of everything else that determines the result (identities, models, version).
         progress: Called about ten times a second at most, in the calling thread.
-        container_metadata: Added to the clip's own tags.
+        container_metadata: Asked for tags to add to the clip's own, last when every frame is done.
         finish: Called on the complete temporary file just before it gets its name; may replace its content.
 
     Raises:
@@ -72,7 +72,7 @@ def process_video(
     try:
         job = _Job(original, out_path, edit, options, encoding, span, kept, folder)
         report = job.run(
-            _key(job_key, attribute_path, encoding, kept, span), progress, container_metadata or {}, finish
+            _key(job_key, attribute_path, encoding, kept, span), progress, container_metadata or dict, finish
         )
     except OSError as error:
         raise _write_error(out_path, error) from error
@@ -153,19 +153,21 @@ class _Job:
         self,
         key: str,
         progress: Callable[[Progress], None] | None,
-        metadata: dict[str, str],
+        metadata: Callable[[], dict[str, str]],
         finish: Callable[[Path], None] | None,
     ) -> VideoReport:
         journal = self.folder.load(key, restart=self.options.restart)
         resumed_from = journal.segments[-1].frames if journal.segments else 0
         if not journal.ended:
             if not journal.segments:
-                self._dry_run(metadata)
+                self._dry_run(metadata())
             self._check_disk(resumed_from)
             self._render(journal, progress)
+        else:
+            self.edit.restore(journal.segments[-1].state)
         last = journal.segments[-1]
         with self.watch.time("mux"):
-            duration = self._finish(journal, metadata, finish)
+            duration = self._finish(journal, metadata(), finish)
         self._collect_notes(journal, duration)
         self.folder.remove()
         done = max(1, last.frames - resumed_from)

@@ -210,7 +210,9 @@ def test_subtitles_chapters_attachment_and_titles(tmp_path: Path) -> None:
     )
     clip = write_clip(tmp_path / "clip.mkv", moving_frames(), settings)
     out = tmp_path / "out.mkv"
-    process_video(clip, out, Nothing(), VideoOptions(), job_key="test", container_metadata={"comment": "edited"})
+    process_video(
+        clip, out, Nothing(), VideoOptions(), job_key="test", container_metadata=lambda: {"comment": "edited"}
+    )
     assert copied_packets(out) == copied_packets(clip)
     with av.open(str(out)) as new, av.open(str(clip)) as old:
         assert [stream.type for stream in new.streams] == [stream.type for stream in old.streams]
@@ -232,7 +234,7 @@ def test_mp4_keeps_chapters_captions_and_own_tags_twice(tmp_path: Path) -> None:
     )
     clip = write_clip(tmp_path / "clip.mp4", moving_frames(), settings)
     extra = {"com.example.origin": "made here", "title": "A clip"}
-    process_video(clip, tmp_path / "a.mp4", Nothing(), VideoOptions(), job_key="t", container_metadata=extra)
+    process_video(clip, tmp_path / "a.mp4", Nothing(), VideoOptions(), job_key="t", container_metadata=lambda: extra)
     run(tmp_path / "a.mp4", tmp_path / "b.mp4")
     for path in (tmp_path / "a.mp4", tmp_path / "b.mp4"):
         with av.open(str(path)) as container:
