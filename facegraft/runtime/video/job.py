@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facegraft.core.errors import BadInputError, FacegraftError, OutputError
+from facegraft.core.errors import BadInputError, FacegraftError, NoFaceError, OutputError
 from facegraft.core.files import shown
 from facegraft.runtime.video.check import check_result, presentation_times
 from facegraft.runtime.video.decode import Faults, Span, read_frames, span_of
@@ -246,7 +246,11 @@ class _Job:
         with open_clip(path) as result:
             duration = (result.duration or 0) / 1e6
         if finish is not None:
-            finish(path)
+            try:
+                finish(path)
+            except NoFaceError:
+                self.folder.remove()  # there is nothing to go on with
+                raise
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         path.replace(self.out_path)
