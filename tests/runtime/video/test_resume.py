@@ -256,6 +256,7 @@ def test_two_jobs_on_one_output(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", moving_frames(30), Clip())
     job = start(clip, tmp_path / "out.mp4", 0.2)
     while not (job_folder(tmp_path / "out.mp4") / "journal").exists():
+        assert job.poll() is None, job.communicate()
         time.sleep(0.02)
     with pytest.raises(OutputError, match=f"process {job.pid} is writing it now"):
         run(clip, tmp_path / "out.mp4", Painter(), **OPTIONS)
