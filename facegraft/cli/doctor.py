@@ -26,7 +26,6 @@ MODULES = {
     "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
     "pillow": "PIL.Image",
-    "pydantic": "pydantic",
     "rich": "rich",
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "onnx": "onnx",
