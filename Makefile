@@ -37,8 +37,8 @@ demo: $(UV)
 test: $(UV)
 	@echo "[1/4] environment: the packages of uv.lock and the test tools into .venv"
 	@$(UV) $(SYNC)
-	@echo "[2/4] models: fetched once, checked against the SHA-256 in the code"
-	@$(BIN)/facegraft models fetch
+	@echo "[2/4] models and the recogniser: fetched once, checked against the SHA-256 in the code"
+	@$(BIN)/facegraft models fetch --recogniser
 	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	echo "[4/4] tests: set-up and lint took $(ELAPSED), environment $$(du -sh .venv | cut -f1)"; \

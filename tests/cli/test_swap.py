@@ -311,3 +311,25 @@ def test_map_puts_two_identities_on_two_people(
     assert last_line(capsys)["files"][0]["swapped"] == 2
     assert swap(examples / "attribute_3.jpg", "-o", out, "--map", pairs[1]) == 0
     assert last_line(capsys)["files"][0]["swapped"] == 1
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_a_rotated_phone_clip_is_swapped_upright_and_stays_rotated(
+    degrees: int, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The upright people of the example, stored as a phone stores them: turned, with a matrix that turns them back."""
+    upright = frames_of(examples / "clip.mp4")[50:58]
+    small = [np.ascontiguousarray(frame[:, 280:1000]) for frame in upright]
+    coded = [np.ascontiguousarray(np.rot90(frame, k=-degrees // 90)) for frame in small]
+    clip = write_clip(tmp_path / "phone.mp4", coded, Clip(degrees=degrees))
+    assert swap(examples / "identity_2.jpg", clip, "-o", tmp_path / "out.mp4") == 0
+    told = last_line(capsys)["files"][0]
+    assert told["swaps"] == len(upright)
+    with av.open(str(clip)) as before, av.open(str(tmp_path / "out.mp4")) as after:
+        old, new = (next(container.decode(video=0)) for container in (before, after))
+        assert old.rotation == new.rotation != 0
+        shown = np.rot90(new.to_ndarray(format="rgb24"), k=degrees // 90)
+    changed = (np.abs(shown.astype(int) - small[0]) > 24).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert 0.3 < rows.mean() / 720 < 0.6, "the face is in the upper half of the upright picture"
+    assert 0.3 < columns.mean() / 720 < 0.7
