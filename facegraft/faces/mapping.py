@@ -34,7 +34,7 @@ HEADER = """\
 #     identity = "anna.jpg"
 # An empty identity leaves the person as they are. Paths are seen from this file's folder.
 # Then run:
-#     facegraft swap --map {file} {clip} -o swapped{suffix}
+#     facegraft swap --map {file} {clip} -o swapped.mp4
 # Names are yours to change; `embedding` is how the person is known again, so leave it as it is.
 """
 
@@ -58,7 +58,7 @@ class MappedPerson:
 
 def write_mapping(path: Path, people: Sequence[MappedPerson], clip: Path) -> None:
     """Writes the file whole or not at all."""
-    head = HEADER.format(clip=shown(Path(clip.name)), file=shown(Path(path.name)), suffix=clip.suffix or ".mp4")
+    head = HEADER.format(clip=shown(Path(clip.name)), file=shown(Path(path.name)))
     body = "".join(_entry(person, path.parent) for person in people)
     with atomic_path(path) as temporary:
         temporary.write_text(f"{head}version = {VERSION}\n{body}", encoding="utf-8")
