@@ -83,11 +83,11 @@ def smoothstep(x: Float[np.ndarray, "*n"], low: float, high: float) -> Float32[n
 def layers(scale: int) -> dict[str, Mask]:
     """Fixed layers over the unrolled face, 0..1.
 
-    keep: what stays the attribute image's: eyeballs, mouth interior. left_lids, right_lids: an eye and its
-    lids. skin: bare skin. lit: skin and
-    lips, where light and colour are measured.
-    sure: the part of it that hair, beard and glasses cover least. safe: the part of that which glasses do not reach.
-    drawn: brows, eyes, lips, nostrils, which differ from skin without being occluders. lower: where beards grow.
+    keep: what stays the attribute image's: eyeballs, mouth interior. left_lids, right_lids: an eye and its lids.
+    skin: bare skin. lit: skin and lips, where light and colour are measured. sure: the part of the skin that hair,
+    beard and glasses cover least. safe: the part of that which glasses do not reach. drawn: brows, eyes, lips,
+    nostrils, which differ from skin without being occluders. lower: where beards grow. rims: around the eyes, not
+    between them: where glasses run.
     """
     topology = load_topology()
     size_wh = atlas(scale).size_wh
@@ -117,9 +117,11 @@ def layers(scale: int) -> dict[str, Mask]:
     distance = cv2.distanceTransform((oval > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / scale
     features = np.maximum.reduce([brows, wide_eyes, lips, nostrils])
     round_eyes = np.maximum(filled(LEFT_EYE, grow=0.3), filled(RIGHT_EYE, grow=0.3))
+    across = np.abs((np.arange(size_wh[0]) + 0.5) / size_wh[0] - 0.5)[None]
+    about_eyes = np.maximum(filled(LEFT_EYE, grow=0.45), filled(RIGHT_EYE, grow=0.45))
+    rims = about_eyes * (1 - wide_eyes) * (across > 0.06)
     near_eyes = np.maximum(filled(LEFT_EYE, grow=0.05), filled(RIGHT_EYE, grow=0.05))
     v = (np.arange(size_wh[1]) + 0.5) / scale + float(topology.uv[:, 1].min()) - MARGIN
-    across = np.abs((np.arange(size_wh[0]) + 0.5) / size_wh[0] - 0.5)[None]
     # not the outer cheeks: what is dark there is hair that hangs
     lower = smoothstep(v, 0.45, 0.6)[:, None] * (1 - smoothstep(across, 0.24, 0.32))
     upper = v[:, None] < 0.55
@@ -134,6 +136,7 @@ def layers(scale: int) -> dict[str, Mask]:
         "sure": (skin * upper * narrow * (v[:, None] > -0.42)).astype(np.float32),
         "lower": soft(lower * oval, 0.03),
         "safe": soft((skin * upper * narrow * (1 - round_eyes)).astype(np.float32), 0.05),
+        "rims": soft(oval * rims, 0.03),
         "drawn": soft(np.maximum.reduce([brows, near_eyes, lips, nostrils]), 0.02),
     }
 

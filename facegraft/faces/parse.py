@@ -70,8 +70,8 @@ def skin_likeness(image: Frame, sure: Mask, safe: Mask, mark_px: int = 0) -> Lik
     beard = np.clip(darker, 0, 1) * np.clip(BEARD_CHROMA - chroma, 0, 1)
     # bright spots are shine on skin: light above the model counts half
     distance = np.hypot(np.where(darker < 0, darker * 0.5, darker), chroma)
-    tolerance = TOLERANCE + SAFE_TOLERANCE * safe
-    likely = (1 / (1 + np.exp(np.minimum((distance - tolerance) * 1.6, 30)))).astype(np.float32)
+    half = TOLERANCE + SAFE_TOLERANCE * safe
+    likely = (1 / (1 + np.exp(np.minimum((distance - half) * 1.6, 30)))).astype(np.float32)
     if mark_px:
         likely = _without_marks(likely, mark_px)
     return Likeness(guided(likely, colour[..., 0], radius=3, smooth=0.02), beard.astype(np.float32))

@@ -170,6 +170,7 @@ def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
     row = np.clip(((middles[:, 1] - top) / cell).astype(int), 0, size_wh[1] - 1)
     shown = raster.triangle[row, column]
     in_front = middles[np.maximum(shown, 0), 2] < middles[:, 2] - 0.12 * eye_distance
+    in_front &= ~topology.on_lips  # of an open mouth, one lip's points may lie before the other's
     hidden: Bool[np.ndarray, "t"] = ((shown >= 0) & in_front) | (facing(face.dense, topology.triangles) <= 0)
     return hidden
 
@@ -181,7 +182,10 @@ def _bare(texture: Frame, seen: Mask) -> Mask:
     shown = cv2.resize(seen, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
     like = skin_likeness(small, fixed["sure"] * shown, fixed["safe"], mark_px=round(MARK * LAYER_SCALE))
     beard = fixed["lower"] * cv2.GaussianBlur(like.beard, (0, 0), 1.5)
-    return np.maximum(with_features(like.skin, fixed["skin"], fixed["drawn"], LAYER_SCALE), beard)
+    # where rims of glasses run, doubt counts in full: half believed, they leave a ghost
+    strict = smoothstep(cv2.erode(like.skin, np.ones((3, 3), np.uint8)), 0.3, 0.9)
+    skin = like.skin + fixed["rims"] * (strict - like.skin)
+    return np.maximum(with_features(skin, fixed["skin"], fixed["drawn"], LAYER_SCALE), beard)
 
 
 def _filled(photo: Unrolled, donors: list[tuple[Frame, Mask]]) -> tuple[Frame, Mask]:
