@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from facegraft.core.errors import BadInputError, FacegraftError, NoFaceError, OutputError
-from facegraft.core.files import shown
+from facegraft.core.files import shown, sync_folder
 from facegraft.runtime.video.check import check_result, presentation_times
 from facegraft.runtime.video.decode import Faults, Span, read_frames, span_of
 from facegraft.runtime.video.encode import Encoding, plan_encoding
@@ -254,7 +254,7 @@ class _Job:
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         path.replace(self.out_path)
-        _sync_folder(self.out_path.parent)
+        sync_folder(self.out_path.parent)
         return duration
 
     def _collect_notes(self, journal: Journal, duration: float) -> None:
@@ -267,19 +267,6 @@ class _Job:
         last = (journal.segments[-1].last_pts * self.original.time_base) - self.original.origin_s
         if whole and expected is not None and float(last) < expected - max(1.0, 0.05 * expected):
             self.notes.append(f"the clip promises {expected:.1f} s but its pictures end at {float(last):.1f} s")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
-            raise
-    finally:
-        os.close(handle)
 
 
 class _Meter:
