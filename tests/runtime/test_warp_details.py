@@ -53,7 +53,6 @@ def test_a_raster_cell_shows_the_triangle_at_its_middle():
 def test_an_unrolled_photo_shows_each_point_where_the_atlas_has_it():
     """A picture whose colours are its positions, unrolled: every point must read its own, to a tenth of a pixel."""
     dense = posed(size=100, at=(150, 110), roll=13)
-    as_faces(dense)
     y, x = np.mgrid[0:260, 0:300]
     frame = np.stack([np.clip((x - 60), 0, 255), np.clip(y, 0, 255), 0 * x + 128], 2).astype(np.uint8)
     sheet = atlas(100)
@@ -124,7 +123,6 @@ def test_lids_of_the_closed_eye_stay_and_the_others_do_not(ring, corner, other):
     dense0 = posed()
     f0 = draw(dense0, np.clip(rough, 0, 255).astype(np.float32))
     view = encode([(f0, as_faces(dense0)[0])], MESH).views[0]
-    frame.astype(np.float32).copy()
     patch = swap_face(frame, faces[0], view, MESH)
     change = np.zeros(frame.shape[:2])
     h, w = patch.delta.shape[:2]
@@ -150,8 +148,8 @@ def test_best_view_counts_pitch_and_mirrors():
     assert best_view(Identity([view(20, 0), view(70, 0)]), p(-75)) == 1
 
 
-def test_a_spot_on_the_hidden_cheek_is_not_believed_and_mirrored():
-    """At 45 degrees the far half, drawn green beyond the nose, must come from the near one."""
+def test_the_half_that_a_photo_hides_is_borrowed_and_trusted():
+    """At 50 degrees the far half cannot be seen: it comes from the mirrored near one, which counts nearly as much."""
     tex = painted(LIGHT_SKIN, 0)
     dense = posed(yaw=50, size=100)
     faces = as_faces(dense)
