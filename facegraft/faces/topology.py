@@ -11,9 +11,8 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32
+from jaxtyping import Float, Float32, Int32
 
 from facegraft.core.geometry import fit_rigid3
 
@@ -69,13 +68,6 @@ class Topology:
         """Distance of each point from the nearest point of the face's oval, unrolled, in outer-eye distances."""
         oval = self.uv[list(OVAL)]
         return np.linalg.norm(self.uv[:, None] - oval[None], axis=2).min(axis=1).astype(np.float32)
-
-    @functools.cached_property
-    def on_lips(self) -> Bool[np.ndarray, "t"]:
-        """Triangles of the lips and between them."""
-        outline = self.uv[list(LIPS_OUTER)]
-        middles = self.uv[self.triangles].mean(axis=1).tolist()
-        return np.array([cv2.pointPolygonTest(outline, (x, y), False) >= 0 for x, y in middles])
 
     @functools.cached_property
     def rigid_weights(self) -> Float[np.ndarray, "k"]:

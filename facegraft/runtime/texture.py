@@ -170,7 +170,6 @@ def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:
     row = np.clip(((middles[:, 1] - top) / cell).astype(int), 0, size_wh[1] - 1)
     shown = raster.triangle[row, column]
     in_front = middles[np.maximum(shown, 0), 2] < middles[:, 2] - 0.12 * eye_distance
-    in_front &= ~topology.on_lips  # of an open mouth, one lip's points may lie before the other's
     hidden: Bool[np.ndarray, "t"] = ((shown >= 0) & in_front) | (facing(face.dense, topology.triangles) <= 0)
     return hidden
 

@@ -37,14 +37,15 @@ def test_paste_into_a_deep_frame_scales():
     assert frame[0, 0, 0] == 1000
 
 
-def test_a_raster_cell_shows_the_triangle_at_its_middle():
-    """A square, drawn at 16 offsets of a fraction of a cell: on average its middle is where it was put."""
+@pytest.mark.parametrize("high", [2.0, 3.0])
+def test_a_raster_cell_shows_the_triangle_at_its_middle(high):
+    """A square, in square cells and in others, drawn at 16 offsets of a fraction of a cell: on average its middle is where it was put."""
     corners = np.array([[0, 0, 0], [20, 0, 0], [20, 20, 0], [0, 20, 0]], np.float32)
     triangles = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     errors = []
     for offset in (np.arange(16) + 0.5) / 8:
         points = corners + np.array([10 + offset, 10 + offset, 0], np.float32)
-        raster = rasterise(points, triangles, Grid((0.0, 0.0), (24, 24), (2.0, 2.0)))
+        raster = rasterise(points, triangles, Grid((0.0, 0.0), (24, 24), (2.0, high)))
         x, y = np.meshgrid(raster.x, raster.y)
         errors.append([x[raster.covered()].mean() - 20 - offset, y[raster.covered()].mean() - 20 - offset])
     np.testing.assert_allclose(np.mean(errors, axis=0), 0, atol=0.15)
