@@ -39,7 +39,7 @@ def test_paste_into_a_deep_frame_scales():
 
 @pytest.mark.parametrize("high", [2.0, 3.0])
 def test_a_raster_cell_shows_the_triangle_at_its_middle(high):
-    """A square, in square cells and in others, at 16 offsets of a fraction of a cell: on average its middle is there."""
+    """A square, in square cells and in others, 16 offsets of a fraction of a cell: on average its middle is there."""
     corners = np.array([[0, 0, 0], [20, 0, 0], [20, 20, 0], [0, 20, 0]], np.float32)
     triangles = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     errors = []
