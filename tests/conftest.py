@@ -36,6 +36,15 @@ def face_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def makehuman() -> Path:
+    """MakeHuman's CC0 assets, which are fetched on request and never committed."""
+    folder = os.environ.get("FACEGRAFT_MAKEHUMAN")
+    if not folder:
+        pytest.skip("FACEGRAFT_MAKEHUMAN names no folder with MakeHuman's assets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def face_models() -> Path:
     """The folder of the face models."""
     pytest.importorskip("ai_edge_litert", reason="the extra `mediapipe` is not installed")

@@ -1,0 +1,1 @@
+"""Datasets: who is in them, where pictures come from, who meets whom."""

@@ -1,0 +1,1 @@
+"""Rendered people: who they are, what the picture shows, and its exact truth."""
