@@ -134,7 +134,9 @@ STRONG = {
     "jaw to the left": Preset({}, {"ChinLeft": 0.7, "JawDrop": 0.2}),
     "tongue out": Preset({}, {"TongueOut": 0.9, "JawDrop": 0.2}),
     "eyes closed": Preset({}, {}, (0.88, 0.88)),
-    "wink": Preset({_CORNERS: 0.35, "eyebrows-left-down": 0.2}, {"LeftCheekUp": 0.6, "LeftLowerLidUp": 0.3}, (0.88, 0)),
+    "wink": Preset(
+        {_CORNERS: 0.35, "eyebrows-left-down": 0.2}, {"LeftCheekUp": 0.6, "LeftLowerLidUp": 0.3}, (0.88, 0.0)
+    ),
     "squint": Preset(_both(_SLIT, 0.8) | _both(_DOWN, 0.35), _both(_CHEEK, 0.6) | _both(_LID, 0.5)),
     "effort": Preset(
         _both(_DOWN, 0.8) | {_TEETH: 0.5, _WIDE: 0.5, "neck-platysma": 0.6},
