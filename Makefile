@@ -10,6 +10,11 @@ TOOLS := .venv-tools
 # uv lives outside .venv: `uv sync` would remove it from there.
 UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
 EXTRAS := --extra mediapipe --extra heif --extra provenance
+# Not `--extra train`: uv.lock holds the torch of PyPI, which brings gigabytes of CUDA. The target `torch` takes the CPU's.
+TEST_EXTRAS := --extra scale
+TORCH := torch==2.13.0
+HAS_TORCH = $(BIN)/python -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))'
+WHEELS := $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder))
 # --inexact: what a developer added to .venv by hand stays.
 SYNC := sync --frozen --inexact --compile-bytecode $(EXTRAS)
 START := $(shell date +%s)
@@ -18,7 +23,7 @@ ELAPSED = $$(( $$(date +%s) - $(START) )) s
 export UV_PYTHON_DOWNLOADS ?= never
 unexport VIRTUAL_ENV
 
-.PHONY: help demo test lint format slow clean
+.PHONY: help demo test torch lint format slow clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -35,8 +40,9 @@ demo: $(UV)
 	@echo "make demo: done in $(ELAPSED), environment $$(du -sh .venv | cut -f1)"
 
 test: $(UV)
-	@echo "[1/4] environment: the packages of uv.lock and the test tools into .venv"
-	@$(UV) $(SYNC)
+	@echo "[1/4] environment: the packages of uv.lock, the test tools and torch for the CPU into .venv"
+	@$(UV) $(SYNC) $(TEST_EXTRAS)
+	@$(MAKE) --no-print-directory torch
 	@echo "[2/4] models and the recogniser: fetched once, checked against the SHA-256 in the code"
 	@$(BIN)/facegraft models fetch --recogniser
 	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
@@ -45,11 +51,25 @@ test: $(UV)
 	[ $$lint = 0 ] || echo "LINT FAILED, see above: the tests still run, the exit code says failure"; \
 	$(BIN)/pytest -q $(PYTEST_ARGS) && exit $$lint
 
+# A torch that is there stays, whichever it is. A machine that has wheels of its own names their folder in PIP_FIND_LINKS;
+# the first command takes the wheel from there and from nowhere else, the second what that wheel needs.
+torch: $(UV)
+	@if $(HAS_TORCH); then exit 0; fi; \
+	if [ -n "$(WHEELS)" ] && $(UV) pip install --quiet --no-index --no-deps $(WHEELS) "$(TORCH)"; then \
+	  $(UV) pip install --quiet $(WHEELS) "$(TORCH)"; \
+	else \
+	  $(UV) pip install --quiet --torch-backend cpu "$(TORCH)"; \
+	fi || printf '%s\n' "" "NO TORCH: no wheel of $(TORCH) for this Python is to be had here (see above)." \
+	  "Every test of training and rendering WILL BE SKIPPED. To run them: another Python (PYTHON=python3.11 make clean test)," \
+	  "or a folder with the wheel in PIP_FIND_LINKS, or 'uv pip install torch'." ""
+
+# Without torch its types are unknown, so what only they can decide is not asked.
+lint: MYPY_ARGS = $(shell $(HAS_TORCH) || echo --allow-subclassing-any --no-warn-unused-ignores --no-warn-unreachable)
 lint: $(UV)
 	@failed=0; \
 	$(BIN)/ruff check --output-format concise . || failed=1; \
 	$(BIN)/ruff format --check --output-format concise . || failed=1; \
-	$(BIN)/mypy || failed=1; \
+	$(BIN)/mypy $(MYPY_ARGS) || failed=1; \
 	$(BIN)/codespell || failed=1; \
 	$(UV) lock --check || failed=1; \
 	exit $$failed

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facegraft.core.errors import FacegraftError as FacegraftError
+    from facegraft.data.dataset import open_dataset as open_dataset
+    from facegraft.data.ingest import ingest as ingest
+    from facegraft.data.synthesise import synthesise as synthesise
     from facegraft.faces.align import align as align
     from facegraft.faces.analyse import analyse as analyse
     from facegraft.provenance.report import read_provenance as read_provenance
@@ -21,11 +24,24 @@ _HOMES = {
     "FacegraftError": "facegraft.core.errors",
     "align": "facegraft.faces.align",
     "analyse": "facegraft.faces.analyse",
+    "ingest": "facegraft.data.ingest",
     "load_swapper": "facegraft.runtime.swapper",
+    "open_dataset": "facegraft.data.dataset",
     "read_provenance": "facegraft.provenance.report",
+    "synthesise": "facegraft.data.synthesise",
 }
 
-__all__ = ["FacegraftError", "__version__", "align", "analyse", "load_swapper", "read_provenance"]
+__all__ = [
+    "FacegraftError",
+    "__version__",
+    "align",
+    "analyse",
+    "ingest",
+    "load_swapper",
+    "open_dataset",
+    "read_provenance",
+    "synthesise",
+]
 
 
 def __getattr__(name: str) -> object:

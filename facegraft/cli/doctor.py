@@ -27,12 +27,16 @@ MODULES = {
     "opencv-python-headless": "cv2",
     "pillow": "PIL.Image",
     "rich": "rich",
+    "safetensors": "safetensors.numpy",
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "onnx": "onnx",
     "pip": "pip",
     "pillow-heif": "pillow_heif",
     "c2pa-python": "c2pa",
     "cryptography": "cryptography",
+    "torch": "torch",
+    "scipy": "scipy.sparse",
+    "dask": "distributed",
 }
 """Package -> what has to be importable; the packages of pyproject.toml and no other."""
 SOFTWARE_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1")
@@ -70,12 +74,15 @@ class Part:
 
 
 PARTS = {
-    "ai-edge-litert": Part("mediapipe", ("swap", "analyse"), "no face is found", blocks=True),
+    "ai-edge-litert": Part("mediapipe", ("swap", "analyse", "ingest"), "no face is found", blocks=True),
     "onnx": Part("mediapipe", ("models",), "the recogniser cannot be made"),
     "pip": Part("mediapipe", ("models",), "no model can be fetched"),
     "pillow-heif": Part("heif", ("swap", "analyse"), "HEIC pictures cannot be read or written"),
     "c2pa-python": Part("provenance", ("swap", "verify"), "no C2PA manifest is signed or checked"),
     "cryptography": Part("provenance", ("swap",), "no key to sign with can be made"),
+    "torch": Part("train", ("synth", "data"), "no person can be rendered"),
+    "scipy": Part("train", ("synth", "data"), "no person can be rendered"),
+    "dask": Part("scale", ("ingest",), "work cannot be spread over a cluster"),
 }
 """Package of an extra -> what it is for; every other package of `MODULES` is in the base install."""
 
@@ -230,7 +237,7 @@ def _model_lacks() -> Iterator[Lack]:
     for problem, names in (("not fetched yet", missing_models()), ("damaged", broken_models())):
         if names:
             what = f"face models {problem}: {', '.join(names)}"
-            yield Lack(("swap", "analyse"), what, "facegraft models fetch", blocks=True)
+            yield Lack(("swap", "analyse", "ingest"), what, "facegraft models fetch", blocks=True)
     try:
         recogniser_path()
     except MissingPartError:

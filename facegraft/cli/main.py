@@ -23,6 +23,9 @@ VERBS = {
     "swap": "put a person's face into pictures and videos",
     "analyse": "list the faces of a picture, or the people of a video with a mapping file to edit",
     "verify": "read what a file says about how it was made",
+    "ingest": "make an aligned dataset of photographs and clips",
+    "synth": "render people with exact labels, and the true answer of a swap, into a dataset",
+    "data": "fetch the assets that people are rendered from; look into a dataset; build the benchmark sets",
     "models": "list, fetch and check the model files",
     "doctor": "show versions, try every device, name what each verb lacks",
 }
@@ -35,6 +38,8 @@ EXAMPLES = """examples:
   facegraft swap identity.jpg clip.mp4 -o swapped.mp4
   facegraft analyse clip.mp4
   facegraft verify swapped.jpg
+  facegraft ingest photos -o data/mine
+  facegraft synth -o data/rendered --people 100
 
 `facegraft VERB --help` shows the options of a verb."""
 

@@ -1,0 +1,156 @@
+"""`facegraft data`: the assets that people are rendered from, a look into datasets, the benchmark sets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from facegraft.core.errors import BadInputError
+
+EPILOG = """examples:
+  facegraft data assets                        fetch MakeHuman's CC0 assets (150 MB, checked by SHA-256)
+  facegraft data assets --from FOLDER          check and copy a folder that has them; --link only points there
+  facegraft data info faces                    counts per split, stratum and licence
+  facegraft data report faces -o report.html   the diversity report: what is there, what is missing
+  facegraft data sheet faces -o sheet.png      samples to look at
+  facegraft data benchmark exact-1k -o exact   build a benchmark set; the same on every machine up to rounding
+
+The same command again continues where it stopped, or says that all is done."""
+ACTIONS = {
+    "assets": "fetch the CC0 assets that people are rendered from",
+    "info": "print what a dataset holds",
+    "report": "write the diversity report of a dataset",
+    "sheet": "draw samples of a dataset",
+    "benchmark": "build a benchmark set",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    children = {name: actions.add_parser(name, help=line, description=line) for name, line in ACTIONS.items()}
+    _add_assets(children["assets"])
+    for name in ("info", "report", "sheet"):
+        children[name].add_argument("dataset", type=Path, metavar="DIR", help="a dataset, or a folder of datasets")
+    children["report"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="an .html file")
+    children["sheet"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a picture")
+    children["sheet"].add_argument("--count", type=int, default=64, metavar="N", help="pictures (default: 64)")
+    children["sheet"].add_argument("--seed", type=int, default=0, help="chooses the pictures (default: 0)")
+    _add_benchmark(children["benchmark"])
+
+
+def _add_assets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="given", type=Path, metavar="FOLDER", help="take them from here, offline")
+    parser.add_argument("--link", action="store_true", help="with --from: point to that folder instead of copying")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="default: FACEGRAFT_MAKEHUMAN, or the user's cache")
+    parser.add_argument("--jobs", type=int, default=8, metavar="N", help="downloads at a time (default: 8)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be fetched, and from where")
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("set", choices=("exact-1k", "clips-50"), help="exact swaps, or clips with exact frames")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder of the set")
+    parser.add_argument("--size", type=int, metavar="PX", help="side of the pictures (default: 256; clips-50: 128)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--assets", type=Path, metavar="DIR", help="MakeHuman's assets; default: `facegraft data assets`"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written")
+
+
+def run(args: argparse.Namespace) -> int:
+    action: Callable[[argparse.Namespace], dict[str, object]] = {
+        "assets": _assets,
+        "info": _info,
+        "report": _report,
+        "sheet": _sheet,
+        "benchmark": _benchmark,
+    }[args.action]
+    print(json.dumps(action(args)))  # last line: for programs
+    return 0
+
+
+def _assets(args: argparse.Namespace) -> dict[str, object]:
+    from facegraft.data.assets import asset_folder, copy_assets, fetch_assets, read_manifest
+
+    folder = args.to or asset_folder()
+    if args.jobs < 1:
+        raise BadInputError(f"--jobs: expected 1 or more, found {args.jobs}")
+    if args.link and not args.given:
+        raise BadInputError("--link: needs --from FOLDER, the folder to point to")
+    assets = read_manifest()
+    size = sum(asset.size for asset in assets)
+    licences = ", ".join(sorted({f"{asset.repository} at {asset.commit[:8]} ({asset.licence})" for asset in assets}))
+    print(f"{len(assets)} files, {size / 1e6:.0f} MB, of {licences}")
+    if args.dry_run:
+        print(f"would {'take them from ' + str(args.given) if args.given else 'fetch them'} to {folder}")
+        return {"folder": str(folder), "files": len(assets), "bytes": size}
+    with progress_bar("assets", len(assets)) as update:
+        if args.given:
+            copied = copy_assets(args.given, folder, link=args.link, progress=lambda done, *_: update(done))
+            facts: dict[str, object] = {"copied": copied.files, "converted": copied.converted}
+            text = f"{copied.files} files are sound; {copied.converted} pictures are converted copies, not as published"
+        else:
+            fetched = fetch_assets(folder, jobs=args.jobs, progress=lambda done, *_: update(done))
+            facts = {"fetched": fetched}
+            text = f"{fetched} files fetched, {len(assets) - fetched} were there"
+    print(f"{text}: {folder}")
+    return {"folder": str(folder), "files": len(assets), **facts}
+
+
+def _info(args: argparse.Namespace) -> dict[str, object]:
+    import dataclasses
+
+    from facegraft.data.card import as_markdown
+    from facegraft.data.dataset import open_dataset
+
+    card = open_dataset(args.dataset).card
+    print(as_markdown(card))
+    return dataclasses.asdict(card)
+
+
+def _report(args: argparse.Namespace) -> dict[str, object]:
+    from facegraft.data.dataset import open_dataset
+    from facegraft.data.report import write_report
+
+    dataset = open_dataset(args.dataset)
+    write_report(dataset, args.output)
+    print(f"report of {len(dataset)} pictures: {args.output}")
+    return {"pictures": len(dataset), "output": str(args.output)}
+
+
+def _sheet(args: argparse.Namespace) -> dict[str, object]:
+    from facegraft.data.dataset import open_dataset
+    from facegraft.data.sheet import write_sheet
+
+    if args.count < 1:
+        raise BadInputError(f"--count: expected 1 or more, found {args.count}")
+    shown = write_sheet(open_dataset(args.dataset), args.output, count=args.count, seed=args.seed)
+    print(f"{shown} pictures: {args.output}")
+    return {"pictures": shown, "output": str(args.output)}
+
+
+def _benchmark(args: argparse.Namespace) -> dict[str, object]:
+    from facegraft.cli.synth import describe_plan, write_with_bar
+    from facegraft.data.benchmark_sets import benchmark_options
+
+    options = benchmark_options(args.set, size_px=args.size, device=args.device)
+    if args.dry_run:
+        return describe_plan(options, args.output)
+    return write_with_bar(options, args.output, jobs=args.jobs, assets=args.assets)
+
+
+@contextmanager
+def progress_bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error with a count and the time left; yields what is called with how much is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda done: bar.update(task, completed=done)
