@@ -85,9 +85,9 @@ def read_card(folder: Path) -> DatasetCard:
     if not path.exists():
         raise BadInputError(_no_card(folder))
     try:
-        found: dict[str, Any] = json.loads(read_bytes(path))
+        found: dict[str, Any] = dict(json.loads(read_bytes(path)))
         version = found.pop("facegraft_dataset")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInputError(f"{shown(path)}: no card of a dataset (damaged JSON?); make the dataset anew") from error
     if version != VERSION:
         raise BadInputError(f"{shown(path)}: expected version {VERSION}, found {version!r}; update facegraft")

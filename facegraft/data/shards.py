@@ -80,11 +80,21 @@ class ShardReader:
         return found
 
     def read(self, position: int) -> tuple[bytes, dict[str, bytes], dict[str, np.ndarray]]:
-        """Picture, planes and arrays of one item; costs about as much as copying its bytes."""
+        """Picture, planes and arrays of one item; costs about as much as copying its bytes.
+
+        Raises:
+            BadInputError: The shard is damaged.
+        """
+        try:
+            return self._read(position)
+        except (SafetensorError, OSError) as error:
+            raise BadInputError(self._damaged(error)) from error
+
+    def _read(self, position: int) -> tuple[bytes, dict[str, bytes], dict[str, np.ndarray]]:
         file, planes, columns = self._opened()
         spans = file.get_slice("spans")[position]
         blob = file.get_slice("blob")
-        parts = [blob[int(begin) : int(end)].tobytes() if begin >= 0 else None for begin, end in spans]
+        parts = [_part(blob, begin, end) for begin, end in spans.tolist()]
         rows = file.get_slice("column_rows")[position]
         arrays = {}
         for number, row in enumerate(rows.tolist()):
@@ -100,15 +110,17 @@ class ShardReader:
             with safe_open(self.path, "numpy") as file:
                 metadata: dict[str, str] = file.metadata() or {}
         except (SafetensorError, OSError) as error:
-            raise BadInputError(
-                f"{shown(self.path)}: damaged shard ({' '.join(str(error).split())}); delete it and run the same "
-                "command again, which writes only what is missing"
-            ) from error
+            raise BadInputError(self._damaged(error)) from error
         version = metadata.get("facegraft_shard")
         if version != VERSION or not {"index", "layout"} <= metadata.keys():
             found = "no facegraft shard" if version is None else f"version {version}"
             raise BadInputError(f"{shown(self.path)}: expected a shard of version {VERSION}, found {found}; update")
         return metadata
+
+    def _damaged(self, error: Exception) -> str:
+        what = " ".join(str(error).split())
+        todo = "delete it and run the same command again, which writes only what is missing"
+        return f"{shown(self.path)}: damaged shard ({what}); {todo}"
 
     def _opened(self) -> tuple[Any, list[str], list[tuple[str, list[int]]]]:
         if self._file is None:
@@ -117,6 +129,13 @@ class ShardReader:
             self._file = (handle, layout["planes"], [(name, shape) for name, shape in layout["columns"]])
         opened: tuple[Any, list[str], list[tuple[str, list[int]]]] = self._file
         return opened
+
+
+def _part(blob: Any, begin: int, end: int) -> bytes | None:
+    """None where begin is -1; safetensors cannot slice nothing out of nothing."""
+    if begin < 0:
+        return None
+    return bytes(blob[begin:end].tobytes()) if end > begin else b""
 
 
 def _row(file: Any, name: str, row: int, shape: list[int]) -> np.ndarray:
