@@ -37,7 +37,8 @@ LIMITS = {
     "max_exposure": ("S", "most mean brightness of the face (default: 0.92)"),
     "max_yaw": ("DEG", "most turn to a side (default: 75)"),
     "max_pitch": ("DEG", "most turn up or down (default: 60)"),
-    "max_outside": ("S", "most share of the crop that lies outside the picture (default: 0.5)"),
+    "max_cut": ("S", "most share of the face that the picture's border cuts off (default: 0.15)"),
+    "max_outside": ("S", "most share of the crop that lies outside the picture (default: 0.65)"),
 }
 """Option -> its unit and help; their defaults stand in data/filters.py."""
 
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, metavar=unit, help=text)
     parser.add_argument("--every", type=int, default=5, metavar="N", help="clips: look at one frame in N (default: 5)")
     parser.add_argument(
-        "--same-picture", type=float, metavar="R", help="correlation from which crops are near-duplicates (0.975)"
+        "--same-picture", type=float, metavar="R", help="correlation from which crops are near-duplicates (0.98)"
     )
     parser.add_argument("--quality", type=int, default=95, metavar="Q", help="of the stored JPEG, 1 to 100 (95)")
     parser.add_argument("--lossless", action="store_true", help="store PNG instead")

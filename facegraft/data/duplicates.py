@@ -1,9 +1,9 @@
 """Near-duplicates: the same picture again, re-coded, re-sized or as the next frame of a clip.
 
-Two steps. Pairs are proposed by a perceptual hash of the aligned crop (64 bits of its lowest frequencies: Zauner,
+Two steps. Pairs are proposed by a perceptual hash of the aligned face (64 bits of its lowest frequencies: Zauner,
 Implementation and benchmarking of perceptual image hash functions, 2010, "DCT based hash") and confirmed by the
-correlation of the two crops at 32 x 32. Embeddings are not asked: they call two different photographs of one person
-alike, and those are what a dataset is for.
+correlation of the two faces' finer parts at 24 x 24. Embeddings are not asked: they call two different photographs of
+one person alike, and those are what a dataset is for.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from jaxtyping import Bool, Float32, Int64, UInt64
 from facegraft.core.types import Frame
 
 HASH_BITS = 64
-MAX_BITS = 7
+MAX_BITS = 8
 """Hashes of one picture re-coded, re-sized and cropped anew differ by at most this many bits."""
-SAME_PICTURE = 0.975
-"""Correlation of two crops from which they count as one picture."""
-THUMBNAIL_SIDE = 32
-INNER = 0.125
-"""Share of the crop that is left out along each border: the face decides, not the wall behind it."""
+SAME_PICTURE = 0.98
+"""Correlation of two faces from which they count as one picture. Measured on 80 pictures and their copies (JPEG at 40,
+half size, cropped, brighter): 98 % of the copies lie above; of 40 people photographed twice within minutes, neutral and
+smiling, all lie below."""
+THUMBNAIL_SIDE = 24
+DETAIL = 3.0
+"""Pixels of the thumbnail: changes over more than this (light, the shape of a head) are taken out, or two expressions
+of one person in one studio would count as one picture."""
+FACE_SIDE = 2.3
+"""Side of the square that is compared, in eye distances: face without wall and clothes."""
 _BLOCK = 512
 
-Thumbnail = Float32[np.ndarray, "1024"]
+Thumbnail = Float32[np.ndarray, "576"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Fingerprint:
 
     Attributes:
         bits: The hash.
-        thumbnail: Brightness, zero mean, unit length: a dot product is a correlation.
+        thumbnail: Brightness without its slow changes, zero mean, unit length: a dot product is a correlation.
     """
 
     bits: int
@@ -49,18 +54,27 @@ class Fingerprint:
         return f"{self.bits:016x}"
 
 
-def fingerprint(crop: Frame) -> Fingerprint:
-    """Of an aligned crop."""
-    margin_y, margin_x = int(crop.shape[0] * INNER), int(crop.shape[1] * INNER)
-    inner = crop[margin_y : crop.shape[0] - margin_y, margin_x : crop.shape[1] - margin_x]
-    grey = cv2.cvtColor(np.ascontiguousarray(inner), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:8, :8].ravel()
+def fingerprint(crop: Frame, points5: Float32[np.ndarray, "5 2"]) -> Fingerprint:
+    """Of an aligned crop.
+
+    Args:
+        crop: The picture.
+        points5: Of its alignment template (`align.template_points`), the same for all that are compared.
+    """
+    middle = points5.mean(axis=0)
+    half = FACE_SIDE / 2 * float(np.linalg.norm(points5[1] - points5[0]))
+    left, top = np.maximum(np.rint(middle - half), 0).astype(int)
+    right, bottom = np.rint(middle + half).astype(int)
+    grey = cv2.cvtColor(np.ascontiguousarray(crop[top:bottom, left:right]), cv2.COLOR_RGB2GRAY)
+    low = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:8, :8].ravel()
     signs = low > np.median(low[1:])
     signs[0] = False
     bits = int.from_bytes(np.packbits(signs).tobytes(), "big")
-    centred = (small - small.mean()).ravel()
-    return Fingerprint(bits, (centred / max(float(np.linalg.norm(centred)), 1e-6)).astype(np.float32))
+    size_wh = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    small = cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA).astype(np.float32)
+    detail = (small - cv2.GaussianBlur(small, (0, 0), DETAIL)).ravel()
+    detail -= detail.mean()
+    return Fingerprint(bits, (detail / max(float(np.linalg.norm(detail)), 1e-6)).astype(np.float32))
 
 
 def is_same_picture(one: Fingerprint, other: Fingerprint, same_picture: float | int = SAME_PICTURE) -> bool:

@@ -23,11 +23,13 @@ class Limits:
     max_yaw: float | int = 75
     """Degrees; further round the landmarks are guesses."""
     max_pitch: float | int = 60
-    max_outside: float | int = 0.5
+    max_cut: float | int = 0.15
+    """Share of the face itself that the picture's border cuts off."""
+    max_outside: float | int = 0.65
     """Share of the crop that lies outside the original picture and had to be filled."""
 
     def __post_init__(self) -> None:
-        shares = ("min_score", "min_exposure", "max_exposure", "max_clipped", "max_outside")
+        shares = ("min_score", "min_exposure", "max_exposure", "max_clipped", "max_cut", "max_outside")
         for name, value in vars(self).items():
             top = 1 if name in shares else 180 if name in ("max_yaw", "max_pitch") else 1e6
             if not 0 <= value <= top:
@@ -56,7 +58,8 @@ _CHECKS = (
     ("score", "min_score", "score too low", "{value:.2f}, at least {limit:g}"),
     ("yaw", "max_yaw", "turned too far", "yaw {value:.0f} degrees, at most {limit:g}"),
     ("pitch", "max_pitch", "turned too far", "pitch {value:.0f} degrees, at most {limit:g}"),
-    ("outside_share", "max_outside", "cut off by the border", "{value:.0%} outside, at most {limit:.0%}"),
+    ("cut_share", "max_cut", "cut off by the border", "{value:.0%} of the face, at most {limit:.0%}"),
+    ("outside_share", "max_outside", "cut off by the border", "{value:.0%} of the crop, at most {limit:.0%}"),
     ("sharpness", "min_sharpness", "blurred", "sharpness {value:.3f}, at least {limit:g}"),
     ("exposure", "min_exposure", "too dark", "brightness {value:.2f}, at least {limit:g}"),
     ("exposure", "max_exposure", "too bright", "brightness {value:.2f}, at most {limit:g}"),

@@ -40,6 +40,7 @@ from facegraft.data.ingest_plan import (
 )
 from facegraft.data.ingest_unit import Recipe, UnitReport, check_recipe, do_unit, person_mark, read_report
 from facegraft.data.item import Row
+from facegraft.faces.align import template_points
 from facegraft.faces.fetch import recogniser_path
 from facegraft.faces.people import SAME_IN_CLIP
 
@@ -256,10 +257,11 @@ def _without_duplicates(
     rows: Sequence[Row], read: Callable[[Row], Item], options: IngestOptions
 ) -> tuple[list[Row], list[Rejection]]:
     thumbnails: dict[int, Thumbnail] = {}
+    points5 = template_points(options.recipe.template, options.recipe.size)
 
     def thumbnail(number: int) -> Thumbnail:
         if number not in thumbnails:
-            thumbnails[number] = fingerprint(read(rows[number]).frame()).thumbnail
+            thumbnails[number] = fingerprint(read(rows[number]).frame(), points5).thumbnail
         return thumbnails[number]
 
     hashes = [int(str(row.facts["hash"]), 16) for row in rows]

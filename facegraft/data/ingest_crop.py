@@ -6,8 +6,9 @@ import dataclasses
 
 import cv2
 import numpy as np
+from jaxtyping import Float32
 
-from facegraft.core.geometry import similarity_scale, transform, warp
+from facegraft.core.geometry import invert, similarity_scale, transform, warp
 from facegraft.core.types import Face, Faces, Frame, Mask, Matrix
 from facegraft.faces.analyse import MIN_SCORE, Analyser, FaceNetworks
 from facegraft.faces.mesh import grid_over, rasterise
@@ -16,6 +17,8 @@ from facegraft.faces.topology import Topology, five_points, head_pose
 PADDINGS = ((0.5, cv2.BORDER_REFLECT_101), (0.25, cv2.BORDER_REPLICATE))
 """Share of the picture, and how it is filled, put around a photograph in which no face is found: one that fills its
 picture to the border is often missed. Of the 40 such crops among our 3,078 these two find more than half."""
+FILL_BLUR, FILL_FADE = 0.06, 0.5
+"""Shares of the crop's side: blur of what fills the part outside the picture, and where it has faded to one colour."""
 
 
 def find_faces(networks: FaceNetworks, frame: Frame, min_score: float | int = MIN_SCORE) -> Faces:
@@ -50,9 +53,22 @@ def _moved(faces: Faces, by_px: int) -> Faces:
     )
 
 
-def cut(frame: Frame, matrix: Matrix, size: int) -> Frame:
-    """The aligned crop; what lies outside the frame is mirrored, which looks more like a picture than streaks do."""
-    return np.ascontiguousarray(warp(frame, matrix, (size, size), border=cv2.BORDER_REFLECT_101))
+def cut(frame: Frame, matrix: Matrix, size: int) -> tuple[Frame, Mask]:
+    """The aligned crop, and 1 where it shows the frame itself.
+
+    What lies outside the frame goes on with its border's colours, blurred and fading to the crop's median: mirrored
+    pixels, which look natural elsewhere, would put second eyes and mouths around a face that fills its picture.
+    """
+    crop = np.ascontiguousarray(warp(frame, matrix, (size, size)))
+    inside = inside_frame(frame, matrix, size)
+    if inside.min() > 0.5 or inside.max() <= 0.5:
+        return crop, inside
+    away = cv2.distanceTransform((inside <= 0.5).astype(np.uint8), cv2.DIST_L2, 5)[..., None] / size
+    blurred = cv2.GaussianBlur(crop, (0, 0), FILL_BLUR * size).astype(np.float32)
+    median = np.median(crop[inside > 0.5], axis=0)
+    blend, fade = np.clip(away / FILL_BLUR, 0, 1), np.clip(away / FILL_FADE, 0, 1)
+    filled = crop * (1 - blend) + (blurred * (1 - fade) + median * fade) * blend
+    return np.where(inside[..., None] > 0.5, crop, np.rint(filled)).astype(np.uint8), inside
 
 
 def inside_frame(frame: Frame, matrix: Matrix, size: int) -> Mask:
@@ -77,19 +93,25 @@ def in_crop(face: Face, matrix: Matrix, topology: Topology) -> Face:
 
 def place_facts(face: Face, matrix: Matrix, frame: Frame, size: int) -> dict[str, float]:
     """What is known before any pixel is looked at."""
+    height, width = frame.shape[:2]
+    picture = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
-    inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
-    quad = transform(np.asarray(inverse, np.float32), corners)
-    frame_quad = np.array([[0, 0], [frame.shape[1], 0], [frame.shape[1], frame.shape[0]], [0, frame.shape[0]]])
-    common, _ = cv2.intersectConvexConvex(quad, frame_quad.astype(np.float32))
-    share = 1 - float(common) / max(float(cv2.contourArea(quad)), 1e-6)
+    hull = cv2.convexHull(face.dense[:, :2].astype(np.float32))[:, 0]
     return {
         "face_px": round(float((face.box_xyxy[2:] - face.box_xyxy[:2]).max()), 1),
         "score": round(face.score, 4),
         "yaw": round(float(face.pose_degrees[0]), 1),
         "pitch": round(float(face.pose_degrees[1]), 1),
-        "outside_share": round(min(max(share, 0.0), 1.0), 4),
+        "outside_share": _share_outside(transform(invert(matrix), corners), picture),
+        "cut_share": _share_outside(np.asarray(hull, np.float32), picture),
     }
+
+
+def _share_outside(shape: Float32[np.ndarray, "n 2"], picture: Float32[np.ndarray, "4 2"]) -> float:
+    """Share of a convex shape's area that lies outside the picture."""
+    common, _ = cv2.intersectConvexConvex(shape, picture)
+    share = 1 - float(common) / max(float(cv2.contourArea(shape)), 1e-6)
+    return round(min(max(share, 0.0), 1.0), 4)
 
 
 def visible_part(analyser: Analyser, crop: Frame, face: Face, inside: Mask) -> tuple[Mask, float]:

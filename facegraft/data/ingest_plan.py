@@ -40,7 +40,7 @@ class Listed:
 
     Attributes:
         path: Absolute.
-        name: As the user sees it: below the folder that was named, with slashes.
+        name: As the user sees it: from the folder that was named on, with slashes.
         person: Known identity; "" = unknown.
         split: "" = by the person.
         age: Years; None = unknown.
@@ -180,7 +180,8 @@ def _walk(paths: Sequence[Path], leave_out: set[Path]) -> Iterator[tuple[Path, s
                 path = here / file
                 if not file.startswith(".") and path.resolve() not in leave_out:
                     below = path.relative_to(whole)
-                    yield path.resolve(), below.as_posix(), below.parts[0] if len(below.parts) > 1 else whole.name
+                    person = below.parts[0] if len(below.parts) > 1 else whole.name
+                    yield path.resolve(), f"{whole.name}/{below.as_posix()}", person
 
 
 def _listed(path: Path, name: str, folder: str, defaults: Defaults, row: dict[str, Any] | None) -> Listed:

@@ -32,13 +32,12 @@ from facegraft.data.ingest_crop import (
     cut,
     find_faces,
     in_crop,
-    inside_frame,
     place_facts,
     visible_part,
 )
 from facegraft.data.ingest_plan import Listed, Unit
 from facegraft.data.measure import measure
-from facegraft.faces.align import alignment
+from facegraft.faces.align import alignment, template_points
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import Recogniser
 from facegraft.faces.topology import landmarks68
@@ -209,14 +208,13 @@ class _Gather:
         facts: dict[str, Any] = place_facts(face, matrix, frame, recipe.size)
         if (against := reason_against(facts, recipe.limits)) is not None:
             return against
-        crop = cut(frame, matrix, recipe.size)
-        mark = fingerprint(crop)
+        crop, inside = cut(frame, matrix, recipe.size)
+        mark = fingerprint(crop, template_points(recipe.template, recipe.size))
         if self._unit.is_clip:
             kept = self._kept.setdefault(face.number, [])
             if any(is_same_picture(mark, other, recipe.same_picture) for other in kept):
                 return "near-duplicate", "of an earlier frame"
             kept.append(mark)
-        inside = inside_frame(frame, matrix, recipe.size)
         shown = in_crop(face, matrix, _analyser().topology)
         visible, occluded = visible_part(_analyser(), crop, shown, inside)
         facts |= {"file": file.name, "track": face.number, "hash": mark.text, "occluded_share": occluded}
@@ -225,7 +223,8 @@ class _Gather:
             if self._unit.is_clip:
                 kept.pop()
             return against
-        return self._item(file, frame, crop, face, shown, matrix, visible, facts, frame_number)
+        planes = {"visible": visible} | ({"inside": inside} if facts["outside_share"] > 0 else {})
+        return self._item(file, frame, crop, face, shown, matrix, planes, facts, frame_number)
 
     def _item(
         self,
@@ -235,7 +234,7 @@ class _Gather:
         face: Face,
         shown: Face,
         matrix: Matrix,
-        visible: Mask,
+        planes: dict[str, Mask],
         facts: dict[str, Any],
         frame_number: int,
     ) -> Item:
@@ -261,7 +260,7 @@ class _Gather:
             split=file.split or "train",
             clip=file.name if self._unit.is_clip else "",
             frame_number=frame_number,
-            planes={"visible": encode_plane(np.rint(visible * 255).astype(np.uint8))},
+            planes={name: encode_plane(np.rint(plane * 255).astype(np.uint8)) for name, plane in planes.items()},
             arrays=arrays,
             facts=facts,
         )

@@ -188,3 +188,9 @@ def _area(points: Float[np.ndarray, "n 2"]) -> float:
 
 def _width(points: Float[np.ndarray, "n 2"], first: int, second: int) -> float:
     return max(float(np.linalg.norm(points[first] - points[second])), 1e-6)
+
+
+def hull_share(plane: Mask, landmarks: Landmarks) -> float:
+    """Mean of a plane over the convex hull of the landmarks: which share of the face it covers."""
+    inside = _polygon(np.zeros((*plane.shape, 3), np.uint8), landmarks)
+    return float(plane[inside].mean()) if inside.any() else 0.0
