@@ -30,11 +30,11 @@ from facegraft.data.synth.wrinkles import age_lines, expression_wrinkles
 SCALES = (1.0, 0.5, 0.25)
 MASKS = ("lips", "mouth", "ears", "gloss", "beard", "brow")
 BLUSH, FLUSH, UNDER_EYE = range(3)
-LIP_PALE = np.array((-0.28, -0.92, -0.72), np.float32)
-LIP_DARK = np.array((-0.12, -0.34, -0.20), np.float32)
+LIP_PALE = np.array((-0.26, -0.74, -0.66), np.float32)
+LIP_DARK = np.array((-0.10, -0.30, -0.24), np.float32)
 """Log colour of lips against the skin around them, without and with full pigment."""
 MOUTH = (0.30, 0.085, 0.075)
-HAIR_BELOW = np.array((0.62, 0.52, 0.40), np.float32)
+HAIR_BELOW = np.array((0.62, 0.56, 0.47), np.float32)
 """How shaved hair below the skin dims red, green and blue: it looks bluish."""
 UNDER_EYE_DIM = np.array((0.30, 0.40, 0.27), np.float32)
 CREASE_DIM = np.array((13.0, 18.0, 19.0), np.float32)
@@ -54,7 +54,7 @@ class SkinMaps:
     masks: Float[Tensor, "6 h w"]
     """In the order of `MASKS`: lips, mouth interior, ears, gloss 0..1, where this person's beard grows, painted brow."""
     body_colour: Float[Tensor, "3"]
-    """Mean linear colour of the neck, for the rest of the body."""
+    """Linear colour of the skin where the neck begins, beard left out, for the rest of the body."""
 
 
 class SkinBaker:
@@ -91,13 +91,15 @@ class SkinBaker:
         self._dots = torch.from_numpy(np.clip(full_noise(33, (0.9, 0.9), size), 0, None))
         self._lip_noise = full_noise(34, (8.0, 1.5), size)
         self._brows: dict[str, tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]] = {}
-        self._neck = torch.from_numpy(self.space.head & (self.space.places[1] < -1.3))
+        hem = self.space.head & (self.space.from_neck < 0.3) & (self.photos.scalp < 0.02)
+        self._hem = torch.from_numpy(hem)
+        self._fade = torch.from_numpy(np.clip(1.15 - self.space.from_neck / 0.20, 0, 1) * (self.space.head > 0))
 
     def _read_smooth(self) -> None:
         """Smooth maps on the coarse grid: fields of the face, and a basis of random waves in space (no seams)."""
         names = (skin_fields.blush, skin_fields.flush, skin_fields.under_eyes)
         self._soft = np.stack([resized(make(self.space), SMOOTH_HW) for make in names])
-        self._scalp = resized(np.clip((self.photos.scalp - 0.45) / 0.5, 0, 1), SMOOTH_HW)
+        self._scalp = resized(np.clip((self.photos.scalp - 0.7) / 0.3, 0, 1) ** 2, SMOOTH_HW)
         self._shaved = {style: resized(region, SMOOTH_HW) for style, region in self._beards.items()}
         places = resized(np.ascontiguousarray(self.space.places.transpose(1, 2, 0)), SMOOTH_HW)
         rng = np.random.default_rng(35)
@@ -122,7 +124,9 @@ class SkinBaker:
         creases = self._static_creases(skin, rng)
         marks = self._marks.paint(person, smooth)
         tone = torch.tensor(np.log(skin_tone(skin)), dtype=torch.float32)
+        body = logs[:, self._hem].mean(1)
         self._paint_stubble(person, logs, shifts[0])
+        logs.add_(self._fade * (body[:, None, None] - logs))  # the neck has one colour: no edge where it begins
         self._paint_lips(skin, logs, fine)
         self._paint_lids(skin, logs, tone.numpy())
         box = (slice(None), *self._box)
@@ -136,8 +140,7 @@ class SkinBaker:
         height[self._box] += torch.from_numpy(creases)
         if marks.height is not None:
             height += torch.from_numpy(marks.height)
-        body = albedo[:, self._neck].mean(1)
-        return SkinMaps(albedo, height[None], self._masks(person, brow), body)
+        return SkinMaps(albedo, height[None], self._masks(person, brow), (body + tone).exp())
 
     def _mix(self, skin: Skin) -> Tensor:
         """(4, h, w): the photographs' shares added up; a fresh tensor."""
@@ -164,7 +167,7 @@ class SkinBaker:
         colour = np.log(np.array(skin.make_up.blush_colour)) - np.log(0.5)
         blush = 0.42 * skin.make_up.blush * self._soft[BLUSH]
         dark = np.clip(-np.log(max(sum(person.hair_colour) / 3, 1e-3)) / 4, 0.2, 1)
-        shaved = np.asarray(1.0 * dark * self._scalp)
+        shaved = np.asarray((0.62 + 0.12 * smooth[3]) * dark * self._scalp)
         for field, dim in ((blood, BLOOD), (pigment, MELANIN), (under_eye, UNDER_EYE_DIM), (shaved, HAIR_BELOW)):
             out = out - np.asarray(field)[None] * dim[:, None, None]
         out = out + blush[None] * (colour - 0.3 * colour.max())[:, None, None]
@@ -180,17 +183,17 @@ class SkinBaker:
         dark = float(np.clip(-np.log(max(sum(person.hair_colour) / 3, 1e-3)) / 4, 0.2, 1))
         box = self._box
         region = torch.from_numpy(self._beards[style][box])
-        roots = torch.roll(self._dots, shift, (0, 1))[box].mul(0.75).add_(0.35)
-        field = region * roots * (0.62 * amount * dark)
+        roots = torch.roll(self._dots, shift, (0, 1))[box].mul(0.32).add_(0.65)
+        field = region * roots * (0.52 * amount * dark)
         logs[(slice(None), *box)] -= field * torch.from_numpy(HAIR_BELOW)[:, None, None]
 
     def _paint_lips(self, skin: Skin, logs: Tensor, fine: Tensor) -> None:
         box = self._lip_box
         lips = self._static[0][box]
         natural = LIP_PALE + (LIP_DARK - LIP_PALE) * skin.melanin
-        own = torch.from_numpy(0.5 * natural + np.log(np.array(skin.lip_colour, np.float32)))
+        own = torch.from_numpy(0.6 * natural + np.log(np.array(skin.lip_colour, np.float32)))
         window = logs[(slice(None), *box)]
-        window += lips * (own[:, None, None] - 0.5 * window)
+        window += lips * (own[:, None, None] - 0.6 * window)
         lines = torch.from_numpy(self._lip_noise[box]) * (0.07 * skin.lip_lines)
         window += lips * lines
         if skin.make_up.lipstick > 0:
@@ -204,7 +207,7 @@ class SkinBaker:
         window = logs[(slice(None), *box)]
         for field, strength, colour in (
             (self._lids[0], 0.75 * make_up.eye_shadow, make_up.eye_shadow_colour),
-            (self._lids[1], 0.9 * make_up.eyeliner, (0.012, 0.010, 0.010)),
+            (self._lids[1], 0.8 * make_up.eyeliner, (0.012, 0.010, 0.010)),
         ):
             if strength > 0:
                 amount = torch.from_numpy(field[box] * np.float32(strength))
@@ -285,7 +288,7 @@ class SkinBaker:
         lipstick = 0.25 * person.skin.make_up.lipstick
         if lipstick:
             gloss = (gloss + lipstick * self._static[0]).clamp_(0, 1)
-        return torch.stack([*self._static, gloss, region * beard.density, brow])
+        return torch.stack([*self._static, gloss, region * (1 - self._fade) * beard.density, brow])
 
 
 def wrinkle_strength(skin: Skin) -> float:

@@ -15,7 +15,7 @@ _CHEEK_LINE = ((0.0, 0.20, 0.27, 0.34, 0.46, 0.57, 0.63, 0.68), (-0.455, -0.47, 
 """|x| -> y of a beard's upper edge: moustache, cheek line, sideburn."""
 
 
-def _soft(value: Field, width: float) -> Field:
+def _soft(value: Float32[np.ndarray, "..."], width: float) -> Float32[np.ndarray, "..."]:
     """0 below -width, 1 above width, smooth between."""
     t = np.clip(value / (2 * width) + 0.5, 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
@@ -86,13 +86,15 @@ def eye_shadow(space: SkinSpace) -> Field:
 
 
 def eyeliner(space: SkinSpace) -> Field:
-    """A thin line along the upper lid's edge, drawn a little past the outer corner."""
+    """A thin line along the upper lid's edge, stronger towards the outer corner."""
     out = np.zeros(space.size_hw, np.float32)
-    for rows, side in (((39, 38, 37, 36), -1), ((42, 43, 44, 45), 1)):
-        corner = space.landmarks[rows[-1]]
-        line = np.concatenate([space.landmarks[list(rows)], corner[None] + (side * 0.035, 0.018, -0.01)])
-        width = max(0.014, space.texel_dm)
-        out = np.maximum(out, _soft(width - space.away_from(line, 4 * width), 0.5 * width))
+    width = max(0.008, 0.6 * space.texel_dm)
+    for rows in ((39, 38, 37, 36), (42, 43, 44, 45)):
+        lid = space.landmarks[list(rows)]
+        line = np.concatenate([0.6 * lid[:1] + 0.4 * lid[1:2], lid[1:]])
+        numbers, distance, along = space.along(line, 4 * width)
+        painted = 0.8 * _soft(width - distance.astype(np.float32), 0.8 * width) * (0.35 + 0.65 * along)
+        out.reshape(-1)[numbers] = np.maximum(out.reshape(-1)[numbers], painted * np.clip(6 * (1 - along), 0, 1))
     return out
 
 

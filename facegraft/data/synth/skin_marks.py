@@ -121,7 +121,7 @@ class MarkPainter:
         count = int(80 + 520 * amount)
         spots = self._spots(rng, self._freckled, count)
         radius = 0.0045 + 0.0095 * rng.beta(1.5, 3.5, count)
-        self._stamp(layers.pigment_layer(), spots, radius, (0.18 + 0.4 * amount) * rng.beta(2, 2, count))
+        self._stamp(layers.pigment_layer(), spots, radius, (0.14 + 0.34 * amount) * rng.beta(1.5, 2, count))
 
     def _age_spots(self, rng: np.random.Generator, amount: float, layers: _Layers) -> None:
         count = int(4 + 26 * amount)
@@ -132,8 +132,8 @@ class MarkPainter:
     def _acne(self, rng: np.random.Generator, amount: float, layers: _Layers) -> None:
         count = int(6 + 50 * amount)
         spots = self._spots(rng, self._spotty, count)
-        radius = 0.012 + 0.020 * rng.beta(1.5, 3, count)
-        strength = rng.uniform(0.25, 0.9, count)
+        radius = 0.006 + 0.013 * rng.beta(1.5, 3, count)
+        strength = rng.uniform(0.15, 0.75, count)
         self._stamp(layers.blood_layer(), spots, 1.5 * radius, 0.7 * strength)
         self._stamp(layers.height_layer(), spots, radius, 0.25 * radius * strength)
 

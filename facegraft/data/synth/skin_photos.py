@@ -28,11 +28,12 @@ LINEAR_OF_BYTE = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.
 
 
 def read_mask(assets: Path, name: str, space: SkinSpace) -> Float32[np.ndarray, "h w"]:
-    """One of mpfb2's uv masks, 0..1, on the head rectangle; 0 off the surface."""
+    """One of mpfb2's uv masks, 0..1, on the head rectangle; beyond the seams as just within them."""
     path = assets / "mpfb2" / "textures" / f"mpfb_{name}.png"
     pixels = read_picture(path).pixels[..., 0].astype(np.float32) / 255
     full = cv2.resize(pixels, (FULL_PX, FULL_PX), interpolation=cv2.INTER_CUBIC)[TOP:, LEFT:]
-    return resized(full, space.size_hw).clip(0, 1) * space.on_surface
+    mask = resized(full, space.size_hw).clip(0, 1)
+    return mask.ravel()[space.filled_from]
 
 
 def resized(image: Float32[np.ndarray, "..."], size_hw: tuple[int, int]) -> Float32[np.ndarray, "..."]:
@@ -107,7 +108,7 @@ class PhotoBank:
             fine = light[..., 0] - cv2.GaussianBlur(light[..., 0], (0, 0), 7 * scale)
             is_dark = any(name in group for group in PHOTOS["dark"].values())
             colour = np.clip((DARK_COLOUR if is_dark else LIGHT_COLOUR) * (logs - light), -0.5, 0.5)
-            bright = np.clip(light, -1.6, 0.45) * (0.85 if is_dark else 1.0)
+            bright = np.clip(light, -1.6, 0.45) * (0.85 if is_dark or name.startswith("old") else 1.0)
             stack = np.concatenate([bright + colour, fine[..., None]], -1)
             self._structure[name] = torch.from_numpy(np.ascontiguousarray(stack.transpose(2, 0, 1)))
         return self._structure[name]

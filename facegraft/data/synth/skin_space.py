@@ -37,6 +37,8 @@ class SkinSpace:
     on_surface: Bool[np.ndarray, "h w"]
     head: Bool[np.ndarray, "h w"]
     """On the outer skin of head and neck: no mouth interior, no hand."""
+    from_neck: Float32[np.ndarray, "h w"]
+    """Distance from the seam between head and neck, decimetres."""
     landmarks: Float32[np.ndarray, "68 3"]
     texel_dm: float
     """Size of a texel on the middle of the face."""
@@ -145,7 +147,15 @@ def read_space(assets: Path, scale: float | int) -> SkinSpace:
     head = on_surface & (kind == 2) & (row_px < 1400)  # the mouth's inside lies below
     places = places.reshape(3, -1)[:, np.where(on_surface, own, filled).ravel()].reshape(3, *size)
     landmarks = vertices[list(LANDMARKS68)].astype(np.float32)
-    return SkinSpace(float(scale), places, filled, on_surface, head, landmarks, _texel_size(places, landmarks))
+    own_faces = np.zeros(len(faces), bool)
+    own_faces[inside] = True
+    seam = np.intersect1d(mesh.faces[faces[own_faces & high]], mesh.faces[faces[~own_faces]])
+    seam = seam[vertices[seam, 1] < -0.55]  # the lids' insides lie elsewhere too
+    from_neck, _ = cKDTree(vertices[seam]).query(places.reshape(3, -1).T)
+    distance = from_neck.reshape(size).astype(np.float32)
+    return SkinSpace(
+        float(scale), places, filled, on_surface, head, distance, landmarks, _texel_size(places, landmarks)
+    )
 
 
 def _texel_size(places: Float32[np.ndarray, "3 h w"], landmarks: Float32[np.ndarray, "68 3"]) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facegraft.data.synth.parts import Beard, Brow, Colour, Eyes, Lashes, MakeUp, Marks, Skin, Teeth
+from facegraft.data.synth.skin_tone import BLOOD, MELANIN
 
 PHOTOS = {
     "light": {
@@ -86,14 +87,14 @@ def draw_melanin(rng: np.random.Generator, race: tuple[float, float, float]) -> 
 def draw_skin(rng: np.random.Generator, base: Base) -> Skin:
     old = base.old
     shares = rng.dirichlet((1.6, 1.0, 0.7))
-    photos = _merge([(_photo(rng, base), float(share)) for share in shares])
+    photos = _merge([(_photo(rng, base, i), float(share)) for i, share in enumerate(shares)])
     wrinkles = float(np.clip(1.15 * old**1.4 + 0.12 * rng.normal(), 0, 1))
-    lips = np.exp(rng.normal(size=3) * (0.05, 0.11, 0.09))
+    lips = np.exp(0.16 * rng.normal() * (0.05 - BLOOD) - 0.12 * rng.normal() * MELANIN)
     return Skin(
         photos=photos,
         patch=(str(rng.choice(PATCH_PHOTOS)), float(rng.uniform(0, 0.6))),
         melanin=base.melanin,
-        redness=float(np.clip(0.45 * rng.normal() + 0.15 * (1 - base.female), -1, 1.3)),
+        redness=float(np.clip(0.4 * rng.normal() + 0.15 * (1 - base.female), -0.6, 1.3)),
         warmth=float(np.clip(rng.normal() * 0.5 + 0.5 * base.race[1], -1.2, 1.2)),
         contrast=float(rng.uniform(0.85, 1.15)),
         unevenness=float(np.clip(0.35 + 0.3 * old + 0.18 * rng.normal(), 0.05, 1)),
@@ -109,10 +110,11 @@ def draw_skin(rng: np.random.Generator, base: Base) -> Skin:
     )
 
 
-def _photo(rng: np.random.Generator, base: Base) -> str:
+def _photo(rng: np.random.Generator, base: Base, place: int) -> str:
+    """A photograph near the tone and age; the last of three is never old, as there are few old ones."""
     tone = "dark" if rng.random() < np.clip((base.melanin - 0.3) / 0.35, 0, 1) else "light"
     age = base.age + 7 * rng.normal()
-    group = "young" if age < 37 else "middle" if age < 56 else "old"
+    group = "young" if age < 37 else "middle" if age < 56 else "old" if place < 2 else "middle"
     return str(rng.choice(PHOTOS[tone][group]))
 
 
@@ -148,7 +150,7 @@ def draw_make_up(rng: np.random.Generator, base: Base) -> MakeUp:
     wears = rng.random() < (0.55 if base.female > 0.5 else 0.02)
     strength = rng.beta(2, 2.5, size=4) * (0.55 + 0.6 * base.dial)
     has = rng.random(4) < (0.6, 0.55, 0.6, 0.75)
-    red = (0.42, 0.05, 0.05), (0.36, 0.09, 0.10), (0.27, 0.03, 0.06), (0.33, 0.12, 0.09), (0.14, 0.025, 0.04)
+    red = (0.40, 0.05, 0.04), (0.36, 0.10, 0.08), (0.25, 0.035, 0.042), (0.33, 0.13, 0.09), (0.14, 0.028, 0.032)
     lids = (0.16, 0.09, 0.07), (0.10, 0.08, 0.08), (0.30, 0.17, 0.12), (0.12, 0.08, 0.14), (0.08, 0.11, 0.13)
     lip, lid = red[int(rng.integers(5))], lids[int(rng.integers(5))]
     if not wears:
