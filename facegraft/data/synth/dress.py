@@ -1,0 +1,289 @@
+"""Puts skin, eyes, mouth, hair, clothes and things of a batch into one list of triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from facegraft.data.regions import REGIONS
+from facegraft.data.synth import soup
+from facegraft.data.synth.body import Body, Posed, Worn, incidence, vertex_normals
+from facegraft.data.synth.cast import Actor
+from facegraft.data.synth.dense import dense_rows
+from facegraft.data.synth.eyeballs import Eyeballs
+from facegraft.data.synth.openness import Openness
+from facegraft.data.synth.proxy import Proxy
+from facegraft.data.synth.scene import Scene
+from facegraft.data.synth.soup import Cook, Soup
+from facegraft.data.synth.textures import TextureBank
+from facegraft.data.synth.things import Things
+from facegraft.data.synth.wardrobe import Wardrobe
+from facegraft.data.synth.wear import Worn as WornThing
+
+KINDS = {
+    "eye": soup.EYE,
+    "teeth": soup.MOUTH,
+    "tongue": soup.MOUTH,
+    "hair": soup.HAIR,
+    "shadow": soup.HAIR,
+    "beard": soup.HAIR,
+    "lash": soup.LASH,
+}
+"""What colours a surface -> how it is shaded; everything else is solid."""
+CLOSED_LIPS = 0.02
+"""Gap between the lips in decimetres below which nobody sees teeth."""
+THINNING = 0.5
+"""How far a density of 0 raises the cut of hair."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worn surface on the device."""
+
+    worn: Worn
+    triangles: Tensor
+    incident: Tensor
+    uvs: Tensor
+    place: Tensor
+    cut: Tensor
+    shade: Tensor
+    openness: Tensor
+    proxy: Proxy
+
+
+class Dresser:
+    """Keeps every worn surface that was needed once."""
+
+    def __init__(self, assets: Path, body: Body, texture_px: int) -> None:
+        self.body, self.wardrobe = body, Wardrobe(assets)
+        device = body.device
+        self.alphas = TextureBank(self.wardrobe.texture, 2, texture_px, device)
+        self.colours = TextureBank(self.wardrobe.texture, 3, 256, device)
+        self.eyeballs = Eyeballs(assets, body)
+        self.things = Things(assets, body, device)
+        self.ready: dict[Hashable, tuple[Ready, ...]] = {}
+        index, weight = dense_rows()
+        self.dense_index = torch.as_tensor(body.local[index], device=device)
+        self.dense_weight = torch.as_tensor(weight, dtype=torch.float32, device=device)
+        self.openness = Openness(assets, body, self.wardrobe)
+
+    def dress(self, actors: Sequence[Actor], scenes: Sequence[Scene], posed: Posed) -> Soup:
+        """Everything that is drawn of these people in these scenes."""
+        cook = Cook(self.body.device)
+        self._skin(cook, posed)
+        self._face(cook, actors, posed)
+        self._hair(cook, actors, scenes, posed)
+        self._clothes(cook, scenes, posed)
+        self.things.add(cook, scenes, posed)
+        return cook.done()
+
+    def _skin(self, cook: Cook, posed: Posed) -> None:
+        surface = self.body.skin
+        rows = torch.arange(len(posed.vertices), device=self.body.device)
+        open_ = self.openness.skin(posed)
+        cook.add(
+            rows,
+            posed.vertices[:, surface.corner],
+            posed.normals[:, surface.corner],
+            surface.triangles,
+            kind=soup.SKIN,
+            region=REGIONS["face"],
+            uvs=surface.uvs,
+            place=self.body.place[surface.corner],
+            openness=open_[:, surface.corner],
+        )
+
+    def _face(self, cook: Cook, actors: Sequence[Actor], posed: Posed) -> None:
+        """Eyes, lashes; teeth and tongue where the lips are open."""
+        for name, make, rows in self._facial(actors, posed):
+            index = torch.tensor(rows, device=self.body.device)
+            for ready in self._get(name, make):
+                tint, traits = self._facial_look(ready.proxy.part, [actors[r] for r in rows])
+                self._add(cook, ready, posed, index, tint=tint, traits=traits)
+
+    def _facial(
+        self, actors: Sequence[Actor], posed: Posed
+    ) -> list[tuple[str, Callable[[], Sequence[Proxy]], list[int]]]:
+        every = list(range(len(actors)))
+        gap = posed.vertices[:, self.body.landmarks[62]] - posed.vertices[:, self.body.landmarks[66]]
+        speaking = [r for r in every if float(gap[r].norm()) > CLOSED_LIPS]
+        out: list[tuple[str, Callable[[], Sequence[Proxy]], list[int]]] = [("eyes", self.wardrobe.eyes, every)]
+        for style, rows in grouped([a.lashes.style for a in actors], every).items():
+            out.append((f"lashes-{style}", lambda s=style: self.wardrobe.lashes(s), rows))
+        for number, rows in grouped([a.teeth.style for a in actors], speaking).items():
+            out.append((f"mouth-{number}", lambda n=number: self.wardrobe.mouth(n), rows))
+        return out
+
+    def _facial_look(self, part: str, actors: Sequence[Actor]) -> tuple[Tensor | None, Tensor | None]:
+        device = self.body.device
+        if part == "teeth":
+            return torch.tensor([a.teeth.tint for a in actors], device=device), None
+        if part == "lash":
+            traits = torch.tensor([[a.lashes.strength, 0.0, 1.0] for a in actors], device=device)
+            return torch.tensor([a.lashes.colour for a in actors], device=device), traits
+        return None, None
+
+    def _hair(self, cook: Cook, actors: Sequence[Actor], scenes: Sequence[Scene], posed: Posed) -> None:
+        """The scene's hair, below its hat, and the person's beard."""
+        device = self.body.device
+        keys = [(s.hair.style, s.hair.mirrored) for s in scenes]
+        for key, rows in grouped(keys, list(range(len(scenes)))).items():
+            hairs = [scenes[r].hair for r in rows]
+            thin = torch.tensor([[(1 - h.density) * THINNING] for h in hairs], device=device)
+            for ready in self._get(("hair", *key), lambda k=key: self.wardrobe.hair(*k)):
+                shadow = ready.proxy.part == "shadow"
+                tint = torch.tensor([mixed_grey(h.colour, h.grey) for h in hairs], device=device)
+                traits = torch.tensor(
+                    [[h.scalp_shadow if shadow else 1.0, h.gloss, ready.proxy.sharpness] for h in hairs], device=device
+                )
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+        bearded = [r for r, a in enumerate(actors) if a.beard.style != "none" and a.beard.density > 0]
+        for style, rows in grouped([a.beard.style for a in actors], bearded).items():
+            some = [actors[r] for r in rows]
+            thin = torch.tensor([[(1 - a.beard.density) * THINNING] for a in some], device=device)
+            tint = torch.tensor([a.hair_colour for a in some], device=device)
+            for ready in self._get(("beard", style), lambda s=style: self.wardrobe.beard(s)):
+                traits = torch.tensor([[1.0, 0.4, ready.proxy.sharpness]], device=device)
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+
+    def _clothes(self, cook: Cook, scenes: Sequence[Scene], posed: Posed) -> None:
+        device = self.body.device
+        for key, rows in grouped([s.cloth.kind for s in scenes], list(range(len(scenes)))).items():
+            for ready in self._get(("shirt", key), lambda k=key: self.wardrobe.shirt(k)):
+                tint = torch.tensor([scenes[r].cloth.colour for r in rows], device=device)
+                traits = torch.tensor([[0.8, 0.15, 1.0]], device=device)
+                thin = torch.tensor([[-0.1 * scenes[r].cloth.neckline] for r in rows], device=device)
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+        worn = [(r, thing) for r, scene in enumerate(scenes) for thing in scene.worn]
+        for key, where in grouped([(w.kind, w.variant) for _, w in worn], list(range(len(worn)))).items():
+            things = [worn[i] for i in where]
+            index = torch.tensor([r for r, _ in things], device=device)
+            for ready in self._get(("worn", *key), lambda k=key: self.wardrobe.worn(*k)):
+                tint, traits = worn_look(ready.proxy, [t for _, t in things], device)
+                self._add(cook, ready, posed, index, tint=tint, traits=traits)
+
+    def _get(self, key: Hashable, make: Callable[[], Sequence[Proxy]]) -> tuple[Ready, ...]:
+        if key not in self.ready:
+            self.ready[key] = tuple(self._prepare(proxy) for proxy in make())
+        return self.ready[key]
+
+    def _prepare(self, proxy: Proxy) -> Ready:
+        device = self.body.device
+
+        def float_tensor(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+        triangles = proxy.triangles.astype(np.int64)
+        return Ready(
+            worn=self.body.worn(proxy),
+            triangles=torch.as_tensor(triangles, device=device),
+            incident=torch.as_tensor(incidence(triangles, proxy.count), device=device),
+            uvs=float_tensor(proxy.uvs),
+            place=float_tensor(proxy.place),
+            cut=float_tensor(proxy.cut),
+            shade=float_tensor(proxy.shade),
+            openness=self.openness.worn(proxy),
+            proxy=proxy,
+        )
+
+    def _add(
+        self,
+        cook: Cook,
+        ready: Ready,
+        posed: Posed,
+        rows: Tensor,
+        *,
+        tint: Tensor | None = None,
+        traits: Tensor | None = None,
+        thin: Tensor | None = None,
+    ) -> None:
+        proxy = ready.proxy
+        positions = ready.worn.fit(posed, rows)
+        normals = vertex_normals(positions, ready.triangles, ready.incident)
+        kind = kind_of(proxy)
+        bank = self.alphas if proxy.layer == "alpha" else self.colours
+        cook.add(
+            rows,
+            positions,
+            normals,
+            ready.triangles,
+            kind=kind,
+            region=REGIONS[proxy.region],
+            uvs=ready.uvs,
+            place=ready.place,
+            shade=ready.shade,
+            cut=ready.cut if thin is None else ready.cut + thin,
+            openness=self.openness.of(ready.openness, kind, posed, rows),
+            texture=bank.row(proxy.texture) if proxy.texture and kind != soup.EYE else -1,
+            tint=tint,
+            traits=traits,
+            two_sided=kind not in (soup.EYE, soup.MOUTH),
+        )
+
+    def alpha_texel(self, texture: Tensor, uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+        """Luminance (mean 1) and alpha; plain surfaces are 1."""
+        return self.alphas.sample(texture, uv)
+
+    def colour_texel(self, texture: Tensor, uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
+        """Linear colour; plain surfaces are 1."""
+        return self.colours.sample(texture, uv)
+
+    def dense_points(self, posed: Posed) -> Float[Tensor, "b 468 3"]:
+        """The points of `faces/topology.py` on the posed heads."""
+        return (posed.vertices[:, self.dense_index] * self.dense_weight[..., None]).sum(2)
+
+    def eye_texel(
+        self, actors: Sequence[Actor], picture: Tensor, side: Tensor, uv: Float[Tensor, "n 2"]
+    ) -> Float[Tensor, "n 3"]:
+        names = [[self.colours.row(f"eye/{name}") for name in (a.eyes.left, a.eyes.right)] for a in actors]
+        rows = torch.tensor(names, device=uv.device)[picture, side]
+        return self.colours.sample(rows, uv)
+
+
+def kind_of(proxy: Proxy) -> int:
+    if proxy.part == "lens":
+        return soup.LENS
+    if proxy.region == "cloth":
+        return soup.MATT
+    return KINDS.get(proxy.part, soup.HAIR if proxy.layer == "alpha" else soup.SOLID)
+
+
+def hat_of(scene: Scene) -> str:
+    return next((thing.variant for thing in scene.worn if thing.kind == "hat"), "")
+
+
+def mixed_grey(colour: tuple[float, float, float], grey: float) -> tuple[float, float, float]:
+    """Hair with a share of grey strands, seen from where strands blend."""
+    red, green, blue = (c + grey * (0.24 - c) for c in colour)
+    return red, green, blue
+
+
+def worn_look(proxy: Proxy, things: Sequence[WornThing], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Colour and traits of hats, glasses, masks and scarves."""
+    if proxy.part == "lens":
+        colours = [t.lens_colour for t in things]
+        return torch.tensor(colours, device=device), torch.tensor(
+            [[t.tint, t.tint, 1.0] for t in things], device=device
+        )
+    colours = [
+        t.colour2 if proxy.part == "colour2" else (1.0, 1.0, 1.0) if proxy.part == "texture" else t.colour
+        for t in things
+    ]
+    shiny = 1.0 if things[0].kind == "glasses" else 0.15
+    return torch.tensor(colours, device=device), torch.tensor(
+        [[t.roughness, shiny, 1.0] for t in things], device=device
+    )
+
+
+def grouped(keys: Sequence[Hashable], rows: Sequence[int]) -> dict[Hashable, list[int]]:
+    """Rows by equal key."""
+    out: dict[Hashable, list[int]] = {}
+    for row in rows:
+        out.setdefault(keys[row], []).append(row)
+    return out

@@ -1,0 +1,170 @@
+"""People in scenes to pictures with exact labels, in batches, on the CPU or a GPU.
+
+    renderer = Renderer(assets, size_px=128)
+    pictures = renderer.render(people, scenes)            # person k in scene k
+    answers = renderer.truth(identities, attributes, scenes, "inner")
+
+A scene knows nothing of the person, so two people in one scene share every pixel that is not theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from facegraft.data.camera import apply_post
+from facegraft.data.regions import REGIONS
+from facegraft.data.synth.background import background_bank, backgrounds
+from facegraft.data.synth.body import Body, Posed
+from facegraft.data.synth.cast import Actor, Cast
+from facegraft.data.synth.dress import Dresser
+from facegraft.data.synth.illumination import Illumination, Lights
+from facegraft.data.synth.labels import Labels, make_labels
+from facegraft.data.synth.light import environments, light_bank
+from facegraft.data.synth.paint import Painter, Samples
+from facegraft.data.synth.people import Person
+from facegraft.data.synth.perform import motion_of
+from facegraft.data.synth.scene import Scene
+from facegraft.data.synth.skin import SkinBaker
+from facegraft.data.synth.uvspace import UvSpace
+from facegraft.data.synth.view import View, make_view
+
+OVERSAMPLING = 2
+BACKGROUNDS = 48
+TRUTHS = ("inner", "inner_recoloured", "head")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A batch of pictures; `labels` is None where nobody asked."""
+
+    image: UInt8[Tensor, "b 3 h w"]
+    labels: Labels | None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One batch before the camera develops it: linear light, and what every sample shows."""
+
+    linear: Float[Tensor, "b 3 h w"]
+    samples: Samples
+    posed: Posed
+    view: View
+    lights: Lights
+
+
+class Renderer:
+    """Assets read once; keeps the people it has baked.
+
+    Args:
+        assets: Folder of MakeHuman's assets, see `facegraft data assets`.
+        size_px: Width and height of the pictures.
+        device: Where to render.
+        backgrounds: Folder of photographs; None draws rooms and streets.
+        environments: Folder of .hdr files; None: lamps and gradients.
+        keep_people: Baked people held in memory (about 2 MB each at 128 px, 8 MB at 256 px).
+        chunk: Pictures rendered at a time.
+    """
+
+    def __init__(
+        self,
+        assets: Path,
+        size_px: int,
+        *,
+        device: torch.device | str = "cpu",
+        backgrounds: Path | None = None,
+        environments: Path | None = None,
+        keep_people: int = 64,
+        chunk: int | None = None,
+    ) -> None:
+        self.size, self.device = size_px, torch.device(device)
+        self.chunk = chunk or (4 if self.device.type == "cpu" else 64)
+        self.body = Body(assets, self.device)
+        scale = 0.25 if size_px <= 96 else 0.5 if size_px <= 320 else 1.0
+        self.space = UvSpace(self.body, assets, scale)
+        self.baker = SkinBaker(assets, scale)
+        self.cast = Cast(self.body, self.space, self.baker, max(keep_people, 3 * self.chunk))
+        self.dresser = Dresser(assets, self.body, 256 if size_px <= 192 else 512)
+        self.painter = Painter(self.body, self.space, self.cast, self.dresser, self.baker)
+        self.illumination = Illumination(self.device)
+        self.bank = light_bank(environments)
+        self.backdrops = background_bank(backgrounds, BACKGROUNDS, max(size_px, 128), seed=0).to(self.device)
+
+    def render(self, people: Sequence[Person], scenes: Sequence[Scene], *, labels: bool = True) -> Rendered:
+        """Person k in scene k."""
+        return self.play([self.cast.actor(person) for person in people], scenes, labels=labels)
+
+    def truth(
+        self, identities: Sequence[Person], attributes: Sequence[Person], scenes: Sequence[Scene], kind: str = "inner"
+    ) -> Rendered:
+        """The right answer of swapping identity k onto the picture of attribute k in scene k.
+
+        Args:
+            identities: Who shall be seen.
+            attributes: Who was photographed.
+            scenes: The attribute pictures' scenes.
+            kind: "inner": the identity's face shape, features, brows and skin within the attribute's outline, ears,
+                neck and beard; "inner_recoloured": the same in the attribute's mean skin colour; "head": all of the
+                identity but hair, which is the scene's.
+        """
+        if kind not in TRUTHS:
+            raise ValueError(f"expected one of {', '.join(TRUTHS)}, found {kind}")
+        actors = [self.actor_of(i, a, kind) for i, a in zip(identities, attributes, strict=True)]
+        return self.play(actors, scenes)
+
+    def actor_of(self, identity: Person, attribute: Person, kind: str) -> Actor:
+        if kind == "head":
+            return self.cast.actor(identity)
+        return self.cast.inner_face(identity, attribute, recoloured=kind == "inner_recoloured")
+
+    def play(self, actors: Sequence[Actor], scenes: Sequence[Scene], *, labels: bool = True) -> Rendered:
+        """Baked people in scenes."""
+        if len(actors) != len(scenes) or not actors:
+            raise ValueError(f"expected as many scenes as people, at least one; found {len(actors)} and {len(scenes)}")
+        parts = [
+            self._batch(actors[i : i + self.chunk], scenes[i : i + self.chunk], labels=labels)
+            for i in range(0, len(actors), self.chunk)
+        ]
+        made = [part.labels for part in parts if part.labels is not None]
+        return Rendered(torch.cat([p.image for p in parts]), Labels.join(made) if made else None)
+
+    @torch.no_grad()
+    def _batch(self, actors: Sequence[Actor], scenes: Sequence[Scene], *, labels: bool) -> Rendered:
+        shot = self.shoot(actors, scenes)
+        image = self.develop(shot.linear, scenes)
+        made = self._labels(shot, scenes) if labels else None
+        return Rendered(image, made)
+
+    def _labels(self, shot: Shot, scenes: Sequence[Scene]) -> Labels:
+        return make_labels(shot.samples, shot.posed, shot.view, shot.lights, self.dresser, scenes, self.size)
+
+    def develop(self, linear: Float[Tensor, "b 3 h w"], scenes: Sequence[Scene]) -> UInt8[Tensor, "b 3 h w"]:
+        """What the scenes' cameras make of linear light."""
+        return (apply_post(linear, [scene.post for scene in scenes]) * 255).round().clamp(0, 255).to(torch.uint8)
+
+    def shoot(self, actors: Sequence[Actor], scenes: Sequence[Scene]) -> Shot:
+        """Linear light of one chunk."""
+        lights = self.illumination.prepare(environments([s.light for s in scenes], self.bank, self.device))
+        neutral = torch.stack([actor.neutral for actor in actors])
+        race = torch.stack([actor.race for actor in actors])
+        posed = self.body.pose(neutral, race, motion_of(scenes, self.body))
+        view = make_view([s.camera for s in scenes], self.device)
+        soup = self.dresser.dress(actors, scenes, posed)
+        samples = self.painter.paint(soup, posed, actors, scenes, lights, view, self.size * OVERSAMPLING)
+        behind = backgrounds([s.background for s in scenes], self.backdrops, self.size, self.device)
+        light, cover = pooled(samples.light), pooled(samples.cover[:, None])
+        return Shot(light + behind * (1 - cover), samples, posed, view, lights)
+
+
+def pooled(samples: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c g v"]:
+    """Means of the samples of each pixel."""
+    return F.avg_pool2d(samples, OVERSAMPLING)
+
+
+__all__ = ["REGIONS", "Rendered", "Renderer", "Shot", "pooled"]
