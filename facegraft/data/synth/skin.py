@@ -52,7 +52,7 @@ class SkinMaps:
     height: Float[Tensor, "1 h w"]
     """Decimetres above the mesh: pores, creases, scars, moles, lip lines."""
     masks: Float[Tensor, "6 h w"]
-    """In the order of `MASKS`: lips, mouth interior, ears, gloss 0..1, where this person's beard grows, painted brow."""
+    """In the order of `MASKS`: lips, mouth interior, ears, oiliness, where this person's beard grows, painted brow."""
     body_colour: Float[Tensor, "3"]
     """Linear colour of the skin where the neck begins, beard left out, for the rest of the body."""
 
@@ -184,7 +184,7 @@ class SkinBaker:
         box = self._box
         region = torch.from_numpy(self._beards[style][box])
         roots = torch.roll(self._dots, shift, (0, 1))[box].mul(0.32).add_(0.65)
-        field = region * roots * (0.52 * amount * dark)
+        field = region * roots * (0.65 * amount * dark)
         logs[(slice(None), *box)] -= field * torch.from_numpy(HAIR_BELOW)[:, None, None]
 
     def _paint_lips(self, skin: Skin, logs: Tensor, fine: Tensor) -> None:

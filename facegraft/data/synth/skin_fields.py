@@ -124,8 +124,9 @@ def freckle_density(space: SkinSpace) -> Field:
 
 
 def bare_front(space: SkinSpace) -> Field:
-    """The front of the face and neck without eye openings: where moles, scars and spots may be."""
+    """The front of the face without eyes and lips: where moles, scars and spots may be."""
     x, y, z = np.abs(space.places[0]), space.places[1], space.places[2]
     out = _soft(z + 0.75, 0.08) * _soft(0.72 - y, 0.05) * _soft(y + 1.4, 0.1) * space.head
     eyes = _soft(0.46 - x, 0.02) * _soft(x - 0.13, 0.02) * _soft(0.10 - np.abs(y + 0.01), 0.02)
-    return out * (1 - eyes)
+    mouth = _soft(1 - (x / 0.25) ** 2 - ((y + 0.665) / 0.125) ** 2, 0.1)
+    return out * (1 - eyes) * (1 - mouth)

@@ -47,7 +47,7 @@ class MarkPainter:
         area = _texel_area(coarse)
         self._anywhere = _cumulative(bare_front(coarse) * area)
         self._freckled = _cumulative(freckle_density(coarse) * area)
-        x, y, z = coarse.places
+        x, y = coarse.places[:2]
         sides = np.clip((np.abs(x) - 0.2) / 0.3, 0.1, 1) * np.clip((y + 0.9) / 0.4, 0, 1)
         self._weathered = _cumulative(bare_front(coarse) * area * sides)
         spotty = np.clip((0.65 - y) / 0.2, 0, 1) * np.clip((y + 1.1) / 0.1, 0, 1) * (0.35 + np.clip(-y / 0.3, 0, 0.65))

@@ -1,4 +1,4 @@
-"""MakeHuman's skin photographs, made comparable: logarithms of linear light around each photograph's own skin colour."""
+"""MakeHuman's skin photographs, made comparable: logarithms of linear light around each one's own skin colour."""
 
 from __future__ import annotations
 

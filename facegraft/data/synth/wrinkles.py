@@ -6,6 +6,8 @@ surface; the eyes' outer corners lie at (+-.42, .02), the mouth's at (+-.23, -.6
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float, Float32
 
@@ -22,7 +24,7 @@ def _forehead() -> list[Groove]:
     grooves: list[Groove] = []
     for row, y in enumerate((0.33, 0.41, 0.49, 0.57, 0.65)):
         edges = np.array([-0.46, -0.17, 0.12, 0.46]) * (1 - 0.06 * row) + 0.04 * rng.normal(size=4)
-        for left, right in zip(edges[:-1], edges[1:], strict=True):
+        for left, right in itertools.pairwise(edges):
             x = np.linspace(left - 0.03, right + 0.03, 6)
             height = y - 0.10 * x**2 + 0.012 * rng.normal() + 0.006 * rng.normal(size=6)
             points = tuple((float(a), float(b)) for a, b in zip(x, height, strict=True))

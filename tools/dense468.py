@@ -1,0 +1,111 @@
+"""Makes facegraft/data/synth/dense468.json: where the 468 points of the face mesh lie on MakeHuman's base mesh.
+
+    python tools/dense468.py ASSETS --out facegraft/data/synth/dense468.json
+
+Our mean face (facegraft/faces/mesh468.json) is bent onto MakeHuman's mean adult with a thin-plate spline through the
+points that both name (eyes, lips, nose, brows, chin), made symmetric and dropped onto the closest skin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import cKDTree
+
+from facegraft.core.geometry import fit_rigid3
+from facegraft.data.synth.landmarks import LANDMARKS68
+from facegraft.data.synth.skin_space import FULL_PX, LEFT, TOP, read_base
+from facegraft.faces.topology import LANDMARKS_68, load_topology
+
+ANCHORS = (*range(17, 68), 8)
+"""Rows of the 68 landmarks that mean the same point of the skin in both conventions; jaws differ but at the chin."""
+EDGES = (*range(36, 68),)
+"""Rows on the edges of lids and lips, which stay where they are."""
+BACK = -1.15
+"""Nothing farther back than this (decimetres behind the eyes) is face."""
+SPREAD = 12
+"""Points per triangle's edge when looking for the closest triangle."""
+
+
+def skin_triangles(assets: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertex numbers of the face's outer skin, and all vertices of the mean adult (decimetres around the eyes)."""
+    mesh, vertices = read_base(assets)
+    faces = mesh.groups["body"]
+    corners = (mesh.uvs[mesh.face_uvs[faces]] * (1, -1) + (0, 1)) * FULL_PX - (LEFT, TOP)
+    outer = (corners[..., 0].min(1) > 0) & (corners[..., 1].max(1) < 1400) & (corners[..., 1].min(1) > 0)
+    points = vertices[mesh.faces[faces]]
+    face = outer & (points[..., 2].min(1) > BACK) & (np.abs(points[..., 0]).max(1) < 1.2)
+    quads = mesh.faces[faces[face]]
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    return triangles[triangles[:, 0] != triangles[:, 2]], vertices
+
+
+def project(points: np.ndarray, triangles: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Closest triangle and barycentric weights of each point (exact inside the nearest triangles)."""
+    steps = [(i / SPREAD, j / SPREAD) for i in range(SPREAD + 1) for j in range(SPREAD + 1 - i)]
+    grid = np.array([(1 - a - b, a, b) for a, b in steps])
+    spread = np.einsum("kc,tcd->tkd", grid, vertices[triangles]).reshape(-1, 3)
+    _, near = cKDTree(spread).query(points, k=40)
+    rows, weights = np.zeros(len(points), int), np.zeros((len(points), 3))
+    for i, candidates in enumerate(near // len(grid)):
+        best = np.inf
+        for row in np.unique(candidates):
+            w = closest(points[i], vertices[triangles[row]])
+            distance = np.linalg.norm(w @ vertices[triangles[row]] - points[i])
+            if distance < best:
+                best, rows[i], weights[i] = distance, row, w
+    return triangles[rows], weights
+
+
+def closest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Barycentric weights of the point of a triangle that is closest to a point."""
+    edges = (corners[1:] - corners[0]).T
+    b, c = np.linalg.lstsq(edges, point - corners[0], rcond=None)[0]
+    if b >= 0 and c >= 0 and b + c <= 1:
+        return np.array((1 - b - c, b, c))
+    best, weights = np.inf, np.eye(3)[0]
+    for i in range(3):
+        a, e = corners[i], corners[(i + 1) % 3] - corners[i]
+        t = float(np.clip((point - a) @ e / max(e @ e, 1e-12), 0, 1))
+        distance = float(np.linalg.norm(a + t * e - point))
+        if distance < best:
+            best, weights = distance, (1 - t) * np.eye(3)[i] + t * np.eye(3)[(i + 1) % 3]
+    return weights
+
+
+def bend(vertices: np.ndarray) -> np.ndarray:
+    """The 468 points of the mean face, laid over the mean adult."""
+    topology = load_topology()
+    mesh = topology.xyz.astype(float) * (1, -1, -1)
+    marks = vertices[list(LANDMARKS68)]
+    rows = list(ANCHORS)
+    named = np.array(LANDMARKS_68)[rows]
+    scale, rotation, shift = fit_rigid3(mesh[named], marks[rows])
+    laid = scale * mesh @ rotation.T + shift
+    spline = RBFInterpolator(laid[named], marks[rows] - laid[named], kernel="thin_plate_spline", smoothing=2e-4)
+    bent = laid + spline(laid)
+    edges = np.array(LANDMARKS_68)[list(EDGES)]
+    bent[edges] = marks[list(EDGES)]
+    return (bent + bent[topology.mirror] * (-1, 1, 1)) / 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    triangles, vertices = skin_triangles(args.assets)
+    corners, weights = project(bend(vertices), triangles, vertices)
+    weights = np.round(np.clip(weights, 0, 1), 4)
+    weights /= weights.sum(1, keepdims=True)
+    rows = [[*c, *(round(float(x), 4) for x in w)] for c, w in zip(corners.tolist(), weights, strict=True)]
+    text = ",\n    ".join(json.dumps(row) for row in rows)
+    args.out.write_text(f'{{\n  "rows": [\n    {text}\n  ]\n}}\n')
+
+
+if __name__ == "__main__":
+    main()
