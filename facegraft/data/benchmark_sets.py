@@ -25,7 +25,7 @@ SWAPS, SWAPS_IN_A_SHARD = 1000, 20
 CLIPS, FRAMES = 50, 48
 CLIP_STRATA = ("ordinary", "large pose", "extreme expression", "occluded", "hard light")
 CLIP_TRUTHS = TRUTHS[:1]
-CANDIDATES = 24
+CANDIDATES = 12
 """Of the cross stratum, of whom the one most unlike the identity is taken."""
 PEOPLE_OF_A_SWAP = 1 + CANDIDATES
 FIRST_CLIP_PERSON = RESERVED.start + SWAPS * PEOPLE_OF_A_SWAP
