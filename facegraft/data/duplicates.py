@@ -85,7 +85,7 @@ def is_same_picture(one: Fingerprint, other: Fingerprint, same_picture: float | 
 
 def near_duplicates(
     hashes: Sequence[int],
-    quality: Sequence[float],
+    quality: Sequence[float | int],
     thumbnail_of: Callable[[int], Thumbnail],
     same_picture: float | int = SAME_PICTURE,
 ) -> dict[int, int]:

@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 MOST_ATTEMPTS = 3
 """How often a unit may take its worker down before it is given up: it is then most likely the unit's fault."""
+SCHEDULER_TIMEOUT_S = 20
 
 
 def run_units(
@@ -132,7 +133,7 @@ def _given_up(unit: object) -> str:
 def _by_dask(work: Callable[[U], R], units: Sequence[U], scheduler: str) -> Generator[R]:
     distributed = _import_distributed()
     try:
-        client = distributed.Client(scheduler, timeout=20, set_as_default=False)
+        client = distributed.Client(scheduler, timeout=SCHEDULER_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise BadInputError(
             f"--scheduler {scheduler}: no scheduler answers there; start one with `dask scheduler`, "
@@ -143,7 +144,7 @@ def _by_dask(work: Callable[[U], R], units: Sequence[U], scheduler: str) -> Gene
         futures = client.map(work, list(units), pure=False, retries=0, key="facegraft-ingest")
         try:
             by_key = {future.key: unit for future, unit in zip(futures, units, strict=True)}
-            for future in distributed.as_completed(futures):
+            for future in distributed.as_completed(futures, loop=client.loop):
                 yield _result(future, by_key[future.key], distributed)
                 future.release()
         except BaseException:

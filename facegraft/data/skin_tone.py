@@ -52,6 +52,6 @@ def individual_typology_angle(lab: Float[np.ndarray, "3"]) -> float:
     return math.degrees(math.atan2(float(lab[0]) - 50, max(float(lab[2]), 1e-6)))
 
 
-def ita_band(angle: float) -> str:
+def ita_band(angle: float | int) -> str:
     """The name of the band that an angle lies in."""
     return next(name for name, least in ITA_BANDS if angle > least)
