@@ -53,7 +53,7 @@ def cut_patch(mesh: Mesh, shape: np.ndarray, rows: np.ndarray, levels: int, scal
     smooth, fine = subdivide_times(body, len(shape), levels)
     used, patch_quads = _only(fine, rows, len(body), levels, mesh)
     goal = (smooth @ shape)[used]
-    index, weight = _anchors(quads, shape, goal)
+    index, weight = anchors(quads, shape, goal)
     normal = _unit((weight[..., None] * normals[index]).sum(1))
     at = (weight[..., None] * shape[index]).sum(1)
     lift = ((goal - at) * normal).sum(1)
@@ -84,7 +84,7 @@ def _only(
     return used, index.reshape(quads.shape)
 
 
-def _anchors(quads: np.ndarray, shape: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def anchors(quads: np.ndarray, shape: np.ndarray, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each point the triangle of the coarse quads that it lies in (or nearly), and its weights there."""
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     a, b, c = shape[triangles].transpose(1, 0, 2)

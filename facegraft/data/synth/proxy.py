@@ -18,9 +18,11 @@ class Proxy:
     """Triangles on the body, for all people.
 
     Vertex i lies at `sum_k weight[i, k] * body[index[i, k]] + offset[i] * scale + push[i] * normal[i]`, where
-    `scale` has for each axis `abs(body[a] - body[b]) / denominator` on that axis, and `normal` is the body's unit normal
-    there (the weighted, normalised mean of its vertex normals). It is skinned with the same mix.
-    An alpha surface shows `clip((texture_alpha - cut) * sharpness, 0, 1)`, so whoever raises `cut` thins it out.
+    `scale` has for each axis `abs(body[a] - body[b]) / denominator` on that axis, and `normal` is the body's unit
+    normal there (its vertex normals' weighted mean). It is skinned with the same mix. Triangles are two-sided.
+
+    An alpha surface shows `clip((texture_alpha - cut) * sharpness, 0, 1)`, so whoever raises `cut` thins it out; an
+    opaque one shows where `cut` is below .5.
     """
 
     name: str
