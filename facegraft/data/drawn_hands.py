@@ -96,9 +96,9 @@ def grip(
         Part((*heel, -0.02), (*elbow, -0.05), 0.14, 0.25),
     ]
     look = _draw_look(site, rng)
-    place = {"wrist_xy": edge_xy, "towards": np.array([0.0, -1.0]), "scale": site.width}
-    front = drawn_hand(site, rng, fingers, replace(look, cloth=None), **place)
-    return front, drawn_hand(site, rng, palm, look, **place)
+    up, bare = np.array([0.0, -1.0]), replace(look, cloth=None)
+    front = drawn_hand(site, rng, fingers, bare, wrist_xy=edge_xy, towards=up, scale=site.width)
+    return front, drawn_hand(site, rng, palm, look, wrist_xy=edge_xy, towards=up, scale=site.width)
 
 
 def drawn_hand(
@@ -255,7 +255,7 @@ def _draw_look(site: Site, rng: np.random.Generator) -> Look:
     cloth = (rng.uniform(0.02, 0.5) * np.exp(rng.normal(0, 0.3, 3))).clip(0.01, 0.8) * site.light
     return Look(
         skin=skin,
-        polish=rng.uniform(0.02, 0.5, 3) * site.light if rng.random() < 0.12 else None,
+        polish=rng.uniform((0.15, 0.01, 0.02), (0.5, 0.12, 0.15)) * site.light if rng.random() < 0.08 else None,
         cloth=cloth if rng.random() < 0.55 else None,
         sleeve_from=float(rng.uniform(0.06, 0.25)),
     )
