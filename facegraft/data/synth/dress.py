@@ -39,6 +39,7 @@ KINDS = {
 CLOSED_LIPS = 0.02
 """Gap between the lips in decimetres below which nobody sees teeth."""
 THINNING = 0.5
+HIDDEN = 9.0
 """How far a density of 0 raises the cut of hair."""
 
 
@@ -142,7 +143,8 @@ class Dresser:
                 traits = torch.tensor(
                     [[h.scalp_shadow if shadow else 1.0, h.gloss, ready.proxy.sharpness] for h in hairs], device=device
                 )
-                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+                hidden = thin + self._under_hats(ready, [scenes[r] for r in rows])
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=hidden)
         bearded = [r for r, a in enumerate(actors) if a.beard.style != "none" and a.beard.density > 0]
         for style, rows in grouped([a.beard.style for a in actors], bearded).items():
             some = [actors[r] for r in rows]
@@ -151,6 +153,16 @@ class Dresser:
             for ready in self._get(("beard", style), lambda s=style: self.wardrobe.beard(s)):
                 traits = torch.tensor([[1.0, 0.4, ready.proxy.sharpness]], device=device)
                 self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+
+    def _under_hats(self, ready: Ready, scenes: Sequence[Scene]) -> Float[Tensor, "r n"]:
+        """A cut that nothing passes, where a hat hides the hair."""
+        out = ready.cut.new_zeros(len(scenes), len(ready.cut))
+        for row, scene in enumerate(scenes):
+            if hat_of(scene):
+                brim = self.wardrobe.brim(hat_of(scene))
+                above = (ready.place - ready.place.new_tensor(brim.point)) @ ready.place.new_tensor(brim.normal)
+                out[row] = (above > 0) * HIDDEN
+        return out
 
     def _clothes(self, cook: Cook, scenes: Sequence[Scene], posed: Posed) -> None:
         device = self.body.device

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from facegraft.data.regions import REGIONS
@@ -21,6 +21,7 @@ from facegraft.data.synth.view import View
 
 VISIBLE_WITHIN_DM = 0.06
 """A point that lies deeper than this behind what its pixel shows is hidden."""
+PLANES = ("regions", "occluder", "depth", "normals", "inner", "own")
 IN_FRONT = ("occluder", "face_mask")
 OPENINGS = ((62, 66), (37, 41), (38, 40), (43, 47), (44, 46))
 
@@ -68,6 +69,14 @@ class Labels:
     light: Float[Tensor, "b 9 3"]
     key: Float[Tensor, "b 2 3"]
     camera: Float[Tensor, "b 3 4"]
+
+    def only_where(self, mask: Bool[Tensor, "b h w"], other: Labels) -> Labels:
+        """These labels; outside the mask the other's planes."""
+        planes = {}
+        for name in PLANES:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            planes[name] = torch.where(mask if mine.ndim == 3 else mask[:, None], mine, theirs)
+        return replace(self, **planes)
 
     @staticmethod
     def join(parts: Sequence[Labels]) -> Labels:
@@ -124,7 +133,7 @@ def visible(
     placed: Float[Tensor, "b n 3"], depth: Float[Tensor, "b s s"], view: View, size: int
 ) -> Float[Tensor, "b n"]:
     """1 for points inside the picture that nothing hides, 0 for the others."""
-    count, side = depth.shape[:2]
+    side = depth.shape[1]
     at = (placed[..., :2] * (side / size)).floor().long()
     inside = ((at >= 0) & (at < side)).all(-1)
     at = at.clamp(0, side - 1)

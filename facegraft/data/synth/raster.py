@@ -1,7 +1,8 @@
 """A batched triangle rasteriser in plain PyTorch: exact triangle and barycentrics per sample, on CPU and GPU alike.
 
-Triangles of all pictures lie in one list. Each is cut into rows and exact spans of samples, and a scatter minimum of (depth, fragment) keeps the nearest: integer keys, so the result does not depend on
-the order of the threads. See-through surfaces are peeled layer by layer from the same fragments.
+Triangles of all pictures lie in one list. Each is cut into rows and exact spans of samples, and a scatter minimum of
+(depth, fragment) keeps the nearest: integer keys, so the result does not depend on the order of the threads.
+See-through surfaces are peeled layer by layer from the same fragments.
 """
 
 from __future__ import annotations

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from facegraft.data.camera import apply_post
-from facegraft.data.regions import REGIONS
+from facegraft.data.camera import apply_post, reach_px
 from facegraft.data.synth.background import background_bank, backgrounds
 from facegraft.data.synth.body import Body, Posed
 from facegraft.data.synth.cast import Actor, Cast
@@ -46,6 +45,14 @@ class Rendered:
 
     image: UInt8[Tensor, "b 3 h w"]
     labels: Labels | None
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """Attribute pictures and, by kind, the right answers of swaps onto them."""
+
+    pictures: Rendered
+    truths: dict[str, Rendered]
 
 
 @dataclass(frozen=True)
@@ -103,20 +110,57 @@ class Renderer:
     def truth(
         self, identities: Sequence[Person], attributes: Sequence[Person], scenes: Sequence[Scene], kind: str = "inner"
     ) -> Rendered:
-        """The right answer of swapping identity k onto the picture of attribute k in scene k.
+        """The right answer of swapping identity k onto the picture of attribute k in scene k; see `swap`."""
+        return self.swap(identities, attributes, scenes, (kind,)).truths[kind]
+
+    def swap(
+        self,
+        identities: Sequence[Person],
+        attributes: Sequence[Person],
+        scenes: Sequence[Scene],
+        kinds: Sequence[str] = TRUTHS,
+    ) -> Swaps:
+        """The attribute pictures and the right answers of swapping the identities onto them.
+
+        Where nothing of the swap shows, an answer equals its attribute picture bit for bit, labels included.
 
         Args:
             identities: Who shall be seen.
             attributes: Who was photographed.
             scenes: The attribute pictures' scenes.
-            kind: "inner": the identity's face shape, features, brows and skin within the attribute's outline, ears,
+            kinds: "inner": the identity's face shape, features, brows and skin within the attribute's outline, ears,
                 neck and beard; "inner_recoloured": the same in the attribute's mean skin colour; "head": all of the
                 identity but hair, which is the scene's.
+
+        Raises:
+            ValueError: An unknown kind, or lists of different lengths.
         """
-        if kind not in TRUTHS:
-            raise ValueError(f"expected one of {', '.join(TRUTHS)}, found {kind}")
-        actors = [self.actor_of(i, a, kind) for i, a in zip(identities, attributes, strict=True)]
-        return self.play(actors, scenes)
+        unknown = set(kinds) - set(TRUTHS)
+        if unknown or not len(identities) == len(attributes) == len(scenes):
+            raise ValueError(f"expected kinds of {TRUTHS} and lists of one length, found {kinds}")
+        pictures: list[Rendered] = []
+        answers: dict[str, list[Rendered]] = {kind: [] for kind in kinds}
+        for i in range(0, len(scenes), self.chunk):
+            who, on, there = (part[i : i + self.chunk] for part in (identities, attributes, scenes))
+            base = self.shoot([self.cast.actor(person) for person in on], there)
+            pictures.append(self._finish(base, there))
+            for kind in kinds:
+                shot = self.shoot([self.actor_of(a, b, kind) for a, b in zip(who, on, strict=True)], there)
+                answers[kind].append(self._answer(base, pictures[-1], shot, there, whole=kind == "head"))
+        return Swaps(join(pictures), {kind: join(parts) for kind, parts in answers.items()})
+
+    @torch.no_grad()
+    def _answer(self, base: Shot, picture: Rendered, shot: Shot, scenes: Sequence[Scene], *, whole: bool) -> Rendered:
+        """Keeps the attribute picture where the swap does not show: else a nose would still shade a shoulder."""
+        here, there = ((s.samples.own if whole else s.samples.inner) for s in (base, shot))
+        concerned = pooled((here | there).float()[:, None]) > 0
+        linear = torch.where(concerned, shot.linear, base.linear)
+        image = self.develop(linear, scenes)
+        reach = [reach_px(scene.post, self.size) for scene in scenes]
+        near = torch.stack([grown(one, by) for one, by in zip(concerned, reach, strict=True)])
+        image = torch.where(near, image, picture.image)
+        labels, before = self._labels(shot, scenes), picture.labels
+        return Rendered(image, labels if before is None else labels.only_where(concerned[:, 0], before))
 
     def actor_of(self, identity: Person, attribute: Person, kind: str) -> Actor:
         if kind == "head":
@@ -128,18 +172,19 @@ class Renderer:
         if len(actors) != len(scenes) or not actors:
             raise ValueError(f"expected as many scenes as people, at least one; found {len(actors)} and {len(scenes)}")
         parts = [
-            self._batch(actors[i : i + self.chunk], scenes[i : i + self.chunk], labels=labels)
+            self._finish(
+                self.shoot(actors[i : i + self.chunk], scenes[i : i + self.chunk]),
+                scenes[i : i + self.chunk],
+                labels=labels,
+            )
             for i in range(0, len(actors), self.chunk)
         ]
-        made = [part.labels for part in parts if part.labels is not None]
-        return Rendered(torch.cat([p.image for p in parts]), Labels.join(made) if made else None)
+        return join(parts)
 
     @torch.no_grad()
-    def _batch(self, actors: Sequence[Actor], scenes: Sequence[Scene], *, labels: bool) -> Rendered:
-        shot = self.shoot(actors, scenes)
+    def _finish(self, shot: Shot, scenes: Sequence[Scene], *, labels: bool = True) -> Rendered:
         image = self.develop(shot.linear, scenes)
-        made = self._labels(shot, scenes) if labels else None
-        return Rendered(image, made)
+        return Rendered(image, self._labels(shot, scenes) if labels else None)
 
     def _labels(self, shot: Shot, scenes: Sequence[Scene]) -> Labels:
         return make_labels(shot.samples, shot.posed, shot.view, shot.lights, self.dresser, scenes, self.size)
@@ -148,6 +193,7 @@ class Renderer:
         """What the scenes' cameras make of linear light."""
         return (apply_post(linear, [scene.post for scene in scenes]) * 255).round().clamp(0, 255).to(torch.uint8)
 
+    @torch.no_grad()
     def shoot(self, actors: Sequence[Actor], scenes: Sequence[Scene]) -> Shot:
         """Linear light of one chunk."""
         lights = self.illumination.prepare(environments([s.light for s in scenes], self.bank, self.device))
@@ -167,4 +213,12 @@ def pooled(samples: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c g v"]:
     return F.avg_pool2d(samples, OVERSAMPLING)
 
 
-__all__ = ["REGIONS", "Rendered", "Renderer", "Shot", "pooled"]
+def grown(mask: Bool[Tensor, "1 h w"], by: int) -> Bool[Tensor, "1 h w"]:
+    """Everything within `by` pixels of the mask, along rows and columns."""
+    return F.max_pool2d(mask[None].float(), 2 * by + 1, stride=1, padding=by)[0] > 0
+
+
+def join(parts: Sequence[Rendered]) -> Rendered:
+    """One batch of several."""
+    made = [part.labels for part in parts if part.labels is not None]
+    return Rendered(torch.cat([p.image for p in parts]), Labels.join(made) if made else None)

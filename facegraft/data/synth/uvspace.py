@@ -1,4 +1,4 @@
-"""The head's texture plane: where each texel lies on the unshaped body, its tangents, its region, its share of the face.
+"""The head's texture plane: where each texel lies on the unshaped body, its slopes, region and share of the face.
 
 The head rectangle of the 2048 px texture (columns 1296 to 2048, rows 352 to 2048) is all that is ever baked.
 """
