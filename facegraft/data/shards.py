@@ -53,7 +53,17 @@ def write_records(path: Path, records: Sequence[Record], pairs: Sequence[dict[st
     tensors |= {"blob": blob, "spans": spans, "column_rows": column_rows}
     data = save(tensors, metadata={"facegraft_shard": VERSION, "layout": layout, "index": text})
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(_ordered(data))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same file with the metadata sorted: safetensors' own order is another one in every process."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the tensors at a multiple of 8
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + length :]))
 
 
 class ShardReader:

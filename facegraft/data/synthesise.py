@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ PLAN_NAME = "synth.json"
 VERSION = 1
 DEFAULT_PICTURES = 8
 """Of each person, where the number of pictures is not given."""
+ABANDONED_S = 3600.0
 BATCH = {"cpu": 8, "cuda": 64}
 ABOUT = (
     "Rendered adults who do not exist, made of MakeHuman's CC0 assets, with exact labels. They are no substitute for "
@@ -159,6 +161,7 @@ def write_set(
     _check_torch(options.device)
     found = find_assets(assets).resolve()
     _begin(out, options, digest := assets_digest(found))
+    _sweep(out / "shards")
     missing = [n for n in range(plan.shards) if not shard_done(out, n)]
     if not missing and (out / "card.json").is_file():
         progress(plan.shards, plan.shards)
@@ -323,6 +326,14 @@ def _begin(out: Path, options: SynthOptions, digest: str) -> None:
     facts = {"version": VERSION, "options": dataclasses.asdict(options), "assets_digest": digest}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _sweep(shards: Path) -> None:
+    """Removes what killed workers began; what is young may be another run's."""
+    for path in shards.glob(".facegraft-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
 
 
 def _card(options: SynthOptions, digest: str, out: Path) -> DatasetCard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -82,6 +83,16 @@ def test_a_lost_shard_comes_back_the_same_and_the_others_are_left_alone(
     assert seen == [(1, 2), (2, 2)]
 
 
+def test_what_killed_workers_left_is_removed_once_it_is_old(made: Path, makehuman: Path) -> None:
+    old, young = made / "shards" / ".facegraft-old.safetensors", made / "shards" / ".facegraft-young.safetensors"
+    for path, age_s in ((old, 4000), (young, 1000)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age_s,) * 2)
+    synthesise.write_set(SMALL, made, assets=makehuman)
+    assert (old.exists(), young.exists()) == (False, True)
+    young.unlink()
+
+
 def test_the_same_again_renders_nothing(made: Path, makehuman: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
     seen: list[tuple[int, int]] = []
@@ -128,7 +139,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(
         return whole(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="no space left on device; free some space"):
+    with pytest.raises(OutputError, match=r"no space left on device\); free some space"):
         synthesise.write_set(SMALL, folder, jobs=1, assets=makehuman)
     assert files(folder) == {}
     monkeypatch.undo()
