@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from facegraft.core.geometry import fit_rigid3
 from facegraft.data.synth.landmarks import LANDMARKS68
 from facegraft.data.synth.skin_space import FULL_PX, LEFT, TOP, read_base
-from facegraft.faces.topology import LANDMARKS_68, load_topology
+from facegraft.faces.topology import LANDMARKS_68, LIPS_INNER, load_topology
 
 ANCHORS = (*range(17, 68), 8)
 """Rows of the 68 landmarks that mean the same point of the skin in both conventions; jaws differ but at the chin."""
@@ -27,21 +27,28 @@ EDGES = (*range(36, 68),)
 """Rows on the edges of lids and lips, which stay where they are."""
 BACK = -1.15
 """Nothing farther back than this (decimetres behind the eyes) is face."""
+SLIT_COLUMN = 564
+"""Where the mouth's slit lies in the head rectangle of the texture, full-size pixels; the upper lip is left of it."""
 SPREAD = 12
 """Points per triangle's edge when looking for the closest triangle."""
 
 
-def skin_triangles(assets: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex numbers of the face's outer skin, and all vertices of the mean adult (decimetres around the eyes)."""
+def skin_triangles(assets: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The face's outer skin as vertex numbers, which lip each triangle may belong to, and the mean adult's vertices.
+
+    1 is the upper lip's side of the mouth's slit in the texture, -1 the lower's. Decimetres around the eyes.
+    """
     mesh, vertices = read_base(assets)
     faces = mesh.groups["body"]
     corners = (mesh.uvs[mesh.face_uvs[faces]] * (1, -1) + (0, 1)) * FULL_PX - (LEFT, TOP)
     outer = (corners[..., 0].min(1) > 0) & (corners[..., 1].max(1) < 1400) & (corners[..., 1].min(1) > 0)
     points = vertices[mesh.faces[faces]]
     face = outer & (points[..., 2].min(1) > BACK) & (np.abs(points[..., 0]).max(1) < 1.2)
-    quads = mesh.faces[faces[face]]
+    quads, columns = mesh.faces[faces[face]], corners[face][..., 0].mean(1)
+    lip = np.where(columns < SLIT_COLUMN, 1, -1)
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    return triangles[triangles[:, 0] != triangles[:, 2]], vertices
+    real = triangles[:, 0] != triangles[:, 2]
+    return triangles[real], np.concatenate([lip, lip])[real], vertices
 
 
 def project(points: np.ndarray, triangles: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +66,16 @@ def project(points: np.ndarray, triangles: np.ndarray, vertices: np.ndarray) -> 
             if distance < best:
                 best, rows[i], weights[i] = distance, row, w
     return triangles[rows], weights
+
+
+def lip_sides(points: np.ndarray) -> np.ndarray:
+    """1 for points of the upper lip, -1 of the lower, 0 elsewhere; the mean face's closed lips touch."""
+    contact = points[[13, 14], 1].mean()
+    near = (np.abs(points[:, 0]) < 0.24) & (np.abs(points[:, 1] - contact) < 0.1) & (points[:, 2] > 0.0)
+    side = np.where(near, np.where(points[:, 1] > contact, 1, -1), 0)
+    half = len(LIPS_INNER) // 2
+    side[list(LIPS_INNER)] = [0, *[-1] * (half - 1), 0, *[1] * (half - 1)]
+    return side
 
 
 def closest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -98,8 +115,12 @@ def main() -> None:
     parser.add_argument("assets", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    triangles, vertices = skin_triangles(args.assets)
-    corners, weights = project(bend(vertices), triangles, vertices)
+    triangles, lips, vertices = skin_triangles(args.assets)
+    points = bend(vertices)
+    corners, weights = project(points, triangles, vertices)
+    for lip in (1, -1):
+        on_it = lip_sides(points) == lip
+        corners[on_it], weights[on_it] = project(points[on_it], triangles[lips == lip], vertices)
     weights = np.round(np.clip(weights, 0, 1), 4)
     weights /= weights.sum(1, keepdims=True)
     rows = [[*c, *(round(float(x), 4) for x in w)] for c, w in zip(corners.tolist(), weights, strict=True)]

@@ -269,7 +269,8 @@ class SkinBaker:
         box = self._mouth_box
         inside = self._static[1][box]
         window = albedo[(slice(None), *box)]
-        shade = (window.mean(0) / window.mean().clamp(min=1e-3)).clamp(0.6, 1.4) ** 0.5
+        light = window.mean(0)
+        shade = (light * inside.sum() / (light * inside).sum()).clamp(0.6, 1.4) ** 0.5
         window += inside * (torch.tensor(MOUTH)[:, None, None] * shade - window)
 
     def _height(self, skin: Skin, fine: Tensor, shifts: list[tuple[int, ...]]) -> Tensor:

