@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facegraft.core.errors import MissingPartError
 from facegraft.core.image import read_picture
+from facegraft.data.assets import find_texture
 from facegraft.data.synth.skin_space import FULL_HW, FULL_PX, LEFT, TOP, SkinSpace
 from facegraft.data.synth.traits import PHOTOS
 
@@ -29,7 +30,7 @@ LINEAR_OF_BYTE = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.
 
 def read_mask(assets: Path, name: str, space: SkinSpace) -> Float32[np.ndarray, "h w"]:
     """One of mpfb2's uv masks, 0..1, on the head rectangle; beyond the seams as just within them."""
-    path = assets / "mpfb2" / "textures" / f"mpfb_{name}.png"
+    path = find_texture(assets / "mpfb2" / "textures", f"mpfb_{name}")
     pixels = read_picture(path).pixels[..., 0].astype(np.float32) / 255
     full = cv2.resize(pixels, (FULL_PX, FULL_PX), interpolation=cv2.INTER_CUBIC)[TOP:, LEFT:]
     mask = resized(full, space.size_hw).clip(0, 1)

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facegraft.core.image import read_picture
+from facegraft.data.assets import find_texture
 from facegraft.data.regions import REGIONS
 from facegraft.data.synth.body import Body
 from facegraft.data.synth.raster import nearest, scan, set_up
@@ -75,7 +76,7 @@ class UvSpace:
         return place.reshape(shape), gradients[:, 0].reshape(shape), gradients[:, 1].reshape(shape)
 
     def _mask(self, assets: Path, name: str, device: torch.device) -> Tensor:
-        pixels = read_picture(assets / "mpfb2" / "textures" / f"mpfb_{name}.png").pixels[..., 0]
+        pixels = read_picture(find_texture(assets / "mpfb2" / "textures", f"mpfb_{name}")).pixels[..., 0]
         side = pixels.shape[0] / FULL
         cut = pixels[round(TOP * side) :, round(LEFT * side) :].astype(np.float32) / 255
         grid = torch.as_tensor(cut, device=device)[None, None]
