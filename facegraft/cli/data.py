@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     children = {name: actions.add_parser(name, help=line, description=line) for name, line in ACTIONS.items()}
     _add_assets(children["assets"])
     for name in ("info", "report", "sheet"):
-        children[name].add_argument("dataset", type=Path, metavar="DIR", help="a dataset, or a folder of datasets")
+        children[name].add_argument("dataset", type=Path, metavar="DIR", help="a dataset")
     children["report"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="an .html file")
+    children["report"].add_argument("--thumbnails", action="store_true", help="show samples of real people too")
     children["sheet"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a picture")
     children["sheet"].add_argument("--count", type=int, default=64, metavar="N", help="pictures (default: 64)")
     children["sheet"].add_argument("--seed", type=int, default=0, help="chooses the pictures (default: 0)")
@@ -118,9 +119,9 @@ def _report(args: argparse.Namespace) -> dict[str, object]:
     from facegraft.data.report import write_report
 
     dataset = open_dataset(args.dataset)
-    write_report(dataset, args.output)
-    print(f"report of {len(dataset)} pictures: {args.output}")
-    return {"pictures": len(dataset), "output": str(args.output)}
+    facts = write_report(dataset, args.output, args.thumbnails)
+    print(f"report of {facts['items']} pictures: {args.output}")
+    return {"pictures": facts["items"], "people": facts["people"], "output": str(args.output)}
 
 
 def _sheet(args: argparse.Namespace) -> dict[str, object]:

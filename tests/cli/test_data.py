@@ -53,6 +53,15 @@ def test_sheet_draws_swaps_as_rows(dataset: Path, tmp_path: Path, capsys: pytest
     assert middles == [0, 10, 101, 102]
 
 
+def test_report_counts_pictures_and_no_truths(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "report.html"
+    assert main(["data", "report", str(dataset), "-o", str(path)]) == 0
+    assert last_line(capsys) == {"pictures": 10, "people": 2, "output": str(path)}
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
