@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", default="ffhq", metavar="NAME", help="alignment (default: ffhq)")
     parser.add_argument("--people", default="none", metavar="HOW", help="who is who: folder, cluster or none (default)")
     parser.add_argument(
-        "--same-person", type=float, metavar="COS", help="cluster: cosine from which faces are of one person"
+        "--same-person", type=float, metavar="COS", help="cluster: cosine from which faces are of one person (0.97)"
     )
     parser.add_argument("--manifest", type=Path, metavar="CSV", help="person, licence, consent ... of each file")
     parser.add_argument("--licence", metavar="NAME", help="of files that the manifest does not name, such as CC0-1.0")
@@ -157,7 +157,8 @@ def _bar() -> Iterator[Callable[[IngestProgress], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, files=0, items=0)
 
         def update(now: IngestProgress) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -67,6 +67,47 @@ def group_people(
         else:
             chain.append(nearest)
     return sorted(finished)
+
+
+def group_people_of_clips(
+    embeddings: Float32[np.ndarray, "n d"],
+    weights: Float[np.ndarray, "n"],
+    apart: Sequence[tuple[int, int]],
+    clips: Sequence[str],
+    same_person: float | int,
+    same_in_clip: float | int,
+) -> list[list[int]]:
+    """As `group_people`, but the rows of one clip are grouped first, by a threshold of their own.
+
+    A clip shows few people, in one light: what is enough to tell them apart is not enough among thousands.
+
+    Args:
+        embeddings: Unit vectors.
+        weights: How much each row counts, above 0.
+        apart: Pairs of rows that cannot be one person.
+        clips: Of each row; "" is none.
+        same_person: Mean cosine from which groups of different clips and pictures are one person.
+        same_in_clip: The same within a clip.
+    """
+    parts: list[list[int]] = []
+    for clip in sorted(set(clips)):
+        rows = [row for row, name in enumerate(clips) if name == clip]
+        place = {row: number for number, row in enumerate(rows)}
+        inner = [(place[one], place[other]) for one, other in apart if one in place and other in place]
+        found = (
+            group_people(embeddings[rows], weights[rows], inner, same_in_clip)
+            if clip
+            else [[n] for n in place.values()]
+        )
+        parts += [[rows[number] for number in group] for group in found]
+    parts.sort()
+    part_of = {row: number for number, part in enumerate(parts) for row in part}
+    sums = np.stack([(embeddings[part] * weights[part, None]).sum(axis=0) for part in parts]) if parts else embeddings
+    totals = np.array([weights[part].sum() for part in parts], np.float64)
+    means = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    between = [(part_of[one], part_of[other]) for one, other in apart]
+    groups = group_people(means, totals, between, same_person)
+    return sorted(sorted(row for number in group for row in parts[number]) for group in groups)
 
 
 def _join(likeness: Float32[np.ndarray, "n n"], size: Float[np.ndarray, "n"], one: int, other: int) -> None:

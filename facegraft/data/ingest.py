@@ -28,7 +28,7 @@ from facegraft.data.dataset import DatasetCard, Item, open_dataset, split_of, wr
 from facegraft.data.duplicates import Thumbnail, fingerprint, near_duplicates
 from facegraft.data.fanout import run_units
 from facegraft.data.filters import Rejection
-from facegraft.data.grouping import group_people
+from facegraft.data.grouping import group_people_of_clips
 from facegraft.data.ingest_plan import (
     NO_LICENCE,
     Defaults,
@@ -64,8 +64,10 @@ class IngestOptions:
     consent: str = ""
     synthetic: bool = False
     manifest: Path | None = None
-    same_person: float | int = SAME_IN_CLIP
-    """cluster: mean cosine from which two groups of faces are one person."""
+    same_person: float | int = 0.97
+    """cluster: mean cosine from which two groups of faces are one person; in a clip `people.SAME_IN_CLIP` is enough.
+    The more people there are, the more strangers look alike: among 3,018 pictures of 2,575 people 0.97 finds half of
+    the pairs of one person, and 80 % of what it finds is right; with 0.945 it is 85 % and 23 %."""
     val_share: float | int = 0.05
     """Of people; the manifest may say otherwise."""
     test_share: float | int = 0
@@ -277,7 +279,7 @@ def _without_duplicates(
 def _quality(row: Row, size: int) -> float:
     """Which of two copies is kept: first the one more is known about, then the larger, then the sharper."""
     known = (row.person != "") + (row.licence != NO_LICENCE)
-    return 10 * known + min(1.0, float(row.facts["face_px"]) / size) + float(row.facts.get("sharpness", 0))
+    return 10 * known + min(4.0, float(row.facts["face_px"]) / size) + float(row.facts.get("sharpness", 0))
 
 
 def _shot(row: Row) -> str:
@@ -299,6 +301,7 @@ def _people(
     means = [np.mean([read(row).arrays["embedding"] for row in by_mark[mark]], axis=0) for mark in marks]
     vectors = np.stack(means).astype(np.float32) if means else np.zeros((0, 1), np.float32)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    weights = np.array([len(by_mark[mark]) for mark in marks], np.float64)
     number = {mark: place for place, mark in enumerate(marks)}
     apart = [
         (number[one], number[other])
@@ -306,8 +309,9 @@ def _people(
         for one, other in report.together
         if one in number and other in number
     ]
-    weights = np.array([len(by_mark[mark]) for mark in marks], np.float64)
-    for place, group in enumerate(group_people(vectors, weights, apart, options.same_person)):
+    clips = [by_mark[mark][0].clip for mark in marks]
+    in_clip = min(float(options.same_person), SAME_IN_CLIP)
+    for place, group in enumerate(group_people_of_clips(vectors, weights, apart, clips, options.same_person, in_clip)):
         people |= {row.key: f"person-{place + 1:05d}" for member in group for row in by_mark[marks[member]]}
     return people
 

@@ -47,13 +47,13 @@ class Question:
 
     name: str
     title: str
-    edges: tuple[float, ...]
+    edges: tuple[float | int, ...]
     labels: tuple[str, ...]
     note: str = ""
     wanted: bool = True
 
 
-def _ranges(edges: Sequence[float], unit: str) -> tuple[str, ...]:
+def _ranges(edges: Sequence[float | int], unit: str) -> tuple[str, ...]:
     return tuple(f"{low:g}..{high:g}{unit}" for low, high in itertools.pairwise(edges))
 
 
@@ -249,7 +249,7 @@ def _facts(
     }
 
 
-def bin_of(question: Question, value: float) -> int:
+def bin_of(question: Question, value: float | int) -> int:
     """The number of the bin that a value falls into."""
     found = int(np.searchsorted(question.edges, value, side="right")) - 1
     return min(max(found, 0), len(question.labels) - 1)

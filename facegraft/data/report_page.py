@@ -57,7 +57,7 @@ def page(facts: dict[str, Any], thumbnails: dict[tuple[str, int], list[str]]) ->
 
 
 def bars(
-    labels: Sequence[str], counts: Sequence[int], *, low: float = 0.0, colours: Sequence[str] | None = None
+    labels: Sequence[str], counts: Sequence[int], *, low: float | int = 0, colours: Sequence[str] | None = None
 ) -> str:
     """Horizontal bars with share and count as SVG; those with a share under `low` in another colour."""
     total, top = max(sum(counts), 1), max([*counts, 1])
@@ -107,7 +107,7 @@ def thumbnail_uri(frame: Frame) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode_frame(np.asarray(small), 85)).decode()
 
 
-def _svg(width: float, height: float, content: str) -> str:
+def _svg(width: float | int, height: float | int, content: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'height="{height:g}" role="img">{content}</svg>'

@@ -20,7 +20,7 @@ from facegraft.data.duplicates import (
     near_pairs,
 )
 from facegraft.data.filters import Limits, reason_against
-from facegraft.data.grouping import group_people
+from facegraft.data.grouping import group_people, group_people_of_clips
 from facegraft.data.measure import exposure, expression, hull_share, light, measure, sharpness, skin_tone
 from facegraft.data.skin_tone import (
     MONK_SWATCHES,
@@ -169,6 +169,17 @@ def test_groups_are_those_of_the_slow_way(seed: int, count: int, same_person: fl
 
 def test_nobody_is_no_group() -> None:
     assert group_people(np.zeros((0, 4), np.float32), np.zeros(0), [], 0.9) == []
+    assert group_people_of_clips(np.zeros((0, 4), np.float32), np.zeros(0), [], [], 0.9, 0.8) == []
+
+
+def test_a_clip_has_a_threshold_of_its_own() -> None:
+    angles = np.array([0.0, 0.3, 0.3, 1.0, 1.0])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    weights, loose, strict = np.ones(5), float(np.cos(0.4)), float(np.cos(0.2))
+    clips = ["a", "a", "", "a", "b"]
+    assert group_people_of_clips(vectors, weights, [], clips, strict, loose) == [[0, 1, 2], [3, 4]]
+    assert group_people_of_clips(vectors, weights, [], [""] * 5, strict, loose) == [[0], [1, 2], [3, 4]]
+    assert group_people_of_clips(vectors, weights, [(0, 1), (3, 4)], clips, strict, loose) == [[0], [1, 2], [3], [4]]
 
 
 # --- colours ------------------------------------------------------------------------------------------

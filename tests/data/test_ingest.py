@@ -1,0 +1,310 @@
+"""`ingest` as a whole, on our own renders: what is kept, what is said of it, and that stopping loses nothing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
+from facegraft.core.geometry import transform
+from facegraft.core.image import read_picture, save_frame
+from facegraft.data import ingest_plan
+from facegraft.data.dataset import Dataset, open_dataset
+from facegraft.data.duplicates import fingerprint
+from facegraft.data.filters import Limits
+from facegraft.data.ingest import STAGING, IngestOptions, IngestProgress, ingest
+from facegraft.data.ingest_crop import cut, find_faces
+from facegraft.data.ingest_unit import Recipe
+from facegraft.faces.align import alignment, template_points
+from facegraft.faces.analyse import Analyser
+from tests.data.ingest_inputs import PORTRAITS, contents, fill, portrait
+
+pytestmark = pytest.mark.usefixtures("face_models")
+SMALL = Recipe(size=128)
+
+
+@pytest.fixture(scope="module")
+def photos(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six portraits in folders; a broken file, a text, a wall, a mirror image and a copy of other quality and size."""
+    folder = tmp_path_factory.mktemp("ingest") / "photos"
+    fill(folder, root, mirrored=1)
+    copy = cv2.resize(portrait(root, "identity_2"), None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    save_frame(folder / "identity_2" / "copy.jpg", np.asarray(copy), quality=60)
+    save_frame(folder / "wall.png", np.full((300, 300, 3), 90, np.uint8))
+    (folder / "broken.jpg").write_bytes((folder / "identity_1" / "one.jpg").read_bytes()[:3000])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("ingest") / "set"
+    options = IngestOptions(SMALL, people="folder", licence="CC0-1.0", consent="nobody: rendered", synthetic=True)
+    summary = ingest([photos], out, options)
+    assert summary.files == 10
+    assert summary.people == 6
+    assert summary.unknown_licence == 0
+    return out
+
+
+def rejected(out: Path) -> dict[str, str]:
+    with (out / "rejected.csv").open(newline="", encoding="utf-8") as stream:
+        return {row["path"].removeprefix("photos/"): row["reason"] for row in csv.DictReader(stream)}
+
+
+def test_every_file_is_kept_or_named_with_its_reason(done: Path) -> None:
+    dataset = open_dataset(done)
+    assert {row.facts["file"] for row in dataset.rows} == {
+        "photos/identity_1/two.jpg",
+        *(f"photos/{name}/one.jpg" for name in PORTRAITS),
+    }
+    reasons = rejected(done)
+    assert reasons["identity_2/copy.jpg"] == "near-duplicate"
+    assert reasons["wall.png"] == "no face"
+    assert reasons["broken.jpg"] == "unreadable"
+    assert reasons["notes.txt"] == "not a picture or clip"
+    assert reasons.keys() - {f"{name}/one.jpg" for name in PORTRAITS} == {
+        "identity_2/copy.jpg",
+        "wall.png",
+        "broken.jpg",
+        "notes.txt",
+    }
+    assert not (done / STAGING).exists()
+
+
+def test_items_say_who_whose_and_under_which_licence(done: Path) -> None:
+    dataset = open_dataset(done)
+    for item in dataset:
+        assert (item.licence, item.consent, item.synthetic) == ("CC0-1.0", "nobody: rendered", True)
+        assert item.person == item.origin.split("/")[1]
+        assert item.clip == ""
+    assert dataset.people == tuple(sorted(PORTRAITS))
+    assert dataset.card.counts["licence"] == {"CC0-1.0": 7}
+    assert dataset.card.options["size"] == 128
+
+
+def test_points_pose_and_matrix_agree_with_a_fresh_look(done: Path, photos: Path) -> None:
+    analyser = Analyser()
+    for item in open_dataset(done):
+        frame = read_picture(photos.parent / str(item.facts["file"])).frame
+        face = analyser.analyse(frame)[0]
+        matrix = item.arrays["matrix"]
+        np.testing.assert_allclose(matrix, alignment(face.points5, "ffhq", 128), atol=1e-4)
+        np.testing.assert_allclose(item.arrays["points5"], transform(matrix, face.points5), atol=0.01)
+        np.testing.assert_allclose(item.arrays["dense"][:, :2], transform(matrix, face.dense[:, :2]), atol=0.01)
+        assert item.arrays["landmarks68"].shape == (68, 2)
+        goal = template_points("ffhq", 128)
+        assert np.linalg.norm(item.arrays["points5"] - goal, axis=1).mean() < 8
+        yaw, pitch, roll = item.arrays["pose_degrees"]
+        assert abs(yaw - face.pose_degrees[0]) < 3
+        assert abs(pitch - face.pose_degrees[1]) < 3
+        assert abs(roll) < 15
+
+
+def test_crops_come_back_to_their_picture(done: Path, photos: Path) -> None:
+    """Crop, then back: the same pixels but for the JPEG and two resamplings."""
+    item = open_dataset(done).read(open_dataset(done).rows[0])
+    frame = read_picture(photos.parent / str(item.facts["file"])).frame
+    matrix = np.vstack([item.arrays["matrix"], [0, 0, 1]]).astype(np.float64)
+    to_centres = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    back = np.linalg.inv(to_centres) @ np.linalg.inv(matrix) @ to_centres
+    size_wh = (frame.shape[1], frame.shape[0])
+    flags = cv2.INTER_LINEAR
+    pasted = cv2.warpAffine(item.frame(), back[:2], size_wh, flags=flags)
+    inside = cv2.warpAffine(np.full((128, 128), 255, np.uint8), back[:2], size_wh, flags=flags)
+    inside = cv2.erode(inside, np.ones((9, 9), np.uint8)) == 255
+    low = [cv2.GaussianBlur(picture, (0, 0), 3).astype(float) for picture in (pasted, frame)]
+    assert inside.mean() > 0.1
+    assert np.abs(low[0] - low[1])[inside].mean() < 2.5
+
+
+def test_visible_plane_is_the_face(done: Path) -> None:
+    for item in open_dataset(done):
+        visible = item.plane("visible")
+        assert visible.shape == (128, 128)
+        nose = item.arrays["dense"][4, :2].astype(int)
+        assert visible[nose[1], nose[0]] > 128
+        assert visible[:8].max() == 0, "above the head is no face"
+        assert 0 <= float(item.facts["occluded_share"]) < 0.6
+
+
+def test_hash_can_be_made_again_from_the_stored_crop(done: Path) -> None:
+    for item in open_dataset(done):
+        bits = fingerprint(item.frame(), template_points("ffhq", 128)).bits
+        assert (bits ^ int(str(item.facts["hash"]), 16)).bit_count() <= 4
+
+
+def test_the_same_call_again_says_done_and_writes_nothing(done: Path, photos: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("*")}
+    options = IngestOptions(SMALL, people="folder", licence="CC0-1.0", consent="nobody: rendered", synthetic=True)
+    again = ingest([photos], done, options)
+    assert again.already_done
+    assert again.items == 7
+    assert {path: path.stat().st_mtime_ns for path in done.rglob("*")} == before
+    with pytest.raises(BadInputError, match=r"was begun with size 128, now it is 256"):
+        ingest([photos], done, dataclasses.replace(options, recipe=Recipe()))
+
+
+class StopError(Exception):
+    """Stands for whatever ends a run."""
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, StopError])
+def test_stopped_and_gone_on_is_as_if_never_stopped(
+    done: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    monkeypatch.setattr(ingest_plan, "FEWEST_PHOTOS", 2)
+    options = IngestOptions(SMALL, people="folder", licence="CC0-1.0", consent="nobody: rendered", synthetic=True)
+    unbroken = tmp_path / "unbroken"
+    ingest([photos], unbroken, options)
+
+    def after(count: int) -> Any:
+        def maybe(now: IngestProgress) -> None:
+            if now.done == count:
+                raise stop
+
+        return maybe
+
+    for count in (0, 2, 3):
+        with pytest.raises(stop):
+            ingest([photos], tmp_path / "set", options, progress=after(count))
+        assert len(list((tmp_path / "set" / STAGING / "units").glob("*"))) == count
+        with pytest.raises(FacegraftError):
+            open_dataset(tmp_path / "set")
+    steps: list[int] = []
+    ingest([photos], tmp_path / "set", options, progress=lambda now: steps.append(now.done))
+    assert steps[0] == 3, "what was done is not done again"
+    assert contents(open_dataset(tmp_path / "set")) == contents(open_dataset(unbroken))
+    by_file = {item.origin: item for item in open_dataset(done)}
+    for item in open_dataset(unbroken):
+        assert item.image == by_file[item.origin].image, "units of another size change no picture"
+
+
+def test_processes_give_what_one_gives(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_plan, "FEWEST_PHOTOS", 4)
+    for jobs in (1, 2):
+        ingest([photos], tmp_path / str(jobs), IngestOptions(SMALL), jobs=jobs)
+    assert contents(open_dataset(tmp_path / "1")) == contents(open_dataset(tmp_path / "2"))
+
+
+def test_no_face_anywhere_is_an_error_that_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / "walls"
+    folder.mkdir()
+    save_frame(folder / "wall.png", np.full((200, 200, 3), 90, np.uint8))
+    with pytest.raises(NoFaceError, match=r"no face in 1 files can be used \(1 x no face\)"):
+        ingest([folder], tmp_path / "set")
+    assert rejected(tmp_path / "set") == {"walls/wall.png": "no face"}
+
+
+def test_limits_reject_with_their_reason(photos: Path, tmp_path: Path) -> None:
+    limits = Limits(min_face_px=10_000)
+    with pytest.raises(NoFaceError, match="face too small"):
+        ingest([photos / "identity_1"], tmp_path / "set", IngestOptions(dataclasses.replace(SMALL, limits=limits)))
+
+
+def test_wrong_options_write_nothing(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    for options, complaint in (
+        (IngestOptions(Recipe(size=4)), "--size: expected 32 to 4096, found 4"),
+        (IngestOptions(Recipe(every=0)), "--every: expected 1 or more"),
+        (IngestOptions(people="names"), "--people: expected folder, cluster, none"),
+        (IngestOptions(val_share=1.5), "--val-share: expected 0 to 1"),
+        (IngestOptions(licence=" "), "--licence: expected a licence's name"),
+    ):
+        with pytest.raises(BadInputError, match=complaint):
+            ingest([photos], out, options)
+    assert not out.exists()
+
+
+def test_another_dataset_is_not_touched(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(BadInputError, match="holds a dataset that ingest did not make"):
+        ingest([photos], tmp_path)
+
+
+def test_a_face_that_fills_its_picture_is_found_and_its_crop_says_what_was_filled(root: Path) -> None:
+    frame = portrait(root, "identity_1", 700)
+    networks = Analyser().networks
+    face = find_faces(networks, frame)[0]
+    left, top, right, bottom = np.rint(face.box_xyxy).astype(int)
+    tight = np.ascontiguousarray(frame[top : bottom + 1, left : right + 1])
+    found = find_faces(networks, tight)
+    assert len(found) == 1
+    moved = found.points5[0] + np.float32([left, top])
+    assert np.linalg.norm(moved - face.points5, axis=1).max() < 0.05 * (right - left)
+    crop, inside = cut(tight, alignment(found.points5[0], "ffhq", 128), 128)
+    assert 0.2 < inside.mean() < 0.9
+    roomy, whole = cut(frame, alignment(face.points5, "ffhq", 128), 128)
+    sure = cv2.erode(inside, np.ones((5, 5), np.uint8)) == 1
+    assert whole.min() > 0.5
+    assert np.abs(crop.astype(int) - roomy)[sure].mean() < 8
+    corner = crop[:6, :6].astype(float)
+    assert corner.std(axis=(0, 1)).max() < 12, "what is filled is smooth"
+
+
+# --- clips and people ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clip_set(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    out = tmp_path_factory.mktemp("ingest") / "clip"
+    ingest([root / "examples" / "clip.mp4"], out, IngestOptions(dataclasses.replace(SMALL, every=3), people="folder"))
+    return open_dataset(out)
+
+
+def test_a_clip_gives_views_that_differ(clip_set: Dataset) -> None:
+    numbers = [row.frame_number for row in clip_set.rows]
+    assert len(numbers) > 3
+    assert numbers == sorted(set(numbers))
+    assert all(number % 3 == 0 for number in numbers)
+    assert {row.clip for row in clip_set.rows} == {"clip.mp4"}
+    assert {row.split for row in clip_set.rows} in ({"train"}, {"val"}), "frames of one clip stay together"
+    points5 = template_points("ffhq", 128)
+    thumbnails = np.stack([fingerprint(item.frame(), points5).thumbnail for item in clip_set])
+    likeness = thumbnails @ thumbnails.T - np.eye(len(thumbnails))
+    assert likeness.max() < 0.99
+
+
+def test_a_clip_of_a_folder_shows_that_person(clip_set: Dataset) -> None:
+    assert clip_set.people == ("examples",)
+    assert len({row.facts["track"] for row in clip_set.rows}) == 1
+
+
+def test_clustering_knows_a_person_again_and_needs_the_recogniser(
+    photos: Path, root: Path, recogniser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = root / "examples" / "identity_1_side.jpg"
+    options = IngestOptions(SMALL, people="cluster")
+    ingest([photos, side], tmp_path / "set", options)
+    dataset = open_dataset(tmp_path / "set")
+    who = {str(row.facts["file"]): row.person for row in dataset.rows}
+    assert who["identity_1_side.jpg"] == who["photos/identity_1/one.jpg"] == who["photos/identity_1/two.jpg"]
+    assert len({who[f"photos/{name}/one.jpg"] for name in PORTRAITS[:3]}) == 3
+    assert all(item.arrays["embedding"].shape == (128,) for item in dataset)
+    for row in dataset.rows:
+        assert row.split == next(other.split for other in dataset.rows if other.person == row.person)
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    with pytest.raises(MissingPartError, match="facegraft models fetch --recogniser"):
+        ingest([photos], tmp_path / "other", options)
+
+
+def test_a_manifest_decides_person_split_and_licence(photos: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    rows = [f"{photos}/{name}/one.jpg,{name[:-1]},MIT,test,{30 + number}" for number, name in enumerate(PORTRAITS)]
+    manifest.write_text("\n".join(["path,person,licence,split,age", *rows]) + "\n")
+    summary = ingest([photos], tmp_path / "set", IngestOptions(SMALL, manifest=manifest, val_share=0))
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.people == ("attribute_", "identity_")
+    for row in dataset.rows:
+        named = str(row.facts["file"]).endswith("one.jpg")
+        assert (row.licence, row.split) == (("MIT", "test") if named else ("unknown", "train"))
+        assert ("age" in row.facts) is named
+    assert summary.unknown_licence == sum(row.licence == "unknown" for row in dataset.rows) > 0
+    assert json.loads((tmp_path / "set" / "summary.json").read_text())["unknown_licence"] == summary.unknown_licence
