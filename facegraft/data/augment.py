@@ -85,7 +85,7 @@ class Stages:
 
 GAN = Stages(
     identity=Stage(
-        flip=0.5, degrees=5, shift=0.03, zoom=0.03, jitter=(0.2, 0.2, 0.2, 0.01), grey=0.02, blur=0.1
+        flip=0.5, degrees=5.0, shift=0.03, zoom=0.03, jitter=(0.2, 0.2, 0.2, 0.01), grey=0.02, blur=0.1
     ),
     attribute=Stage(flip=0.5, jitter=(0.1, 0.1, 0.1, 0.005), occluded=0.2),
 )  # fmt: skip
@@ -104,12 +104,12 @@ DISTILLATION = Stages(
 )  # fmt: skip
 """The student's attribute image; what the teacher sees stays as it is."""
 DIFFUSION = Stages(
-    identity=Stage(flip=0.5, blur=0.3, elastic=0.3, degrees=20), mask=Stage(elastic=1.0, elastic_share=0.3)
+    identity=Stage(flip=0.5, blur=0.3, elastic=0.3, degrees=20.0), mask=Stage(elastic=1.0, elastic_share=0.3)
 )
 """REFace's values; the mask is warped so that its outline gives no face shape away."""
 DEEPFACELAB = Stages(
-    identity=Stage(elastic=1.0, degrees=10, zoom=0.15, shift=0.05),
-    attribute=Stage(flip=0.4, elastic=1.0, degrees=10, zoom=0.15, shift=0.05),
+    identity=Stage(elastic=1.0, degrees=10.0, zoom=0.15, shift=0.05),
+    attribute=Stage(flip=0.4, elastic=1.0, degrees=10.0, zoom=0.15, shift=0.05),
 )
 """One person against oneself: the input gets the whole move, its truth `without_elastic` of it."""
 
@@ -155,17 +155,17 @@ def generator_for(seed: int, image_number: int, side: int = 0) -> torch.Generato
 
 
 def draw(stage: Stage, generator: torch.Generator) -> Change:
-    """Draws a change. How much is drawn from the generator does not depend on chance."""
-    u = torch.rand(24, generator=generator, dtype=torch.float64).tolist()
+    """Draws a change; the generator should be the picture's own, see `generator_for`."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    u = torch.rand(25, generator=generator, dtype=torch.float64).tolist()
     side = 2 * u[0] - 1
     cells = (2, 4, 8)[int(u[1] * 3)]
-    offsets = draw_elastic(generator, cells=cells, share=stage.elastic_share)
     move = Move(
         flip=u[2] < stage.flip,
         degrees=side * stage.degrees,
         zoom=(1 + stage.zoom) ** (2 * u[3] - 1),
         shift_xy=((2 * u[4] - 1) * stage.shift, (2 * u[5] - 1) * stage.shift),
-        elastic=offsets if u[6] < stage.elastic else None,
+        elastic=draw_elastic(generator, cells=cells, share=stage.elastic_share) if u[6] < stage.elastic else None,
     )
     wide, high = 0.1 + 0.25 * u[11], 0.1 + 0.25 * u[12]
     left, top = u[13] * (1 - wide), u[14] * (1 - high)
@@ -178,8 +178,8 @@ def draw(stage: Stage, generator: torch.Generator) -> Change:
         rescale=_between(stage.rescale_range, u[19]) if u[20] < stage.rescaled else 1.0,
         noise=_between(stage.noise_range, u[21]) if u[22] < stage.noisy else 0.0,
         quality=_between(stage.quality_range, 1 - u[21]) if u[23] < stage.compressed else 100.0,
-        occluded=float(torch.rand((), generator=generator)) < stage.occluded,
-        seed=int(torch.randint(2**62, (), generator=generator)),
+        occluded=u[24] < stage.occluded,
+        seed=seed,
     )
 
 
@@ -235,12 +235,11 @@ def jitter_landmarks(
 
 def _draw_colour(stage: Stage, generator: torch.Generator, *, jittered: bool, distorted: bool) -> Colour:
     brightness, contrast, saturation, hue = stage.jitter if jittered else (0.0, 0.0, 0.0, 0.0)
+    if distorted:
+        return draw_distortion(generator)
     mild = draw_jitter(
         generator, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue, grey=stage.grey
     )
-    strong = draw_distortion(generator)
-    if distorted:
-        return strong
     idle = stage.grey == 0 and not any((brightness, contrast, saturation, hue))
     return Colour() if idle else mild
 

@@ -8,7 +8,7 @@ in a batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,50 +85,59 @@ def draw_distortion(generator: torch.Generator) -> Colour:
 
 
 def recolour(images: Float[Tensor, "b 3 h w"], colours: Sequence[Colour]) -> Float[Tensor, "b 3 h w"]:
-    """Changes the colours of images in -1..1, one `Colour` each."""
-    rows = [row for row, colour in enumerate(colours) if colour != Colour()]
-    if not rows:
-        return images
+    """Changes the colours of images in -1..1, one `Colour` each; the result is cut to -1..1."""
+    return _on_rows(images, [colour != Colour() for colour in colours], colours, _recolour)
+
+
+def _on_rows(
+    images: Tensor,
+    chosen: Sequence[bool],
+    colours: Sequence[Colour],
+    work: Callable[[Tensor, Sequence[Colour]], Tensor],
+) -> Tensor:
+    """`work` on the chosen images; the others stay."""
+    if all(chosen) or not any(chosen):
+        return work(images, colours) if chosen and chosen[0] else images
+    rows = [row for row, flag in enumerate(chosen) if flag]
     index = torch.tensor(rows, device=images.device)
-    whole = len(rows) == len(images)
-    changed = _recolour((images if whole else images[index]) * 0.5 + 0.5, [colours[row] for row in rows])
-    changed = changed * 2 - 1
-    return changed if whole else images.index_copy(0, index, changed)
+    return images.index_copy(0, index, work(images[index], [colours[row] for row in rows]))
 
 
-def _recolour(srgb: Tensor, colours: Sequence[Colour]) -> Tensor:
-    srgb = _contrasted(_mixed(srgb, [colour.before for colour in colours]), [colour.contrast for colour in colours])
-    srgb = srgb.clamp(0, 1)
-    if any(colour.gamma != 1 for colour in colours):
-        srgb = srgb ** _numbers([colour.gamma for colour in colours], srgb)
-    if any(colour.after != _SAME for colour in colours):
-        srgb = _mixed(srgb, [colour.after for colour in colours]).clamp(0, 1)
-    if any(colour.tint_share for colour in colours):
-        tint = torch.tensor([colour.tint for colour in colours], dtype=srgb.dtype, device=srgb.device)
-        share = _numbers([colour.tint_share for colour in colours], srgb)
-        srgb = srgb * (1 - share) + tint[:, :, None, None] * share
-    return srgb
+def _recolour(images: Tensor, colours: Sequence[Colour]) -> Tensor:
+    matrices = torch.tensor([colour.before for colour in colours]).to(images)
+    factors = torch.tensor([colour.contrast for colour in colours]).to(images)
+    offsets = matrices.sum(2) - 1  # the matrix belongs to 0..1, the images are in -1..1
+    if any(colour.contrast != 1 for colour in colours):
+        # One image at a time: a sum over pixels may be split up differently in a batch of another size.
+        means = torch.stack([image.mean((1, 2)) for image in images])
+        colour_means = (matrices * means[:, None]).sum(2) + offsets
+        grey = (colour_means * torch.tensor(_LUMA).to(images)).sum(1, keepdim=True)
+        offsets = offsets * factors[:, None] + grey * (1 - factors[:, None])
+        matrices = matrices * factors[:, None, None]
+    out = _affine(images, matrices, offsets)
+    late = [colour.gamma != 1 or colour.after != _SAME or colour.tint_share > 0 for colour in colours]
+    return _on_rows(out, late, colours, _recolour_late)
 
 
-def _mixed(srgb: Tensor, matrices: Sequence[Matrix3]) -> Tensor:
-    weights = torch.tensor(matrices, dtype=srgb.dtype, device=srgb.device)[..., None, None]
-    red, green, blue = srgb[:, :1], srgb[:, 1:2], srgb[:, 2:]
-    return (red * weights[:, :, 0]).add_(green * weights[:, :, 1]).add_(blue * weights[:, :, 2])
+def _recolour_late(images: Tensor, colours: Sequence[Colour]) -> Tensor:
+    """Gamma, second matrix and tint."""
+    gamma = torch.tensor([colour.gamma for colour in colours]).to(images)[:, None, None, None]
+    curved = ((images + 1) * 0.5) ** gamma * 2 - 1
+    after = torch.tensor([colour.after for colour in colours]).to(images)
+    mixed = _affine(curved, after, after.sum(2) - 1)
+    share = torch.tensor([colour.tint_share for colour in colours]).to(images)[:, None, None, None]
+    tint = torch.tensor([colour.tint for colour in colours]).to(images)[:, :, None, None] * 2 - 1
+    return mixed * (1 - share) + tint * share
 
 
-def _contrasted(srgb: Tensor, factors: Sequence[float]) -> Tensor:
-    if all(factor == 1 for factor in factors):
-        return srgb
-    luma = torch.tensor(_LUMA, dtype=srgb.dtype, device=srgb.device)
-    # One image at a time: a sum over pixels may be split up differently in a batch of another size.
-    means = torch.stack([image.mean((1, 2)) for image in srgb]) * luma
-    grey = means.sum(1)[:, None, None, None]
-    factor = _numbers(factors, srgb)
-    return srgb * factor + grey * (1 - factor)
-
-
-def _numbers(values: Sequence[float], images: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None, None]
+def _affine(images: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
+    """Colour matrix and offset, cut to -1..1; products, then sums, so that no fused step differs from row to row."""
+    weights = matrices[..., None, None]
+    out = images[:, :1] * weights[:, :, 0]
+    out += images[:, 1:2] * weights[:, :, 1]
+    out += images[:, 2:] * weights[:, :, 2]
+    out += offsets[:, :, None, None]
+    return out.clamp_(-1, 1)
 
 
 def _saturate(factor: float) -> np.ndarray:

@@ -80,9 +80,11 @@ def sampling_grid(moves: Sequence[Move], height: int, width: int, device: torch.
     at = torch.stack([x[None].expand(height, width), y[:, None].expand(height, width)], -1)[None]
     elastic = _elastic_field(moves, height, width, device)
     at = at if elastic is None else at + 2 * elastic.movedim(1, -1)
-    matrices = torch.stack([_backwards(move) for move in moves]).to(device)[:, :, :, None, None]
-    columns = [matrices[:, i, 0] * at[..., 0] + matrices[:, i, 1] * at[..., 1] + matrices[:, i, 2] for i in (0, 1)]
-    return torch.stack(columns, -1)
+    matrices = torch.stack([_backwards(move) for move in moves]).to(device)[:, None, None]
+    grid = at[..., :1] * matrices[..., 0]
+    grid += at[..., 1:] * matrices[..., 1]
+    grid += matrices[..., 2]
+    return grid
 
 
 def move_images(
@@ -190,11 +192,15 @@ def _with_angles(aligned: Aligned, moves: Sequence[Move], size_wh: tuple[int, in
 
 def _backwards(move: Move) -> Tensor:
     """(2, 3) from the new picture to the old one, in -1..1 of both."""
-    cosine, sine = math.cos(math.radians(move.degrees)), math.sin(math.radians(move.degrees))
-    turn = torch.tensor([[cosine, sine], [-sine, cosine]]) / move.zoom
-    shift = -turn @ torch.tensor(move.shift_xy) * 2
-    matrix = torch.cat([turn, shift[:, None]], 1)
-    return torch.cat([-matrix[:1], matrix[1:]]) if move.flip else matrix
+    cosine, sine = math.cos(math.radians(move.degrees)) / move.zoom, math.sin(math.radians(move.degrees)) / move.zoom
+    x, y = 2 * move.shift_xy[0], 2 * move.shift_xy[1]
+    sign = -1.0 if move.flip else 1.0
+    return torch.tensor(
+        [
+            [sign * cosine, sign * sine, -sign * (cosine * x + sine * y)],
+            [-sine, cosine, sine * x - cosine * y],
+        ]
+    )
 
 
 def _elastic_field(moves: Sequence[Move], height: int, width: int, device: torch.device) -> Tensor | None:

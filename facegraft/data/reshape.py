@@ -111,7 +111,7 @@ def _axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return across, down, width
 
 
-def _jaw_shift(points: np.ndarray, *, out: float, down: float) -> dict[int, np.ndarray]:
+def _jaw_shift(points: np.ndarray, *, out: float | int, down: float | int) -> dict[int, np.ndarray]:
     """Where the jaw's points go, in pixels: away from the axis from nose bridge to chin, and down."""
     _, along, width = _axes(points)
     from_axis = points[:17] - points[27] - ((points[:17] - points[27]) @ along)[:, None] * along
@@ -121,7 +121,7 @@ def _jaw_shift(points: np.ndarray, *, out: float, down: float) -> dict[int, np.n
     return dict(enumerate(shift))
 
 
-def _sagging(points: np.ndarray, amount: float) -> dict[int, np.ndarray]:
+def _sagging(points: np.ndarray, amount: float | int) -> dict[int, np.ndarray]:
     _, along, width = _axes(points)
     shift = _jaw_shift(points, out=0.03 * amount, down=0.02 * amount)
     fall = {4: 0.03, 5: 0.045, 6: 0.03, 10: 0.03, 11: 0.045, 12: 0.03}
@@ -191,7 +191,7 @@ def _least_jacobian(flow: Tensor) -> float:
 
 
 def _wrinkle_shade(
-    points: np.ndarray, amount: float, size_hw: tuple[int, int], rng: np.random.Generator
+    points: np.ndarray, amount: float | int, size_hw: tuple[int, int], rng: np.random.Generator
 ) -> Float32[np.ndarray, "3 h w"]:
     """Factors on sRGB: grooves darken, more in blue than in red; the skin beside them catches light; blotches."""
     height, width = size_hw

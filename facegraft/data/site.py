@@ -121,11 +121,11 @@ def face_mask(points: Float[np.ndarray, "68 2"], size_hw: tuple[int, int]) -> Bo
 
 def lit(
     site: Site,
-    height: Float32[np.ndarray, "h w"],
-    albedo: Float32[np.ndarray, "h w 3"],
+    height: Float[np.ndarray, "h w"],
+    albedo: Float[np.ndarray, "h w 3"],
     *,
     softness: tuple[float, float, float] = (0.15, 0.15, 0.15),
-    shine: Float32[np.ndarray, "h w"] | float = 0.0,
+    shine: Float[np.ndarray, "h w"] | float | int = 0.0,
     occlusion_px: float = 0.0,
 ) -> Float32[np.ndarray, "h w 3"]:
     """Linear colour of a relief in the site's light; a surface that faces the viewer keeps its albedo's level.
@@ -138,6 +138,7 @@ def lit(
         shine: Of the highlight.
         occlusion_px: Width over which hollows darken; 0 = not at all.
     """
+    height = height.astype(np.float32, copy=False)
     dy, dx = np.gradient(np.maximum(height, height.max() - 4 * max(height.shape)))
     norm = np.sqrt(dx * dx + dy * dy + 1).astype(np.float32)
     normal = np.stack([-dx / norm, -dy / norm, 1 / norm], -1)
