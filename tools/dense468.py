@@ -18,13 +18,18 @@ from scipy.spatial import cKDTree
 
 from facegraft.core.geometry import fit_rigid3
 from facegraft.data.synth.landmarks import LANDMARKS68
-from facegraft.data.synth.skin_space import FULL_PX, LEFT, TOP, read_base
-from facegraft.faces.topology import LANDMARKS_68, LIPS_INNER, load_topology
+from facegraft.data.synth.skin_space import FULL_PX, LEFT, TOP, read_base, refine
+from facegraft.faces.topology import LANDMARKS_68, LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE, load_topology
 
-ANCHORS = (*range(17, 68), 8)
+ANCHORS = (*range(17, 36), 8)
 """Rows of the 68 landmarks that mean the same point of the skin in both conventions; jaws differ but at the chin."""
-EDGES = (*range(36, 68),)
-"""Rows on the edges of lids and lips, which stay where they are."""
+RINGS = (
+    (LIPS_OUTER, (48, 59, 58, 57, 56, 55, 54), (54, 53, 52, 51, 50, 49, 48)),
+    (LIPS_INNER, (60, 67, 66, 65, 64), (64, 63, 62, 61, 60)),
+    (LEFT_EYE, (36, 41, 40, 39), (39, 38, 37, 36)),
+    (RIGHT_EYE, (45, 46, 47, 42), (42, 43, 44, 45)),
+)
+"""Rings of the mesh, and the edge of lid or lip in rows of the 68 landmarks: the lower half, then the upper one."""
 BACK = -1.15
 """Nothing farther back than this (decimetres behind the eyes) is face."""
 SLIT_COLUMN = 564
@@ -94,19 +99,34 @@ def closest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return weights
 
 
+def on_edges(marks: np.ndarray) -> dict[int, np.ndarray]:
+    """Places of the points on lids and lips: on the landmarks' curve, as far along it as in the mean face."""
+    mesh, out = load_topology().xyz.astype(float), {}
+    for ring, lower, upper in RINGS:
+        half = len(ring) // 2
+        for part, rows in ((ring[: half + 1], lower), ((*ring[half:], ring[0]), upper)):
+            curve = refine(marks[list(rows)].astype(float), 0.002)
+            across = mesh[list(part), 0]
+            share = (across - across[0]) / (across[-1] - across[0])
+            width = (curve[:, 0] - curve[0, 0]) / (curve[-1, 0] - curve[0, 0])
+            for point, place in zip(part, share, strict=True):
+                out[point] = curve[np.abs(width - place).argmin()]
+    return out
+
+
 def bend(vertices: np.ndarray) -> np.ndarray:
     """The 468 points of the mean face, laid over the mean adult."""
     topology = load_topology()
     mesh = topology.xyz.astype(float) * (1, -1, -1)
     marks = vertices[list(LANDMARKS68)]
-    rows = list(ANCHORS)
-    named = np.array(LANDMARKS_68)[rows]
-    scale, rotation, shift = fit_rigid3(mesh[named], marks[rows])
+    edges = on_edges(marks)
+    named = np.array([*(LANDMARKS_68[row] for row in ANCHORS), *edges])
+    places = np.concatenate([marks[list(ANCHORS)], list(edges.values())])
+    scale, rotation, shift = fit_rigid3(mesh[named], places)
     laid = scale * mesh @ rotation.T + shift
-    spline = RBFInterpolator(laid[named], marks[rows] - laid[named], kernel="thin_plate_spline", smoothing=2e-4)
+    spline = RBFInterpolator(laid[named], places - laid[named], kernel="thin_plate_spline", smoothing=2e-4)
     bent = laid + spline(laid)
-    edges = np.array(LANDMARKS_68)[list(EDGES)]
-    bent[edges] = marks[list(EDGES)]
+    bent[list(edges)] = list(edges.values())
     return (bent + bent[topology.mirror] * (-1, 1, 1)) / 2
 
 

@@ -39,7 +39,7 @@ HAIR_BELOW = np.array((0.62, 0.56, 0.47), np.float32)
 UNDER_EYE_DIM = np.array((0.30, 0.40, 0.27), np.float32)
 CREASE_DIM = np.array((13.0, 18.0, 19.0), np.float32)
 """Log darkening of a crease per decimetre of depth."""
-PORE_DEPTH, FINE_DEPTH, LIP_LINE_DEPTH = 0.0009, 0.0060, 0.0030
+PORE_DEPTH, FINE_DEPTH, LIP_LINE_DEPTH = 0.0007, 0.0042, 0.0028
 COUNT_OF_SMOOTH = 8
 
 
@@ -252,11 +252,11 @@ class SkinBaker:
         full = torch.zeros(self.space.size_hw)
         box = _bounds(soft > 0.004)
         hair, around = alpha[box], soft[box]
-        thick = float(np.exp(-0.7 * brow.thickness))
+        thick = float(0.72 * np.exp(-0.5 * brow.thickness))
         opacity = np.clip(hair, 0, 1) ** thick
         if brow.thickness > 0:
             opacity = 1 - (1 - opacity) * (1 - 0.55 * brow.thickness * np.clip(1.5 * around, 0, 1))
-        opacity = (1 - (1 - opacity) * (1 - 0.22 * np.clip(around, 0, 1))) * brow.strength  # short hairs between
+        opacity = (1 - (1 - opacity) * (1 - 0.4 * np.clip(around, 0, 1))) * brow.strength  # short hairs between
         amount = torch.from_numpy(np.clip(opacity, 0, 1).astype(np.float32))
         colour = torch.tensor(brow.colour)[:, None, None]
         window = albedo[(slice(None), *box)]
@@ -285,7 +285,7 @@ class SkinBaker:
     def _masks(self, person: Person, brow: Tensor) -> Tensor:
         beard = person.beard
         region = torch.from_numpy(self._beards[beard.style]) if beard.style != "none" else torch.zeros_like(brow)
-        gloss = (self._gloss * (0.35 + 1.3 * person.skin.oiliness)).clamp_(0, 1)
+        gloss = (self._gloss * (0.2 + 1.2 * person.skin.oiliness)).clamp_(0, 1)
         lipstick = 0.25 * person.skin.make_up.lipstick
         if lipstick:
             gloss = (gloss + lipstick * self._static[0]).clamp_(0, 1)

@@ -198,7 +198,7 @@ def draw_brow(rng: np.random.Generator, base: Base, hair: Colour) -> Brow:
     colour = np.array(hair) ** 0.75 * brown**0.25  # brows are darker than light hair and grey later
     return Brow(
         style=style,
-        strength=float(np.clip(0.78 + 0.14 * rng.normal() - 0.18 * base.old, 0.3, 1)) * (0.5 if base.albinism else 1),
+        strength=float(np.clip(0.9 + 0.12 * rng.normal() - 0.2 * base.old, 0.3, 1)) * (0.5 if base.albinism else 1),
         thickness=float(np.clip(0.4 * rng.normal() + 0.3 * (1 - 2 * base.female), -1, 1)),
         colour=_colour(colour * np.exp(0.15 * rng.normal())),
     )
