@@ -67,11 +67,11 @@ class Dresser:
         self.alphas = TextureBank(self.wardrobe.texture, 2, texture_px, device)
         self.colours = TextureBank(self.wardrobe.texture, 3, 256, device)
         self.eyeballs = Eyeballs(assets, body)
-        self.things = Things(assets, body, device)
+        self.things = Things(body, self.wardrobe.ground, self.eyeballs)
         self.ready: dict[Hashable, tuple[Ready, ...]] = {}
         index, weight = dense_rows()
         self.dense_index = torch.as_tensor(body.local[index], device=device)
-        self.dense_weight = torch.as_tensor(weight, dtype=torch.float32, device=device)
+        self.dense_weight = torch.as_tensor(weight.copy(), dtype=torch.float32, device=device)
         self.openness = Openness(assets, body, self.wardrobe)
 
     def dress(self, actors: Sequence[Actor], scenes: Sequence[Scene], posed: Posed) -> Soup:
@@ -81,7 +81,7 @@ class Dresser:
         self._face(cook, actors, posed)
         self._hair(cook, actors, scenes, posed)
         self._clothes(cook, scenes, posed)
-        self.things.add(cook, scenes, posed)
+        self.things.add(cook, scenes)
         return cook.done()
 
     def _skin(self, cook: Cook, posed: Posed) -> None:
@@ -238,9 +238,9 @@ class Dresser:
             two_sided=kind not in (soup.EYE, soup.MOUTH),
         )
 
-    def alpha_texel(self, texture: Tensor, uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
-        """Luminance (mean 1) and alpha; plain surfaces are 1."""
-        return self.alphas.sample(texture, uv)
+    def alpha_texel(self, texture: Tensor, uv: Float[Tensor, "n 2"], *, exact: bool = True) -> Float[Tensor, "n 2"]:
+        """Luminance (mean 1) and alpha; plain surfaces are 1. Not `exact`: the nearest texel."""
+        return self.alphas.sample(texture, uv, smooth=exact)
 
     def colour_texel(self, texture: Tensor, uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
         """Linear colour; plain surfaces are 1."""

@@ -19,7 +19,7 @@ from facegraft.data.synth.dress import Dresser
 from facegraft.data.synth.illumination import Lights
 from facegraft.data.synth.lookup import sample_bank, sample_nearest
 from facegraft.data.synth.perform import wrinkling
-from facegraft.data.synth.raster import Fragments, in_front, nearest, peel, perspective, scan, set_up
+from facegraft.data.synth.raster import Fragments, in_front, interpolate, nearest, peel, perspective, scan, set_up
 from facegraft.data.synth.scene import Scene
 from facegraft.data.synth.shadow import Shadows, cast_shadows
 from facegraft.data.synth.skin import SkinBaker
@@ -29,7 +29,8 @@ from facegraft.data.synth.view import View
 
 LAYERS = 4
 """See-through layers of one sample; what lies deeper is hidden by them in practice."""
-FAINTEST = 0.02
+FAINTEST, THICK = 0.02, 0.9
+"""Opacity below which a layer is not seen, and from which nothing is seen behind it."""
 SPREAD_DM = 0.019
 SPREAD_SHARE = (0.42, 0.22, 0.12)
 """How far light wanders below the skin (standard deviation), and which share of red, green and blue does."""
@@ -144,17 +145,19 @@ class Painter:
     def _casters(self, soup: Soup) -> Tensor:
         return soup.kind[soup.part] != LENS
 
-    def opacity(self, soup: Soup, fragments: Fragments, weights: Float[Tensor, "f 3"]) -> Float[Tensor, "f"]:
-        """Alpha of see-through surfaces; 1 for the others."""
+    def opacity(
+        self, soup: Soup, fragments: Fragments, weights: Float[Tensor, "f 3"], *, exact: bool = False
+    ) -> Float[Tensor, "f"]:
+        """Alpha of see-through surfaces, 1 for the others; a texture's nearest texel where that is `exact` enough."""
         part = soup.part[fragments.triangle]
         out = torch.ones(len(part), device=part.device)
         rows = (soup.kind[part] >= HAIR).nonzero()[:, 0]
         if len(rows) == 0:
             return self._cut_cloth(soup, fragments, weights, out)
         columns = soup.vertices[:, (6, 7, CUT)]
-        uv_cut = (columns[soup.triangles[fragments.triangle[rows]]] * weights[rows, :, None]).sum(1)
+        uv_cut = interpolate(columns, soup.triangles[fragments.triangle[rows]], weights[rows])
         part = part[rows]
-        texel = self.dresser.alpha_texel(soup.texture[part], uv_cut[:, :2])[:, 1]
+        texel = self.dresser.alpha_texel(soup.texture[part], uv_cut[:, :2], exact=exact)[:, 1]
         traits = soup.traits[part]
         alpha = ((texel - uv_cut[:, 2]) * traits[:, 2]).clamp(0, 1)
         out[rows] = torch.where(soup.kind[part] == LENS, traits[:, 1], alpha * traits[:, 0])
@@ -163,7 +166,7 @@ class Painter:
     def _cut_cloth(self, soup: Soup, fragments: Fragments, weights: Tensor, alpha: Tensor) -> Tensor:
         """Cloth ends where its cut passes one half."""
         rows = (soup.kind[soup.part[fragments.triangle]] == MATT).nonzero()[:, 0]
-        cut = (soup.vertices[:, CUT][soup.triangles[fragments.triangle[rows]]] * weights[rows]).sum(1)
+        cut = interpolate(soup.vertices[:, CUT, None], soup.triangles[fragments.triangle[rows]], weights[rows])[:, 0]
         alpha[rows] = (cut < 0.5).float()
         return alpha
 
@@ -171,7 +174,7 @@ class Painter:
         """Interpolated surface points and their parts."""
         soup = stage.soup
         weights = perspective(fragments, soup.triangles, stage.inverse_w)
-        at = (soup.vertices[soup.triangles[fragments.triangle]] * weights[..., None]).sum(1)
+        at = interpolate(soup.vertices, soup.triangles[fragments.triangle], weights)
         part = soup.part[fragments.triangle]
         picture = soup.picture[part]
         position, normal = at[:, :3], F.normalize(at[:, 3:6], dim=1)
@@ -304,17 +307,21 @@ class Painter:
         """Hair, beards, lashes and lenses over the opaque samples, front to back."""
         size, count = stage.size, len(stage.actors)
         weights = perspective(sheer, stage.soup.triangles, stage.inverse_w)
-        alpha = self.opacity(stage.soup, sheer, weights)
-        visible = (alpha > FAINTEST).nonzero()[:, 0]
-        sheer, alpha = sheer.take(visible), alpha[visible]
+        alpha = self.opacity(stage.soup, sheer, weights, exact=True)
         total = count * size * size
+        wall = torch.full((total,), 2.0, device=alpha.device)
+        thick = alpha > THICK
+        wall.scatter_reduce_(0, sheer.sample[thick], sheer.depth[thick], "amin")
+        visible = ((alpha > FAINTEST) & (sheer.depth <= wall[sheer.sample])).nonzero()[:, 0]
+        sheer, alpha = sheer.take(visible), alpha[visible]
         light = torch.zeros(total, 3, device=alpha.device)
         through = torch.ones(total, device=alpha.device)
         region, depth = under.region.reshape(-1).long(), under.depth.reshape(-1)
         own, shown = under.own.reshape(-1).clone(), torch.zeros(total, dtype=torch.bool, device=alpha.device)
         inner = under.inner.reshape(-1).clone()
         order = replace(sheer, weights=torch.cat([sheer.weights, alpha[:, None]], 1))
-        for layer in peel(order, total, LAYERS):
+        for found in peel(order, total, LAYERS):
+            layer = found.take((through[found.sample] > FAINTEST).nonzero()[:, 0])
             at, opacity = layer.sample, layer.weights[:, 2]
             piece = replace(layer, weights=layer.weights[:, :2])
             colour, part = self._sheer(stage, piece, opacity)

@@ -7,7 +7,7 @@ See-through surfaces are peeled layer by layer from the same fragments.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
@@ -172,5 +172,8 @@ def perspective(fragments: Fragments, triangles: Tensor, inverse_w: Float[Tensor
     return weighed / weighed.sum(1, keepdim=True)
 
 
-def moved(fragments: Fragments, sample: Tensor) -> Fragments:
-    return replace(fragments, sample=sample)
+def interpolate(values: Float[Tensor, "n c"], corners: Int64[Tensor, "f 3"], weights: Float[Tensor, "f 3"]) -> Tensor:
+    """Values of the corners, mixed by weights, (f, c)."""
+    out = values[corners[:, 0]] * weights[:, :1]
+    out.addcmul_(values[corners[:, 1]], weights[:, 1:2])
+    return out.addcmul_(values[corners[:, 2]], weights[:, 2:])

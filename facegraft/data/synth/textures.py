@@ -40,12 +40,16 @@ class TextureBank:
             self.bank = torch.cat([self.bank, resized.permute(0, 2, 3, 1).half().to(self.device)])
         return self.rows[name]
 
-    def sample(self, rows: Tensor, uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
+    def sample(self, rows: Tensor, uv: Float[Tensor, "n 2"], *, smooth: bool = True) -> Float[Tensor, "n c"]:
         """Values at uv (v grows upwards, textures repeat); 1 where the row is negative."""
         out = torch.ones(len(rows), self.bank.shape[3], device=rows.device)
         known = (rows >= 0).nonzero()[:, 0]
         if len(known):
             x = uv[known, 0] * self.size - 0.5
             y = (1 - uv[known, 1]) * self.size - 0.5
+            if not smooth:
+                column, line = (x + 0.5).floor().long() % self.size, (y + 0.5).floor().long() % self.size
+                out[known] = self.bank[rows[known], line, column].float()
+                return out
             out[known] = sample_bank(self.bank, rows[known], x, y, wrap_x=True, wrap_y=True)
         return out
