@@ -30,7 +30,7 @@ from facegraft.data.synth.wrinkles import age_lines, expression_wrinkles
 SCALES = (1.0, 0.5, 0.25)
 MASKS = ("lips", "mouth", "ears", "gloss", "beard", "brow")
 BLUSH, FLUSH, UNDER_EYE = range(3)
-LIP_PALE = np.array((-0.26, -0.74, -0.66), np.float32)
+LIP_PALE = np.array((-0.22, -0.64, -0.56), np.float32)
 LIP_DARK = np.array((-0.10, -0.30, -0.24), np.float32)
 """Log colour of lips against the skin around them, without and with full pigment."""
 MOUTH = (0.30, 0.085, 0.075)
