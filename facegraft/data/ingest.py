@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from facegraft.core.errors import BadInputError, MissingPartError, NoFaceError
+from facegraft.core.errors import BadInputError, MissingPartError, NoFaceError, OutputError
 from facegraft.core.files import atomic_path, read_bytes, sha256, shown
 from facegraft.data.dataset import DatasetCard, Item, open_dataset, split_of, write_card, write_shard
 from facegraft.data.duplicates import Thumbnail, fingerprint, near_duplicates
@@ -230,6 +230,11 @@ def _settle(
         )
     write_card(staging, DatasetCard("staging"))
     staged = open_dataset(staging)
+    if len(staged) != sum(report.items for report in reports):
+        raise OutputError(
+            f"{shown(staging)}: expected {sum(report.items for report in reports)} faces, found {len(staged)}; "
+            "does another run work in this folder? wait for it, then run the same command again"
+        )
     rows, duplicates = _without_duplicates(staged.rows, staged.read, options)
     rejected += duplicates
     people = _people(rows, staged.read, reports, options)

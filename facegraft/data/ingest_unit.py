@@ -24,7 +24,7 @@ from facegraft.core.image import read_picture
 from facegraft.core.image_bytes import encode_frame, encode_plane
 from facegraft.core.types import Face, Frame, Mask, Matrix
 from facegraft.data.clip_frames import clip_frames
-from facegraft.data.dataset import Item, write_shard
+from facegraft.data.dataset import Item, shard_done, write_shard
 from facegraft.data.duplicates import SAME_PICTURE, Fingerprint, fingerprint, is_same_picture
 from facegraft.data.filters import Limits, Rejection, reason_against
 from facegraft.data.ingest_crop import (
@@ -103,11 +103,13 @@ def do_unit(unit: Unit, recipe: Recipe, staging: Path) -> UnitReport:
 
 
 def read_report(staging: Path, number: int) -> UnitReport | None:
-    """What became of a unit; None: it is not done yet."""
+    """What became of a unit; None: it is not done yet, or its shard was lost since."""
     path = _record(staging, number)
     if not path.exists():
         return None
     found: dict[str, Any] = json.loads(read_bytes(path))
+    if found["items"] and not shard_done(staging, number):
+        return None
     rejected = tuple(Rejection(**entry) for entry in found.pop("rejected"))
     together = tuple((one, other) for one, other in found.pop("together"))
     return UnitReport(**found, together=together, rejected=rejected)

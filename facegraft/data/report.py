@@ -60,6 +60,9 @@ def _ranges(edges: Sequence[float | int], unit: str) -> tuple[str, ...]:
 _YAW = (-90.0, -60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0, 90.0)
 _PITCH = (-60.0, -30.0, -15.0, 15.0, 30.0, 60.0)
 _TONE_NOTE = (
+    "Nearest of the ten Monk swatches in CIELAB. Light and camera move it by several tones; few photographs are lit "
+    "brightly enough to reach tones 1 to 4."
+)
     "Nearest of the ten Monk swatches in CIELAB. Light and camera move it by several tones: no statement of anybody."
 )
 QUESTIONS = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
+from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError, OutputError
 from facegraft.core.geometry import transform
 from facegraft.core.image import read_picture, save_frame
 from facegraft.data import ingest_plan
@@ -192,6 +194,37 @@ def test_processes_give_what_one_gives(photos: Path, tmp_path: Path, monkeypatch
     for jobs in (1, 2):
         ingest([photos], tmp_path / str(jobs), IngestOptions(SMALL), jobs=jobs)
     assert contents(open_dataset(tmp_path / "1")) == contents(open_dataset(tmp_path / "2"))
+
+
+def test_a_lost_piece_of_an_unfinished_dataset_is_made_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_plan, "FEWEST_PHOTOS", 4)
+    ingest([photos], tmp_path / "whole", IngestOptions(SMALL))
+
+    def lose(now: IngestProgress) -> None:
+        if now.done == now.units:
+            next((tmp_path / "set" / STAGING / "shards").iterdir()).unlink()
+
+    with pytest.raises(OutputError, match="does another run work in this folder"):
+        ingest([photos], tmp_path / "set", IngestOptions(SMALL), progress=lose)
+    assert not (tmp_path / "set" / "shards").exists()
+    ingest([photos], tmp_path / "set", IngestOptions(SMALL))
+    assert contents(open_dataset(tmp_path / "set")) == contents(open_dataset(tmp_path / "whole"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names that are no text exist there only")
+def test_names_that_are_no_text_are_kept_apart_and_printed_safely(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copy(root / "examples" / "identity_1.jpg", os.fsencode(folder) + b"/caf\xe9.jpg")
+    (folder / "line\nbreak.jpg").write_bytes(b"\xff\xd8\xff")
+    summary = ingest([folder], tmp_path / "set", IngestOptions(SMALL))
+    assert (summary.items, summary.rejected) == (1, {"unreadable": 1})
+    assert open_dataset(tmp_path / "set").rows[0].facts["file"] == "odd/caf\udce9.jpg"
+    lines = (tmp_path / "set" / "rejected.csv").read_text().splitlines()
+    assert len(lines) == 2
+    assert "line\\nbreak.jpg" in lines[1]
 
 
 def test_no_face_anywhere_is_an_error_that_says_why(tmp_path: Path) -> None:
