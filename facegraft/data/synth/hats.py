@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegraft.data.synth.ground import Ground, hang
-from facegraft.data.synth.proxy import Proxy
-from facegraft.data.synth.wrap import CENTRE, Reach, directions, grid_triangles
+from facegraft.data.synth.proxy import Proxy, keep_triangles
+from facegraft.data.synth.wrap import CENTRE, Reach, grid_triangles
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,6 @@ def headscarf(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
 
 def _tucked(proxy: Proxy) -> Proxy:
     """Without triangles that are cut away as a whole."""
-    from facegraft.data.synth.proxy import keep_triangles
-
     return keep_triangles(proxy, (proxy.cut[proxy.triangles] < 0.5).any(1))
 
 
@@ -205,18 +203,22 @@ def scarf(ground: Ground, reach: Reach, variant: str) -> tuple[Proxy, ...]:
     points, wide = np.concatenate([inner, points]), np.concatenate([wide[:1], wide])
     return (
         _grid(
-            ground, "scarf", points, np.clip(shade, 0.3, 1), wide, part="colour", region="face_mask", faces=_jaw(ground)
+            ground,
+            "scarf",
+            points,
+            np.clip(shade, 0.3, 1),
+            wide,
+            part="colour",
+            region="face_mask",
+            faces=jaw_faces(ground),
         ),
     )
 
 
-def _jaw(ground: Ground) -> np.ndarray:
+def jaw_faces(ground: Ground) -> np.ndarray:
     """Faces below the eyes that a mask may hang on."""
     centre = ground.centres[ground.body_faces]
     ear = (np.abs(centre[:, 0]) > 0.70) & (centre[:, 1] > 6.75)
     near = (centre[:, 1] > 5.3) & (centre[:, 1] < 7.3) & (np.abs(centre[:, 0]) < 1.3)
     lips = (centre[:, 2] > 1.3) & (np.abs(centre[:, 0]) < 0.28) & (centre[:, 1] > 6.45) & (centre[:, 1] < 6.72)
     return ground.body_faces[near & ~ear & ~lips]
-
-
-__all__ = ["BRIMS", "Brim", "beanie", "cap", "directions", "headscarf", "hood", "scarf"]

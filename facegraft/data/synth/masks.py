@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facegraft.data.synth.ground import Ground, hang
-from facegraft.data.synth.hats import _jaw as jaw_faces
+from facegraft.data.synth.hats import jaw_faces
 from facegraft.data.synth.proxy import Proxy
 from facegraft.data.synth.wrap import CENTRE, Reach, grid_triangles, join, tube
 

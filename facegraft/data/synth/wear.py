@@ -6,12 +6,14 @@ Colours are linear RGB, 0..1. Distances are in eye distances (between the centre
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 Colour = tuple[float, float, float]
+Range = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Lowest and highest values."""
 Kind = TypeVar("Kind", "Hair", "Worn", "Prop", "Cloth")
 
 CARD_STYLES = (
@@ -101,10 +103,10 @@ class Prop:
     kind: str
     """"hand", "phone", "microphone", "cup" or "book"."""
     variant: str
-    """A hand's pose (HAND_POSES); "plain" or another look of the thing."""
+    """A hand's pose (HAND_POSES); "plain" or "other" look of a thing, which comes with the hand that holds it."""
     anchor: tuple[float, float, float]
-    """Where its contact point lies: eye distances from the point of the face surface `place_prop` begins with
-    (between the eyes), x to the person's left, y up, z out of the face; in the frame that `attached` names."""
+    """Of its contact point, in eye distances: x (to the person's left) and y from the middle of the eyes, z the room
+    between it and the face where they are nearest; in the frame that `attached` names."""
     attached: str
     """"head": turns with the head; "world": stays upright before the camera."""
     rotation_degrees: tuple[float, float, float]
@@ -112,9 +114,9 @@ class Prop:
     size: float
     """Multiplies the natural size."""
     colour: Colour
-    """Of the thing; of a hand, its sleeve (its skin is the scene's)."""
+    """Of the thing. Hands have the scene's hand skin, sleeves the colour of its cloth."""
     mirrored: bool
-    """A right hand (the left one otherwise); a thing flipped about its x."""
+    """A right hand, and the thing as in a mirror."""
 
 
 @dataclass(frozen=True)
@@ -278,54 +280,52 @@ def sample_props(rng: np.random.Generator, stratum: str = "mixed", worn: tuple[W
     kind = names[rng.choice(len(names), p=list(_OCCLUDERS.values()))]
     if kind == "hand":
         return (_sample_hand(rng),)
-    thing = _sample_thing(rng, kind)
-    return (thing, _holding(rng, thing))
+    return (_sample_thing(rng, kind),)
 
 
 def _sample_hand(rng: np.random.Generator) -> Prop:
     """A hand that covers part of the face; the ranges keep 5 to 50 % of it covered."""
-    variant = HAND_POSES[rng.choice(len(HAND_POSES), p=[0.2, 0.15, 0.15, 0.2, 0.0, 0.2, 0.1])]
-    anchor, turn = HAND_RANGES[variant]
-    place = rng.uniform(*anchor)
-    angles = rng.uniform(*turn)
+    variant = HAND_POSES[rng.choice(len(HAND_POSES), p=[0.2, 0.15, 0.12, 0.2, 0.05, 0.18, 0.1])]
+    prop = _sample_place(rng, "hand", variant, *HAND_RANGES[variant])
+    if variant in PALMS_EITHER_WAY and rng.random() < 0.4:  # the palm to the viewer
+        x, y, z = prop.rotation_degrees
+        prop = replace(prop, rotation_degrees=(-x, y + 180.0, z), mirrored=not prop.mirrored)
+    return prop
+
+
+def _sample_place(rng: np.random.Generator, kind: str, variant: str, anchor: Range, turn: Range) -> Prop:
+    """Anchor and rotation between the ends of their ranges; half of all are mirrored, a right hand doing the same."""
+    place, angles = rng.uniform(*anchor), rng.uniform(*turn)
     mirrored = bool(rng.random() < 0.5)
-    if mirrored:  # a right hand does what a left hand does, seen in a mirror
+    if mirrored:
         place, angles = place * (-1, 1, 1), angles * (1, -1, -1)
-    return Prop("hand", variant, _three(place), "head", _three(angles), 1.0, sample_dye(rng), mirrored)
+    attached = "world" if kind in ("phone", "book") else "head"
+    size = float(rng.uniform(0.92, 1.08))
+    return Prop(kind, variant, _three(place), attached, _three(angles), size, sample_dye(rng), mirrored)
 
 
-HAND_RANGES = {
-    "flat": (((-0.9, -1.3, 0.1), (0.5, -0.5, 0.4)), ((-15, -20, -35), (15, 20, 35))),
-    "fist": (((-0.3, -1.75, 0.02), (0.5, -1.4, 0.1)), ((-10, -20, -25), (10, 20, 25))),
-    "pointing": (((-0.5, -1.2, 0.02), (0.5, -0.4, 0.2)), ((-10, -20, -30), (10, 20, 30))),
-    "covering": (((-0.3, -1.3, 0.02), (0.3, -0.9, 0.1)), ((-8, -10, 20), (8, 10, 70))),
-    "holding": (((-0.2, -1.2, 0.02), (0.2, -0.9, 0.1)), ((-5, -5, -5), (5, 5, 5))),
-    "spread": (((-0.9, -1.1, 0.2), (0.6, -0.2, 0.7)), ((-20, -25, -35), (20, 25, 35))),
-    "peace": (((-0.8, -1.0, 0.1), (0.8, -0.2, 0.5)), ((-15, -20, -30), (15, 20, 30))),
+PALMS_EITHER_WAY = ("flat", "spread", "peace", "pointing")
+HAND_RANGES: dict[str, tuple[Range, Range]] = {
+    "flat": (((0.5, -1.75, 0.0), (1.2, -0.8, 0.2)), ((-12, -20, -15), (12, 20, 25))),
+    "fist": (((-0.2, -2.2, 0.0), (0.6, -1.6, 0.05)), ((-10, -20, -10), (10, 20, 25))),
+    "pointing": (((0.1, -1.65, 0.0), (0.9, -0.95, 0.1)), ((-10, -20, -15), (10, 20, 25))),
+    "covering": (((-0.1, -1.9, 0.0), (0.5, -1.55, 0.05)), ((-8, -10, 30), (8, 10, 70))),
+    "holding": (((0.1, -1.8, 0.0), (0.7, -1.25, 0.1)), ((-10, -10, -10), (10, 10, 25))),
+    "spread": (((0.55, -1.75, 0.0), (1.2, -0.8, 0.4)), ((-18, -22, -15), (18, 22, 30))),
+    "peace": (((0.15, -1.6, 0.0), (1.0, -0.75, 0.3)), ((-15, -20, -15), (15, 20, 30))),
 }
 """Pose of a left hand -> lowest and highest anchor, lowest and highest rotation in degrees."""
-THING_RANGES = {
-    "phone": (((-0.9, -1.2, 0.35), (0.9, -0.3, 0.9)), ((-10, -15, -25), (10, 15, 25))),
-    "microphone": (((-0.35, -1.35, 0.08), (0.35, -1.05, 0.3)), ((15, -25, -20), (40, 25, 20))),
-    "cup": (((-0.4, -1.3, 0.1), (0.4, -1.0, 0.2)), ((-5, -40, -8), (15, 40, 8))),
-    "book": (((-0.8, -1.9, 0.4), (0.8, -1.4, 0.9)), ((-20, -15, -12), (5, 15, 12))),
+THING_RANGES: dict[str, tuple[Range, Range]] = {
+    "phone": (((0.5, -1.85, 0.2), (1.2, -1.15, 0.6)), ((-10, -15, -10), (10, 15, 20))),
+    "microphone": (((-0.35, -1.35, 0.05), (0.35, -1.05, 0.3)), ((-45, -20, -15), (-10, 20, 20))),
+    "cup": (((-0.3, -1.4, 0.0), (0.3, -1.15, 0.1)), ((-40, -30, -8), (-5, 30, 8))),
+    "book": (((-0.5, -1.05, 0.3), (0.5, -0.45, 0.8)), ((-20, -12, -10), (5, 12, 10))),
 }
 
 
 def _sample_thing(rng: np.random.Generator, kind: str) -> Prop:
-    anchor, turn = THING_RANGES[kind]
-    place, angles = _three(rng.uniform(*anchor)), _three(rng.uniform(*turn))
-    attached = "world" if kind in ("phone", "book") else "head"
     variant = ("plain", "other")[rng.integers(2)]
-    return Prop(kind, variant, place, attached, angles, float(rng.uniform(0.92, 1.08)), sample_dye(rng), False)
-
-
-def _holding(rng: np.random.Generator, thing: Prop) -> Prop:
-    """The hand that holds it: same frame, so that `prop_mesh` can fit fingers to the thing."""
-    variant = f"holding-{thing.kind}"
-    mirrored = bool(rng.random() < 0.5)
-    place, turn = thing.anchor, thing.rotation_degrees
-    return Prop("hand", variant, place, thing.attached, turn, thing.size, sample_dye(rng), mirrored)
+    return _sample_place(rng, kind, variant, *THING_RANGES[kind])
 
 
 def _three(values: np.ndarray) -> tuple[float, float, float]:
