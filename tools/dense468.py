@@ -64,10 +64,10 @@ def project(points: np.ndarray, triangles: np.ndarray, vertices: np.ndarray) -> 
     _, near = cKDTree(spread).query(points, k=40)
     rows, weights = np.zeros(len(points), int), np.zeros((len(points), 3))
     for i, candidates in enumerate(near // len(grid)):
-        best = np.inf
+        best = float("inf")
         for row in np.unique(candidates):
             w = closest(points[i], vertices[triangles[row]])
-            distance = np.linalg.norm(w @ vertices[triangles[row]] - points[i])
+            distance = float(np.linalg.norm(w @ vertices[triangles[row]] - points[i]))
             if distance < best:
                 best, rows[i], weights[i] = distance, row, w
     return triangles[rows], weights
