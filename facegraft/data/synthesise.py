@@ -100,7 +100,7 @@ def make_plan(options: SynthOptions) -> Plan:
 
 def synthesise(
     people: int,
-    out_dir: Path | str,
+    out_dir: Path,
     *,
     images: int | None = None,
     size_px: int = 256,
@@ -136,7 +136,7 @@ def synthesise(
     if unknown:
         raise BadInputError(f"synthesise: no option {', '.join(sorted(unknown))}")
     options = sampled_options(people, images=images, pairs=pairs, size_px=size_px, seed=seed, **others)
-    return write_set(options, Path(out_dir), jobs=jobs, assets=assets, progress=progress)
+    return write_set(options, out_dir, jobs=jobs, assets=assets, progress=progress)
 
 
 def sampled_options(people: int, *, images: int | None, pairs: str, **others: Any) -> SynthOptions:

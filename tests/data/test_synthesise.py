@@ -41,7 +41,7 @@ def made(makehuman: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def swaps(makehuman: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("sets") / "swaps"
-    return fg.synthesise(3, folder, images=20, size_px=64, pairs="exact", jobs=1, assets=makehuman)
+    return fg.synthesise(3, folder, images=20, size_px=32, pairs="exact", jobs=1, assets=makehuman)
 
 
 def test_what_is_written(made: Path, makehuman: Path) -> None:
@@ -62,6 +62,7 @@ def test_what_is_written(made: Path, makehuman: Path) -> None:
     assert {"age", "female", "exposure", "occluded_share", "mouth_open"} <= item.facts.keys()
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_files(made: Path, makehuman: Path, tmp_path: Path) -> None:
     synthesise.write_set(SMALL, tmp_path / "small", jobs=2, assets=makehuman)
     assert files(tmp_path / "small") == files(made)
@@ -147,6 +148,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half(
     assert files(folder) == files(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_was_stopped_ends_with_the_same_files(
     made: Path, makehuman: Path, tmp_path: Path, how: signal.Signals
