@@ -63,8 +63,6 @@ _TONE_NOTE = (
     "Nearest of the ten Monk swatches in CIELAB. Light and camera move it by several tones; few photographs are lit "
     "brightly enough to reach tones 1 to 4."
 )
-    "Nearest of the ten Monk swatches in CIELAB. Light and camera move it by several tones: no statement of anybody."
-)
 QUESTIONS = (
     Question("yaw", "Head turned (yaw)", _YAW, _ranges(_YAW, "°"), "Positive: to the right of the picture."),
     Question("pitch", "Head raised (pitch)", _PITCH, _ranges(_PITCH, "°"), "Positive: up."),
