@@ -37,7 +37,7 @@ class Aligned:
         occluder: 1 where something in front of the person hides it.
         landmarks: 68 points x, y in pixels of the image.
         iris: Centres of the irises, left and right.
-        dense: x, y in pixels, z in the same unit.
+        dense: x, y in pixels of the mesh's points; z in the same unit behind them where a maker knows it.
         matrix: Original frame to image.
         pose_degrees: Yaw (positive: to the image's right), pitch (up), roll (clockwise).
         gaze_degrees: Yaw and pitch in the head, of left and right eye.
@@ -49,7 +49,7 @@ class Aligned:
     occluder: Mask | None = None
     landmarks: Float[Tensor, "b 68 2"] | None = None
     iris: Float[Tensor, "b 2 2"] | None = None
-    dense: Float[Tensor, "b k 3"] | None = None
+    dense: Float[Tensor, "b k d"] | None = None
     matrix: Float[Tensor, "b 2 3"] | None = None
     pose_degrees: Float[Tensor, "b 3"] | None = None
     gaze_degrees: Float[Tensor, "b 2 2"] | None = None

@@ -109,7 +109,8 @@ def fields_of(item: Item, size_px: int, fields: Collection[str]) -> dict[str, np
             found[name] = _resized_plane(item.plane(PLANES[name]), size_px, labels=name == "regions")
         elif name in ARRAYS and ARRAYS[name] in item.arrays:
             scale = size_px / width if name in _IN_PIXELS else 1.0
-            found[name] = (item.arrays[ARRAYS[name]] * np.float32(scale)).astype(np.float32)
+            values = item.arrays[ARRAYS[name]] * np.float32(scale)
+            found[name] = values[:, :2] if name == "dense" else values  # renders know no depth in pixels
     return found
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,17 @@ torch = pytest.importorskip("torch")
 from facegraft.core.errors import BadInputError  # noqa: E402 - torch may be missing
 from facegraft.core.image_bytes import encode_frame  # noqa: E402 - torch may be missing
 from facegraft.core.seeds import seed_for  # noqa: E402 - torch may be missing
+from facegraft.data.augment import GAN, Stage, Stages  # noqa: E402 - torch may be missing
 from facegraft.data.dataset import Dataset, DatasetCard, open_dataset, write_card, write_shard  # noqa: E402 - as above
 from facegraft.data.decode import resized  # noqa: E402 - torch may be missing
 from facegraft.data.loader import (  # noqa: E402 - torch may be missing
     REQUIRABLE,
-    BatchSource,
+    Augment,
+    BatchMaker,
     Loader,
     LoaderOptions,
     rendered_batches,
+    staged,
 )
 from facegraft.data.policies import OURS_EXACT, POLICIES, Policy  # noqa: E402 - torch may be missing
 from facegraft.tensors import Aligned, SwapBatch, concatenate, frames_from_images  # noqa: E402 - torch may be missing
@@ -99,14 +103,19 @@ def test_the_cache_gives_what_decoding_gives(dataset: Dataset, tmp_path: Path, s
 
 
 def test_a_changed_dataset_gets_a_new_cache(tmp_path: Path) -> None:
-    def first(seed: int) -> SwapBatch:
-        write_shard(tmp_path, 0, [item("a", "p", seed=seed), item("b", "q", seed=seed + 1)])
+    sizes = []
+
+    def first(level: int) -> SwapBatch:
+        flat = encode_frame(np.full((32, 32, 3), level, np.uint8))
+        shard = write_shard(tmp_path, 0, [item(name, name, image=flat) for name in ("a", "b")])
         write_card(tmp_path, DatasetCard(name="x"))
-        os.utime(tmp_path / "shards" / "000000.safetensors", (seed, seed))
+        os.utime(shard, (level, level))
+        sizes.append(shard.stat().st_size)
         options = dataclasses.replace(OPTIONS, cache=tmp_path / "cache")
         return Loader(open_dataset(tmp_path), Policy(), options).batch_at(0)
 
-    assert not torch.equal(first(10).attribute.image, first(20).attribute.image)
+    assert not torch.equal(first(101).attribute.image, first(102).attribute.image)
+    assert sizes[0] == sizes[1]  # only the time tells them apart
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
@@ -170,7 +179,9 @@ def test_points_and_matrices_follow_the_size(dataset: Dataset) -> None:
         assert torch.equal(getattr(half, name), getattr(full, name))
     assert half.regions is not None
     assert full.regions is not None
-    assert set(half.regions.unique().tolist()) <= set(full.regions.unique().tolist())  # labels are never mixed
+    assert set(half.regions.unique().tolist()) == {0, 7, 18}  # labels are never mixed
+    assert half.dense is not None
+    assert half.dense.shape == (6, 468, 2)
     averages = full.image.add(1).mul(127.5).reshape(6, 3, 16, 2, 16, 2).mean((3, 5))
     assert (half.image.add(1).mul(127.5) - averages).abs().max() < 0.51
 
@@ -208,28 +219,76 @@ def test_several_datasets_are_joined(dataset: Dataset, tmp_path: Path) -> None:
     assert set(people.tolist()) == set(range(8))
 
 
-def jitter(batch: SwapBatch, generator: torch.Generator) -> SwapBatch:
-    noise = torch.randn(batch.truth.shape, generator=generator)
-    return dataclasses.replace(
-        batch, attribute=dataclasses.replace(batch.attribute, image=batch.attribute.image + noise)
-    )
+def jitter(batch: SwapBatch, numbers: Sequence[int]) -> SwapBatch:
+    noise = [torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(number)) for number in numbers]
+    return dataclasses.replace(batch, truth=batch.truth + torch.stack(noise))
 
 
-def test_augmentation_is_a_function_of_seed_rank_and_images_seen(dataset: Dataset) -> None:
-    def noise(images_seen: int, **changes: int) -> torch.Tensor:
+CALM = Stages(
+    identity=Stage(flip=0.5, degrees=10.0, jitter=(0.2, 0.2, 0.2, 0.01)),
+    attribute=Stage(flip=0.5, jitter=(0.1, 0.1, 0.1, 0.005)),
+)
+"""Nothing that the truth does not share."""
+
+
+@pytest.mark.parametrize("augment", [jitter, staged(GAN, seed=3)], ids=["jitter", "staged"])
+def test_augmentation_is_a_function_of_the_samples_number(dataset: Dataset, augment: Augment) -> None:
+    requires = {"landmarks", "changed", "mask"}
+
+    def batch(**changes: int) -> SwapBatch:
         options = dataclasses.replace(OPTIONS, **changes)
-        plain = Loader(dataset, Policy(), options).batch_at(images_seen)
-        changed = Loader(dataset, Policy(), options, augment=[jitter]).batch_at(images_seen)
-        return changed.attribute.image - plain.attribute.image
+        return take(Loader(dataset, OURS_EXACT, options, requires=requires, augment=[augment]), 1, 12)[0]
 
     before = torch.get_rng_state()
-    first = noise(6)
-    assert torch.equal(first, noise(6, workers=2))
-    generator = torch.Generator().manual_seed(seed_for(3, 0, 6))
-    torch.testing.assert_close(first, torch.randn(first.shape, generator=generator))
-    for other in (noise(12), noise(6, seed=4), noise(6, rank=1, world=2)):
-        assert not torch.allclose(first, other)
+    whole = batch(batch=12)
+    assert same(whole, batch(batch=12, workers=2))
+    assert not torch.equal(whole.truth, Loader(dataset, OURS_EXACT, OPTIONS).batch_at(12).truth[:1])
+    for rank in range(2):
+        for name, tensor in tensors(batch(rank=rank, world=2)).items():
+            torch.testing.assert_close(tensor, tensors(whole)[name][rank::2], msg=name)
     assert torch.equal(before, torch.get_rng_state())  # nobody touched the global generator
+
+
+def test_truths_follow_what_is_done_to_the_attribute_picture(dataset: Dataset) -> None:
+    policy = Policy(same_person=0.4, triplets=0.3)
+    options = dataclasses.replace(OPTIONS, batch=30)
+    plain = Loader(dataset, policy, options, requires={"changed"}).batch_at(0)
+    moved = Loader(dataset, policy, options, requires={"changed"}, augment=[staged(CALM, 1)]).batch_at(0)
+    assert not torch.allclose(plain.attribute.image, moved.attribute.image)
+    assert not torch.allclose(plain.identity.image, moved.identity.image)
+    assert plain.changed is not None
+    assert moved.changed is not None
+    for place, draw in enumerate(Loader(dataset, policy, options).draws_at(0)):
+        if draw.kind == "same person":
+            torch.testing.assert_close(moved.truth[place], moved.attribute.image[place])
+        elif draw.kind == "strangers":
+            assert not moved.truth[place].any()
+        assert moved.changed[place].sum() == plain.changed[place].sum()
+    clean = staged(dataclasses.replace(CALM, truth_colour=False), 1)
+    flipped = Loader(dataset, policy, options, augment=[clean]).batch_at(0).truth
+    torch.testing.assert_close(flipped.sort(3).values, plain.truth.sort(3).values)
+    assert not torch.equal(flipped, plain.truth)
+
+
+def test_occluders_lie_over_picture_and_truth_and_masks_know(dataset: Dataset) -> None:
+    stages = Stages(attribute=Stage(occluded=0.5))
+    policy = Policy(same_person=1.0)
+    plain = Loader(dataset, policy, OPTIONS, requires=REQUIRABLE).batch_at(0)
+    batch = Loader(dataset, policy, OPTIONS, requires=REQUIRABLE, augment=[staged(stages, 2)]).batch_at(0)
+    hidden = (batch.attribute.image != plain.attribute.image).flatten(1).any(1)
+    assert 0 < hidden.sum() < 6
+    assert torch.equal(batch.truth, batch.attribute.image)
+    assert torch.equal(batch.identity.image, plain.identity.image)
+    assert batch.attribute.mask is not None
+    assert plain.attribute.mask is not None
+    assert batch.attribute.regions is not None
+    lost = (batch.attribute.mask < plain.attribute.mask).flatten(1).any(1)
+    assert not (lost & ~hidden).any()
+    assert lost.any()
+    assert ((batch.attribute.regions == 16).flatten(1).any(1) & ~hidden).sum() == 0
+    assert (batch.attribute.regions == 16).any()
+    with pytest.raises(BadInputError, match="add 'landmarks'"):
+        Loader(dataset, policy, OPTIONS, augment=[staged(stages, 2)]).batch_at(0)
 
 
 def test_seeds_never_meet() -> None:
@@ -239,7 +298,7 @@ def test_seeds_never_meet() -> None:
 
 
 class Flat:
-    """A batch source whose pictures show the number of the sample; everybody is person 0."""
+    """A batch maker whose pictures show the number of the sample; everybody is person 0."""
 
     def batch(self, seed: int, images_seen: int, size: int) -> SwapBatch:
         level = torch.arange(images_seen, images_seen + size, dtype=torch.float32)[:, None, None, None] / 1000
@@ -259,7 +318,7 @@ def numbers(batch: SwapBatch) -> list[int]:
 
 
 def test_rendered_samples_take_their_share_and_never_repeat(dataset: Dataset) -> None:
-    assert isinstance(Flat(), BatchSource)
+    assert isinstance(Flat(), BatchMaker)
     seen: list[int] = []
     for rank in range(2):
         options = dataclasses.replace(OPTIONS, rank=rank, world=2, rendered_share=0.34, workers=2)
