@@ -187,7 +187,7 @@ def _saturated(rng: np.random.Generator, level: float) -> Colour:
     """A gel or neon colour of this luminance, held so that no channel alone blinds the camera."""
     angle = rng.uniform(0, 2 * np.pi)
     colour = np.maximum(0.5 + 0.5 * np.cos(angle - np.array([0, 2, 4]) * np.pi / 3), 0.03) ** rng.uniform(0.6, 1.6)
-    colour = colour * (1 - (pale := rng.uniform(0.05, 0.45))) + pale * colour.mean()
+    colour = colour * (1 - (pale := rng.uniform(0.35, 0.75))) + pale * colour.mean()
     return _rgb(level * colour / max(float(colour @ [0.2126, 0.7152, 0.0722]), 0.35 * float(colour.max())))
 
 

@@ -100,7 +100,7 @@ def environments(
     times the light's own `exposure`. Scenes whose light says so are lit by an environment of
     the bank, where there is one.
     """
-    drawn = _drawn(lights)
+    drawn = _balanced(_drawn(lights), 0.4)
     measured = [i for i, light in enumerate(lights) if light.measured >= 0] if bank is not None and len(bank) else []
     if bank is not None and measured:
         turned = _turned(bank, [lights[i] for i in measured])
@@ -231,15 +231,14 @@ def _turned(bank: LightBank, lights: Sequence[Light]) -> Environments:
     fine = fine[:, :, 0].permute(0, 2, 1).reshape(len(lights), *weights.shape, 3)
     direction = torch.einsum("bij,bj->bi", rotation, bank.key_direction[rows])
     out = Environments(_pooled(fine, weights), direction, bank.key_colour[rows], bank.key_size_degrees[rows])
-    balance = _balance(irradiance(out, torch.tensor(FRONTAL_NORMALS)).mean(1))
-    maps, colour = out.maps * balance[:, None, None], out.key_colour * balance
-    return dataclasses.replace(out, maps=maps, key_colour=colour)
+    return _balanced(out, 0.7)
 
 
-def _balance(seen: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3"]:
-    """White balance of a camera that goes 70 % of the way to grey."""
-    level = (seen @ torch.tensor(LUMINANCE))[:, None]
-    return (level.clamp(min=1e-6) / seen.clamp(min=1e-6)) ** 0.7
+def _balanced(light: Environments, strength: float) -> Environments:
+    """White balance of a camera that goes this share of the way to a face lit by grey."""
+    seen = irradiance(light, torch.tensor(FRONTAL_NORMALS)).mean(1).clamp(min=1e-6)
+    factor = ((seen @ torch.tensor(LUMINANCE))[:, None] / seen) ** strength
+    return dataclasses.replace(light, maps=light.maps * factor[:, None, None], key_colour=light.key_colour * factor)
 
 
 def _rotation(angle: Float[Tensor, " b"], axis: int) -> Float[Tensor, "b 3 3"]:

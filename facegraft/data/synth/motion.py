@@ -257,7 +257,7 @@ def _still(camera: Camera, head: HeadMotion, frame: int) -> Camera:
     x, y, z = face_centre(*(float(a[frame]) for a in (head.yaw, head.pitch, head.roll, head.body_yaw))) - face_centre()
     angle = np.radians(camera.roll)
     right, down = x * np.cos(angle) + y * np.sin(angle), x * np.sin(angle) - y * np.cos(angle)
-    loose = dataclasses.replace(camera, scale=0.82 * camera.scale)
+    loose = dataclasses.replace(camera, scale=max(0.82 * camera.scale, 0.45))
     distance = camera_distance(loose)
     scale = loose.scale * distance / (distance - z)
     share = scale / FACE_HEIGHT_DM

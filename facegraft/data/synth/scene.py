@@ -328,7 +328,7 @@ def _sample_post(rng: np.random.Generator, seed: int, stratum: str) -> Post:
         white_balance=(float(balance[0]), 1.0, float(balance[1])),
         contrast=float(np.clip(rng.normal(1.0, 0.25), 0.4, 1.8)),
         saturation=float(np.clip(rng.normal(1.0, 0.10), 0.6, 1.35)),
-        noise=float(np.exp(rng.uniform(np.log(0.015), np.log(0.06))) if bad[0] else clean),
+        noise=float(np.exp(rng.uniform(np.log(0.015), np.log(0.045))) if bad[0] else clean),
         blur_px=float(rng.uniform(0.6, 2.0) if bad[1] else rng.uniform(0.0, 0.6)),
         motion_px=float(rng.uniform(2.0, 7.0)) if bad[4] and rng.random() < 0.5 else 0.0,
         motion_degrees=float(rng.uniform(0, 180)),

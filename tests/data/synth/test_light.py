@@ -116,7 +116,9 @@ def test_a_lobe_lands_where_its_angles_say() -> None:
     row, column = divmod(int(maps[..., 0].argmax()), 32)
     assert row in (7, 8)
     assert column in (23, 24)
-    assert float(maps[row, column, 1] / maps[row, column, 0]) == pytest.approx(0.5)
+    red, green, blue = maps[row, column].tolist()
+    assert 0.5 < green / red < 0.8  # the camera's white balance takes part of the colour back
+    assert blue / green == pytest.approx(green / red, abs=0.15)
 
 
 def test_warmth_is_warm_when_low_and_keeps_luminance() -> None:
