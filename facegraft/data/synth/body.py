@@ -258,6 +258,12 @@ class Worn:
     scale_refs: tuple[tuple[int, int, float], ...]
     skin: Tensor
 
+    def _mixed(self, values: Float[Tensor, "r v 3"]) -> Float[Tensor, "r n 3"]:
+        """Values of the body's vertices, mixed as this surface hangs on them."""
+        parts = (values.index_select(1, self.index[:, k]) * self.weight[:, k, None] for k in range(3))
+        first, second, third = parts
+        return first + second + third
+
     def fit(self, posed: Posed, rows: Tensor) -> Float[Tensor, "r n 3"]:
         """Where the surface is for these rows of the batch."""
         rest = posed.rest[rows]
@@ -268,10 +274,10 @@ class Worn:
             ],
             1,
         )
-        points = (rest[:, self.index] * self.weight[..., None]).sum(2) + self.offset * scale[:, None]
+        points = self._mixed(rest) + self.offset * scale[:, None]
         out = skin_points(points, self.skin, posed.bones[rows])
         if bool((self.push != 0).any()):
-            normal = (posed.normals[rows][:, self.index] * self.weight[..., None]).sum(2)
+            normal = self._mixed(posed.normals[rows])
             out = out + self.push[:, None] * torch.nn.functional.normalize(normal, dim=-1)
         return out
 
@@ -288,10 +294,13 @@ def incidence(triangles: np.ndarray, count: int) -> np.ndarray:
 
 def vertex_normals(vertices: Float[Tensor, "b v 3"], triangles: Tensor, incident: Tensor) -> Float[Tensor, "b v 3"]:
     """Area-weighted unit normals; zero where no triangle is."""
-    a, b, c = (vertices[:, triangles[:, i]] for i in range(3))
+    a, b, c = (vertices.index_select(1, triangles[:, i]) for i in range(3))
     flat = torch.linalg.cross(b - a, c - a)
     flat = torch.cat([flat, flat.new_zeros(len(flat), 1, 3)], 1)
-    return torch.nn.functional.normalize(flat[:, incident].sum(2), dim=-1)
+    total = flat.index_select(1, incident[:, 0])
+    for column in incident.T[1:]:
+        total += flat.index_select(1, column)
+    return torch.nn.functional.normalize(total, dim=-1)
 
 
 def skin_points(points: Tensor, weights: Tensor, bones: Tensor) -> Tensor:

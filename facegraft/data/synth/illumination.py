@@ -46,7 +46,11 @@ class Lights:
     key_size: Float[Tensor, "b"]
 
     def irradiance(self, picture: Tensor, normal: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-        return torch.einsum("nk,nkc->nc", basis(normal), self.harmonics[picture]).clamp(min=0.004)
+        return torch.einsum("nk,nkc->nc", basis(normal), self.harmonics.index_select(0, picture)).clamp(min=0.004)
+
+    def key(self, picture: Tensor) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """Direction and colour of the key lamp."""
+        return self.key_direction.index_select(0, picture), self.key_colour.index_select(0, picture)
 
     def reflected(self, picture: Tensor, direction: Float[Tensor, "n 3"], level: int) -> Float[Tensor, "n 3"]:
         """Radiance from a direction, blurred as the level says."""

@@ -24,7 +24,8 @@ def sample_bank(
     lines = [up % height, (up + 1) % height] if wrap_y else [up.clamp(0, height - 1), (up + 1).clamp(0, height - 1)]
     flat = bank.reshape(-1, channels)
     start = row * (height * width)
-    a, b, c, d = (flat[start + line * width + column].float() for line in lines for column in columns)
+    at = [start + line * width + column for line in lines for column in columns]
+    a, b, c, d = (flat.index_select(0, index).float() for index in at)  # several times as fast as flat[index]
     upper = torch.lerp(a, b, fx)
     return torch.lerp(upper, torch.lerp(c, d, fx), fy)
 
@@ -34,7 +35,7 @@ def sample_nearest(bank: Tensor, row: Tensor, x: Tensor, y: Tensor) -> Tensor:
     _, height, width = bank.shape
     column = (x + 0.5).floor().long().clamp(0, width - 1)
     line = (y + 0.5).floor().long().clamp(0, height - 1)
-    return bank.reshape(-1)[(row * height + line) * width + column]
+    return bank.reshape(-1).index_select(0, (row * height + line) * width + column)
 
 
 def hashed(place: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:

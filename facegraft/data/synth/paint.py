@@ -100,7 +100,7 @@ class Painter:
     ) -> Samples:
         """Samples of a batch at `size` x `size`."""
         count = len(actors)
-        owned = view.matrix[soup.owner]
+        owned = view.matrix.index_select(0, soup.owner)
         position = soup.vertices[:, :3]
         flat = torch.einsum("nij,nj->ni", owned[:, :, :3], position) + owned[:, :, 3]
         w = flat[:, 2].clamp(min=1e-3)
@@ -149,16 +149,17 @@ class Painter:
         self, soup: Soup, fragments: Fragments, weights: Float[Tensor, "f 3"], *, exact: bool = False
     ) -> Float[Tensor, "f"]:
         """Alpha of see-through surfaces, 1 for the others; a texture's nearest texel where that is `exact` enough."""
-        part = soup.part[fragments.triangle]
+        part = soup.part.index_select(0, fragments.triangle)
         out = torch.ones(len(part), device=part.device)
         rows = (soup.kind[part] >= HAIR).nonzero()[:, 0]
         if len(rows) == 0:
             return self._cut_cloth(soup, fragments, weights, out)
         columns = soup.vertices[:, (6, 7, CUT)]
-        uv_cut = interpolate(columns, soup.triangles[fragments.triangle[rows]], weights[rows])
-        part = part[rows]
+        corners = soup.triangles.index_select(0, fragments.triangle.index_select(0, rows))
+        uv_cut = interpolate(columns, corners, weights.index_select(0, rows))
+        part = part.index_select(0, rows)
         texel = self.dresser.alpha_texel(soup.texture[part], uv_cut[:, :2], exact=exact)[:, 1]
-        traits = soup.traits[part]
+        traits = soup.traits.index_select(0, part)
         alpha = ((texel - uv_cut[:, 2]) * traits[:, 2]).clamp(0, 1)
         out[rows] = torch.where(soup.kind[part] == LENS, traits[:, 1], alpha * traits[:, 0])
         return self._cut_cloth(soup, fragments, weights, out)
@@ -174,9 +175,9 @@ class Painter:
         """Interpolated surface points and their parts."""
         soup = stage.soup
         weights = perspective(fragments, soup.triangles, stage.inverse_w)
-        at = interpolate(soup.vertices, soup.triangles[fragments.triangle], weights)
-        part = soup.part[fragments.triangle]
-        picture = soup.picture[part]
+        at = interpolate(soup.vertices, soup.triangles.index_select(0, fragments.triangle), weights)
+        part = soup.part.index_select(0, fragments.triangle)
+        picture = soup.picture.index_select(0, part)
         position, normal = at[:, :3], F.normalize(at[:, 3:6], dim=1)
         view = F.normalize(stage.camera[picture] - position, dim=1)
         side = fragments.sample % stage.size
@@ -200,8 +201,8 @@ class Painter:
                 shade=at[:, SHADE],
                 open=at[:, OPEN],
                 shadow=shadow,
-                tint=soup.tint[part],
-                traits=soup.traits[part],
+                tint=soup.tint.index_select(0, part),
+                traits=soup.traits.index_select(0, part),
                 texture=soup.texture[part],
             ),
             part,
@@ -250,9 +251,9 @@ class Painter:
         body = torch.stack([actor.body_colour for actor in stage.actors])[hits.picture]
         plain = ~inside[:, None]
         albedo = torch.where(plain, body, at[:, ALBEDO])
-        head = stage.posed.bones[:, self.body.bone_row["head"], :, :3]
+        head = stage.posed.bones[:, self.body.bone_row["head"], :, :3].contiguous()
         slope = torch.where(plain, 0.0, at[:, BUMP] + self._wrinkle_slope(stage, hits.picture, x, y))
-        slope = torch.einsum("nij,nj->ni", head[hits.picture], slope)
+        slope = torch.einsum("nij,nj->ni", head.index_select(0, hits.picture), slope)
         look = shade.SkinLook(albedo, slope, at[:, LIPS], at[:, INSIDE], torch.where(inside, at[:, GLOSS], 0.3))
         direct, entering = shade.skin(hits, look, stage.lights)
         light = direct + albedo * self._spread(stage, entering, sample, count)
@@ -312,7 +313,7 @@ class Painter:
         wall = torch.full((total,), 2.0, device=alpha.device)
         thick = alpha > THICK
         wall.scatter_reduce_(0, sheer.sample[thick], sheer.depth[thick], "amin")
-        visible = ((alpha > FAINTEST) & (sheer.depth <= wall[sheer.sample])).nonzero()[:, 0]
+        visible = ((alpha > FAINTEST) & (sheer.depth <= wall.index_select(0, sheer.sample))).nonzero()[:, 0]
         sheer, alpha = sheer.take(visible), alpha[visible]
         light = torch.zeros(total, 3, device=alpha.device)
         through = torch.ones(total, device=alpha.device)

@@ -42,7 +42,7 @@ class Fragments:
     depth: Float[Tensor, "f"]
 
     def take(self, rows: Tensor) -> Fragments:
-        return Fragments(self.sample[rows], self.triangle[rows], self.weights[rows], self.depth[rows])
+        return Fragments(*(v.index_select(0, rows) for v in (self.sample, self.triangle, self.weights, self.depth)))
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -65,7 +65,7 @@ def set_up(
         two_sided: Bool per triangle; False drops triangles that are turned away.
     """
     height, width = size_hw
-    corners = points[triangles]
+    corners = points.index_select(0, triangles.reshape(-1)).reshape(-1, 3, 3)
     x, y, z = corners.unbind(2)
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
     low = torch.stack([x.amin(1), y.amin(1)], 1)
@@ -101,11 +101,13 @@ def scan(setup: Setup, size_hw: tuple[int, int]) -> Fragments:
     if total >= MOST_FRAGMENTS:
         raise ValueError(f"{total} fragments in one call, at most {MOST_FRAGMENTS}: render fewer pictures at a time")
     span = torch.repeat_interleave(counts, output_size=total)
-    column = torch.arange(total, device=counts.device) + (first - ends + counts)[span]
-    row = rows[span]
-    values = torch.addcmul(base[span], setup.edges[row, :, 0], (column + 0.5)[:, None])
+    column = torch.arange(total, device=counts.device) + (first - ends + counts).index_select(0, span)
+    row = rows.index_select(0, span)
+    slope = setup.edges[:, :, 0].contiguous().index_select(0, row)
+    values = torch.addcmul(base.index_select(0, span), slope, (column + 0.5)[:, None])
     start = (setup.picture[rows] * height + line) * width
-    return Fragments(start[span] + column, setup.number[row], values[:, :2], values[:, 2])
+    sample = start.index_select(0, span) + column
+    return Fragments(sample, setup.number.index_select(0, row), values[:, :2].contiguous(), values[:, 2].contiguous())
 
 
 def _rows(setup: Setup) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,8 +116,8 @@ def _rows(setup: Setup) -> tuple[Tensor, Tensor, Tensor]:
     ends = counts.cumsum(0)
     total = int(ends[-1]) if len(ends) else 0
     rows = torch.repeat_interleave(counts, output_size=total)
-    line = torch.arange(total, device=counts.device) + (setup.box[:, 1] - ends + counts)[rows]
-    edges = setup.edges[rows]
+    line = torch.arange(total, device=counts.device) + (setup.box[:, 1] - ends + counts).index_select(0, rows)
+    edges = setup.edges.index_select(0, rows)
     return rows, line, torch.addcmul(edges[:, :, 2], edges[:, :, 1], (line + 0.5)[:, None])
 
 
@@ -161,19 +163,20 @@ def peel(fragments: Fragments, samples: int, layers: int) -> list[Fragments]:
 
 def in_front(fragments: Fragments, depth: Float[Tensor, "s"], slack: float = 0.0) -> Fragments:
     """Those that are nearer than the depth of their sample."""
-    return fragments.take((fragments.depth < depth[fragments.sample] + slack).nonzero()[:, 0])
+    return fragments.take((fragments.depth < depth.index_select(0, fragments.sample) + slack).nonzero()[:, 0])
 
 
 def perspective(fragments: Fragments, triangles: Tensor, inverse_w: Float[Tensor, "n"]) -> Float[Tensor, "f 3"]:
     """Barycentrics on the surface itself, for interpolating what lies on it."""
     one, two = fragments.weights.unbind(1)
     screen = torch.stack([one, two, 1 - one - two], 1)
-    weighed = screen * inverse_w[triangles[fragments.triangle]]
+    corners = triangles.index_select(0, fragments.triangle)
+    weighed = screen * inverse_w.index_select(0, corners.reshape(-1)).reshape(-1, 3)
     return weighed / weighed.sum(1, keepdim=True)
 
 
 def interpolate(values: Float[Tensor, "n c"], corners: Int64[Tensor, "f 3"], weights: Float[Tensor, "f 3"]) -> Tensor:
     """Values of the corners, mixed by weights, (f, c)."""
-    out = values[corners[:, 0]] * weights[:, :1]
-    out.addcmul_(values[corners[:, 1]], weights[:, 1:2])
-    return out.addcmul_(values[corners[:, 2]], weights[:, 2:])
+    out = values.index_select(0, corners[:, 0]) * weights[:, :1]
+    out.addcmul_(values.index_select(0, corners[:, 1]), weights[:, 1:2])
+    return out.addcmul_(values.index_select(0, corners[:, 2]), weights[:, 2:])

@@ -42,7 +42,7 @@ class Hits:
     texture: Int64[Tensor, "n"]
 
     def take(self, rows: Tensor) -> Hits:
-        return Hits(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        return Hits(*(getattr(self, name).index_select(0, rows) for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def bounced(open_: Tensor, albedo: Tensor) -> Tensor:
 def skin(hits: Hits, look: SkinLook, lights: Lights) -> tuple[Tensor, Tensor]:
     """Reflections, and light that enters the skin (to be spread, then multiplied by the albedo)."""
     normal = F.normalize(hits.normal - look.slope, dim=1)
-    key, colour = lights.key_direction[hits.picture], lights.key_colour[hits.picture]
+    key, colour = lights.key(hits.picture)
     wrap = normal.new_tensor(WRAP)
     facing = ((dot(normal, key)[:, None] + wrap) / (1 + wrap)).clamp(0, 1)
     reddened = hits.shadow[:, None] ** normal.new_tensor(SHADOW_POWER)
@@ -133,7 +133,7 @@ def eye(hits: Hits, look: EyeLook, lights: Lights) -> Tensor:
     pupil = smooth(sine, PUPIL - 0.03, PUPIL + 0.03)[:, None]
     sclera = torch.lerp(look.texel, grey, 0.35) * 0.78 * look.white_tint
     albedo = iris * rim * pupil * (1 - white) + sclera * white
-    key, colour = lights.key_direction[hits.picture], lights.key_colour[hits.picture]
+    key, colour = lights.key(hits.picture)
     facing = ((dot(out, key) + 0.25) / 1.25).clamp(0, 1)
     lit = lights.irradiance(hits.picture, out) * hits.open[:, None] + colour * (facing * hits.shadow)[:, None]
     bulge = F.normalize(out + look.axis * (-0.62 * (1 - white)), dim=1)
@@ -151,7 +151,7 @@ def eye(hits: Hits, look: EyeLook, lights: Lights) -> Tensor:
 
 def mouth(hits: Hits, texel: Tensor, lights: Lights) -> Tensor:
     """Teeth and tongue: bright even in the dark mouth, wet."""
-    key, colour = lights.key_direction[hits.picture], lights.key_colour[hits.picture]
+    key, colour = lights.key(hits.picture)
     facing = ((dot(hits.normal, key) + 0.35) / 1.35).clamp(0, 1) * (0.35 + 0.65 * hits.shadow)
     depth = hits.open.clamp(min=0.22)
     albedo = texel * hits.tint
@@ -163,7 +163,7 @@ def mouth(hits: Hits, texel: Tensor, lights: Lights) -> Tensor:
 
 def solid(hits: Hits, texel: Tensor | None, lights: Lights) -> Tensor:
     """Cloth (rough), plastic, metal frames, hands: `traits` hold roughness and gloss."""
-    key, colour = lights.key_direction[hits.picture], lights.key_colour[hits.picture]
+    key, colour = lights.key(hits.picture)
     normal = torch.where(dot(hits.normal, hits.view)[:, None] < 0, -hits.normal, hits.normal)
     albedo = hits.tint if texel is None else texel * hits.tint
     albedo = albedo * hits.shade[:, None]
@@ -185,7 +185,7 @@ def hair(hits: Hits, luminance: Tensor, lights: Lights) -> Tensor:
     normal = torch.where(dot(hits.normal, hits.view)[:, None] < 0, -hits.normal, hits.normal)
     down = F.normalize(hits.place.new_tensor([[0.0, -1.0, 0.12]]), dim=1)
     strand = F.normalize(down - normal * dot(normal, down.expand_as(normal))[:, None] + 1e-5, dim=1)
-    key, lamp = lights.key_direction[hits.picture], lights.key_colour[hits.picture]
+    key, lamp = lights.key(hits.picture)
     facing = ((dot(normal, key) + 0.35) / 1.35).clamp(0, 1) * 0.8 * hits.shadow
     around = lights.irradiance(hits.picture, normal) * (0.25 + 0.75 * hits.open)[:, None]
     out = colour * (around + lamp * facing[:, None])

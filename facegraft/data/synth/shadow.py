@@ -36,7 +36,7 @@ class Shadows:
         """
         size = self.depth.shape[1]
         lifted = position + normal * 0.028
-        local = torch.einsum("nij,nj->ni", self.axes[picture], lifted) / RADIUS
+        local = torch.einsum("nij,nj->ni", self.axes.index_select(0, picture), lifted) / RADIUS
         centre = (local[:, :2] * 0.5 + 0.5) * size
         depth = local[:, 2] * 0.5 + 0.5 - 0.004
         start = picture * (size * size)
@@ -48,7 +48,7 @@ class Shadows:
             far = radius * ((tap + 0.5) / TAPS) ** 0.5
             x = (centre[:, 0] + far * angle.cos()).long().clamp(0, size - 1)
             y = (centre[:, 1] + far * angle.sin()).long().clamp(0, size - 1)
-            total += (depth < flat[start + y * size + x]).float()
+            total += (depth < flat.index_select(0, start + y * size + x)).float()
         return total / TAPS
 
 
@@ -72,7 +72,7 @@ def cast_shadows(
     count = len(direction)
     axes = lamp_axes(direction)
     positions = soup.vertices[:, :3]
-    local = torch.einsum("nij,nj->ni", axes[soup.owner], positions) / RADIUS * 0.5 + 0.5
+    local = torch.einsum("nij,nj->ni", axes.index_select(0, soup.owner), positions) / RADIUS * 0.5 + 0.5
     points = torch.cat([local[:, :2] * size, local[:, 2:]], 1)
     rows = casts.nonzero()[:, 0]
     triangles = soup.triangles[rows]

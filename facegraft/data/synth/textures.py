@@ -42,14 +42,17 @@ class TextureBank:
 
     def sample(self, rows: Tensor, uv: Float[Tensor, "n 2"], *, smooth: bool = True) -> Float[Tensor, "n c"]:
         """Values at uv (v grows upwards, textures repeat); 1 where the row is negative."""
+        if bool((rows >= 0).all()) and len(rows):
+            return self._known(rows, uv, smooth)
         out = torch.ones(len(rows), self.bank.shape[3], device=rows.device)
         known = (rows >= 0).nonzero()[:, 0]
         if len(known):
-            x = uv[known, 0] * self.size - 0.5
-            y = (1 - uv[known, 1]) * self.size - 0.5
-            if not smooth:
-                column, line = (x + 0.5).floor().long() % self.size, (y + 0.5).floor().long() % self.size
-                out[known] = self.bank[rows[known], line, column].float()
-                return out
-            out[known] = sample_bank(self.bank, rows[known], x, y, wrap_x=True, wrap_y=True)
+            out[known] = self._known(rows[known], uv[known], smooth)
         return out
+
+    def _known(self, rows: Tensor, uv: Tensor, smooth: bool) -> Tensor:
+        x, y = uv[:, 0] * self.size - 0.5, (1 - uv[:, 1]) * self.size - 0.5
+        if smooth:
+            return sample_bank(self.bank, rows, x, y, wrap_x=True, wrap_y=True)
+        column, line = (x + 0.5).floor().long() % self.size, (y + 0.5).floor().long() % self.size
+        return self.bank.flatten(0, 2).index_select(0, (rows * self.size + line) * self.size + column).float()
