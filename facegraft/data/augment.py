@@ -76,11 +76,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class Stages:
-    """The two sides of a pair, and the mask where a method asks for a changed one."""
+    """What happens to the two sides of a pair.
+
+    Attributes:
+        identity: To the identity image.
+        attribute: To the attribute image; its truth follows.
+        mask: To a mask that a method asks for changed, by itself.
+        truth_colour: Whether the truth gets the attribute image's colours too.
+        truth_elastic: Whether it gets its elastic warp too.
+    """
 
     identity: Stage = Stage()
     attribute: Stage = Stage()
     mask: Stage = Stage()
+    truth_colour: bool = True
+    truth_elastic: bool = True
 
 
 GAN = Stages(
@@ -95,8 +105,8 @@ TRIPLETS = Stages(
     attribute=Stage(flip=0.5, jitter=(0.2, 0.2, 0.2, 0.01), jittered=0.3, grey=0.01),
 )
 """MobileFSGAN (dataset/dataset.py); edited pictures and their truths are left alone there: give them `Stage()`."""
-COLOUR = Stages(identity=Stage(distorted=0.9), attribute=Stage(distorted=0.9))
-"""FastSwap: independent of each other; truth and colour reference stay clean, so do not give them the colours."""
+COLOUR = Stages(identity=Stage(distorted=0.9), attribute=Stage(distorted=0.9), truth_colour=False)
+"""FastSwap: independent of each other; the truth stays clean, and so must the colour reference."""
 DISTILLATION = Stages(
     attribute=Stage(
         flip=0.5, jitter=(0.2, 0.2, 0.2, 0.01), compressed=0.5, noisy=0.5, rescaled=0.5, occluded=0.3
@@ -110,8 +120,9 @@ DIFFUSION = Stages(
 DEEPFACELAB = Stages(
     identity=Stage(elastic=1.0, degrees=10.0, zoom=0.15, shift=0.05),
     attribute=Stage(flip=0.4, elastic=1.0, degrees=10.0, zoom=0.15, shift=0.05),
+    truth_elastic=False,
 )
-"""One person against oneself: the input gets the whole move, its truth `without_elastic` of it."""
+"""One person against oneself: the input gets the whole move, its truth all of it but the warp."""
 
 
 @dataclass(frozen=True)

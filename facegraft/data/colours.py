@@ -1,8 +1,8 @@
 """Colour changes for training: jitter, grey, and the strong distortion that hides a picture's colours (FastSwap).
 
 A change of one image is a colour matrix, a contrast, a gamma, a second matrix and a tint, in this order: every recipe
-below comes down to these five. Written as products and sums of planes, so that an image comes out the same alone and
-in a batch.
+below comes down to these five. A pixel's colour depends on nothing but itself, not even on the image's mean, so a
+picture and its truth go on agreeing wherever they agreed; an image comes out the same alone and in a batch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 Matrix3 = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+PIVOT = 0.42
+"""sRGB level that a change of contrast leaves alone: about the mean of photographs of faces."""
 _SAME: Matrix3 = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _LUMA = np.array([0.299, 0.587, 0.114])
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
@@ -28,7 +30,7 @@ class Colour:
 
     Attributes:
         before: First colour matrix.
-        contrast: Factor on the distance from the image's mean grey.
+        contrast: Factor on the distance from `PIVOT`.
         gamma: Exponent.
         after: Second colour matrix.
         tint: Colour that is mixed in.
@@ -107,13 +109,8 @@ def _recolour(images: Tensor, colours: Sequence[Colour]) -> Tensor:
     matrices = torch.tensor([colour.before for colour in colours]).to(images)
     factors = torch.tensor([colour.contrast for colour in colours]).to(images)
     offsets = matrices.sum(2) - 1  # the matrix belongs to 0..1, the images are in -1..1
-    if any(colour.contrast != 1 for colour in colours):
-        # One image at a time: a sum over pixels may be split up differently in a batch of another size.
-        means = torch.stack([image.mean((1, 2)) for image in images])
-        colour_means = (matrices * means[:, None]).sum(2) + offsets
-        grey = (colour_means * torch.tensor(_LUMA).to(images)).sum(1, keepdim=True)
-        offsets = offsets * factors[:, None] + grey * (1 - factors[:, None])
-        matrices = matrices * factors[:, None, None]
+    offsets = offsets * factors[:, None] + (2 * PIVOT - 1) * (1 - factors[:, None])
+    matrices = matrices * factors[:, None, None]
     out = _affine(images, matrices, offsets)
     late = [colour.gamma != 1 or colour.after != _SAME or colour.tint_share > 0 for colour in colours]
     return _on_rows(out, late, colours, _recolour_late)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,8 +25,7 @@ _SOFTNESS = 0.018
 _STEEPEST = 0.96
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A capsule from a to b (x, y, height) with radii; `finger` -1 = palm or arm, `bone` counts from the knuckle."""
 
     a: tuple[float, float, float]

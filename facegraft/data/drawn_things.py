@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from facegraft.data.drawn_hands import grip
-from facegraft.data.shapes import cover, curve, filled, grid, object_colour, pattern, polygon_distance, rounded_box
+from facegraft.data.shapes import cover, curve, filled, measured, object_colour, pattern, polygon_distance, rounded_box
 from facegraft.data.site import Layer, Site, lit
 
 _LETTERS = "ABEHKLMNRSTUVXYZ234567"
@@ -19,13 +19,11 @@ _LETTERS = "ABEHKLMNRSTUVXYZ234567"
 
 def microphone(site: Site, rng: np.random.Generator) -> Layer:
     """A hand microphone or a foam-headed one before mouth or chin, its stick to the lower border."""
-    x, y = grid(site.size_hw)
     aim = site.points[rng.choice([8, 57, 66])] + rng.normal(0, 0.06, 2) * site.width
     lean = rng.normal(0, 0.45)
     axis = np.array([math.sin(lean), math.cos(lean)])
     head = site.width * rng.uniform(0.15, 0.24)
-    u = (x - aim[0]) * -axis[1] + (y - aim[1]) * axis[0]
-    v = (x - aim[0]) * axis[0] + (y - aim[1]) * axis[1]
+    u, v = measured(site.size_hw, aim, np.array([-axis[1], axis[0]])), measured(site.size_hw, aim, axis)
     ball = np.hypot(u, np.where(v > 0, v * 0.8, v)) - head
     neck = np.maximum(np.abs(u) - head * np.clip(0.62 - 0.10 * v / (4 * head), 0.34, 0.62), head * 0.8 - v)
     foam = rng.random() < 0.4
@@ -48,21 +46,20 @@ def microphone(site: Site, rng: np.random.Generator) -> Layer:
 
 def phone(site: Site, rng: np.random.Generator) -> Layer:
     """A phone's back held before the face, fingers round its edge."""
-    x, y = grid(site.size_hw)
-    wide, high = np.array([0.26, 0.55]) * site.width * rng.uniform(0.95, 1.15)
+    wide = 0.26 * site.width * rng.uniform(0.95, 1.15)
+    high = 2.1 * wide
     lean = rng.normal(0, 0.22) + (math.pi / 2 if rng.random() < 0.2 else 0)
     along = np.array([math.sin(lean), -math.cos(lean)])
     sideways = np.array([-along[1], along[0]])
     centre = (
         site.points[rng.choice([2, 14, 30, 51, 57, 8])]
         + rng.normal(0, 0.08, 2) * site.width
-        + site.down * 0.15 * site.width
+        + site.down * 0.28 * site.width
     )
-    u = (x - centre[0]) * sideways[0] + (y - centre[1]) * sideways[1]
-    v = (x - centre[0]) * along[0] + (y - centre[1]) * along[1]
+    u, v = measured(site.size_hw, centre, sideways), measured(site.size_hw, centre, along)
     body = rounded_box(u, v, wide, high, wide * 0.25)
     colour = object_colour(rng, site, dark=0.65)
-    sheen = np.clip((u / wide + v / high) * site.light_direction[0] + 0.5, 0, 1) ** 3 * 0.10 * site.light
+    sheen = np.clip((u / wide + v / high) * float(site.light_direction[0]) + 0.5, 0, 1) ** 3 * 0.10 * site.light
     albedo = (filled(site, colour) * np.where(body > -wide * 0.05, 0.6, 1.0)[..., None] + sheen[..., None]).astype(
         np.float32
     )
@@ -75,21 +72,19 @@ def phone(site: Site, rng: np.random.Generator) -> Layer:
     flat = Layer(albedo, cover(body))
     side = 1.0 if rng.random() < 0.5 else -1.0
     edge = centre + sideways * (side * wide) - along * high * rng.uniform(-0.1, 0.45)
-    front, behind = grip(site, rng, edge, along, side)
+    front, behind = grip(site, rng, edge, along, -side)
     return front.over(flat).over(behind)
 
 
 def cup(site: Site, rng: np.random.Generator) -> Layer:
     """A mug or a paper cup before the mouth, with or without fingers."""
-    x, y = grid(site.size_hw)
     wide = site.width * rng.uniform(0.26, 0.34)
     high = wide * rng.uniform(1.0, 1.7)
     lean = rng.normal(0, 0.12)
     along = np.array([math.sin(lean), -math.cos(lean)])
     sideways = np.array([-along[1], along[0]])
     centre = site.points[62] + rng.normal(0, 0.03, 2) * site.width - along * high * rng.uniform(0.75, 1.0)
-    u = (x - centre[0]) * sideways[0] + (y - centre[1]) * sideways[1]
-    v = (x - centre[0]) * along[0] + (y - centre[1]) * along[1]
+    u, v = measured(site.size_hw, centre, sideways), measured(site.size_hw, centre, along)
     taper = wide * (1 + rng.uniform(-0.02, 0.22) * v / (2 * high))
     bulge = 0.16 * wide * np.sqrt(np.clip(1 - (u / taper) ** 2, 0, 1))
     body = np.maximum(np.abs(u) - taper, np.maximum(v - high - bulge, -v - high - bulge))
@@ -110,7 +105,7 @@ def cup(site: Site, rng: np.random.Generator) -> Layer:
         layer = layer.over(handle)
     if rng.random() < 0.6:
         side = 1.0 if rng.random() < 0.5 else -1.0
-        front, behind = grip(site, rng, centre + sideways * wide * side, along, side)
+        front, behind = grip(site, rng, centre + sideways * wide * side, along, -side)
         layer = front.over(layer).over(behind)
     return layer
 

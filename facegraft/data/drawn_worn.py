@@ -10,7 +10,17 @@ import math
 import cv2
 import numpy as np
 
-from facegraft.data.shapes import cover, curve, filled, grid, object_colour, pattern, polygon_distance, segment
+from facegraft.data.shapes import (
+    cover,
+    curve,
+    filled,
+    grid,
+    measured,
+    object_colour,
+    pattern,
+    polygon_distance,
+    segment,
+)
 from facegraft.data.site import Layer, Site, lit
 
 
@@ -32,8 +42,8 @@ def glasses(site: Site, rng: np.random.Generator) -> Layer:
     for centre, span, sign in zip(eye, spans, (-1, 1), strict=True):
         middle = centre + down * drop + across * (sign * 0.04 * site.eye_distance)
         half = span * wide
-        u = ((x - middle[0]) * across[0] + (y - middle[1]) * across[1]) / half
-        v = ((x - middle[0]) * down[0] + (y - middle[1]) * down[1]) / high
+        u = measured(site.size_hw, middle, across) / half
+        v = measured(site.size_hw, middle, down) / high
         v = v * (1 + 0.10 * sign * u)
         radius = (np.abs(u) ** roundness + np.abs(v) ** roundness + 1e-9) ** (1 / roundness)
         distance = ((radius - 1) * min(half, high)).astype(np.float32)
@@ -86,11 +96,9 @@ def mask_over_mouth(site: Site, rng: np.random.Generator) -> Layer:
     )
     lower = curve(np.stack([p[13], p[12], chin[2], chin[1], chin[0], p[4], p[3]]), 40)
     outline = polygon_distance(np.concatenate([upper, lower]), site.size_hw)
-    x, y = grid(site.size_hw)
-    v = ((x - p[28, 0]) * down[0] + (y - p[28, 1]) * down[1]) / width
-    across = ((x - p[28, 0]) * site.across[0] + (y - p[28, 1]) * site.across[1]) / width
+    v, across = measured(site.size_hw, p[28], down) / width, measured(site.size_hw, p[28], site.across) / width
     bulge = np.clip(-outline, 0, 0.3 * width)
-    relief = cv2.GaussianBlur(np.sqrt(bulge * 0.5 * width).astype(np.float32), (0, 0), max(0.035 * width, 0.6))
+    relief = cv2.GaussianBlur(np.sqrt(bulge * 0.2 * width).astype(np.float32), (0, 0), max(0.035 * width, 0.6))
     surgical = rng.random() < 0.6
     pleats = np.zeros(site.size_hw, np.float32)
     if surgical:
@@ -147,9 +155,7 @@ def scarf(site: Site, rng: np.random.Generator) -> Layer:
     upper[2:-2] += rng.normal(0, 0.012, (5, 2)) * width
     floor = np.array([[site.size_hw[1] * 1.5, site.size_hw[0] * 1.6], [-site.size_hw[1] * 0.5, site.size_hw[0] * 1.6]])
     outline = polygon_distance(np.concatenate([curve(upper, 60), floor]), site.size_hw)
-    x, y = grid(site.size_hw)
-    v = ((x - height[0]) * down[0] + (y - height[1]) * down[1]) / width
-    u = ((x - height[0]) * site.across[0] + (y - height[1]) * site.across[1]) / width
+    v, u = measured(site.size_hw, height, down) / width, measured(site.size_hw, height, site.across) / width
     folds = sum(
         np.sin(
             (v * rng.uniform(3, 9) + rng.uniform(0.3, 1.4) * u * u + rng.normal(0, 0.6) * u) * 2 * math.pi

@@ -18,6 +18,15 @@ def grid(size_hw: tuple[int, int]) -> Grid:
     return x, y
 
 
+def measured(
+    size_hw: tuple[int, int], origin: Float[np.ndarray, "2"], direction: Float[np.ndarray, "2"]
+) -> Float32[np.ndarray, "h w"]:
+    """How far each pixel lies from a point along a direction."""
+    x, y = grid(size_hw)
+    dx, dy = float(direction[0]), float(direction[1])
+    return x * dx + y * dy - (float(origin[0]) * dx + float(origin[1]) * dy)
+
+
 def cover(distance: np.ndarray) -> Float32[np.ndarray, "h w"]:
     """Coverage of pixels by what lies below 0 of a distance in pixels."""
     return np.clip(0.5 - distance, 0, 1).astype(np.float32)
@@ -58,9 +67,9 @@ def pattern(site: Site, rng: np.random.Generator) -> Float32[np.ndarray, "h w"]:
 
 def segment(x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray) -> Float32[np.ndarray, "h w"]:
     """Distance from a line segment."""
-    axis = b - a
-    t = np.clip(((x - a[0]) * axis[0] + (y - a[1]) * axis[1]) / max(float(axis @ axis), 1e-6), 0, 1)
-    return np.hypot(x - a[0] - t * axis[0], y - a[1] - t * axis[1]).astype(np.float32)
+    (ax, ay), (dx, dy) = a.tolist(), (b - a).tolist()
+    t = np.clip(((x - ax) * dx + (y - ay) * dy) / max(dx * dx + dy * dy, 1e-6), 0, 1)
+    return np.hypot(x - ax - t * dx, y - ay - t * dy)
 
 
 def rounded_box(u: np.ndarray, v: np.ndarray, wide: float, high: float, corner: float) -> Float32[np.ndarray, "h w"]:

@@ -146,12 +146,12 @@ def lit(
     cosine = normal @ key.astype(np.float32)
     creep = np.array(softness, np.float32)
     facing = np.clip((cosine[..., None] + creep) / (1 + creep), 0, None)
-    front = np.clip((key[2] + creep) / (1 + creep), 0.2, None)
+    front = np.clip((np.float32(key[2]) + creep) / (1 + creep), 0.2, None)
     sky = 0.5 + 0.5 * (normal[..., 2:] * 0.75 - normal[..., 1:2] * 0.25)
     light = 0.30 * sky / 0.875 + 0.70 * facing / front
     if occlusion_px > 0:
         around = cv2.GaussianBlur(np.maximum(height, float(height.max()) - 6 * occlusion_px), (0, 0), occlusion_px)
-        light = light * np.clip(1 - 0.45 * np.clip((around - height) / occlusion_px - 0.1, 0, 1.4), 0.3, 1)[..., None]
+        light *= np.clip(1 - 0.45 * np.clip((around - height) / occlusion_px - 0.1, 0, 1.4), 0.3, 1)[..., None]
     half = key + np.array([0, 0, 1.0])
     gloss = np.clip(normal @ (half / np.linalg.norm(half)).astype(np.float32), 0, 1) ** 28
     return (albedo * light + (np.asarray(shine) * gloss * site.light)[..., None]).astype(np.float32)
