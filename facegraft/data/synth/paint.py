@@ -181,7 +181,7 @@ class Painter:
         position, normal = at[:, :3], F.normalize(at[:, 3:6], dim=1)
         view = F.normalize(stage.camera[picture] - position, dim=1)
         side = fragments.sample % stage.size
-        line = fragments.sample // stage.size
+        line = fragments.sample // stage.size % stage.size
         spin = (52.9829189 * ((0.06711056 * side + 0.00583715 * line) % 1)) % 1
         softness = (stage.lights.key_size[picture] * 0.6).clamp(0.012, SOFTEST_DM)
         away = torch.where(dot_sign(normal, view), normal, -normal)
