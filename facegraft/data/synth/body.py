@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from facegraft.data.synth.formats import read_obj, read_pose_units, read_rig, read_target
 from facegraft.data.synth.landmarks import LANDMARKS68
+from facegraft.data.synth.proxy import Proxy
 from facegraft.data.synth.scene import FACE_CENTRE_DM
 
 BODY_COUNT = 19158
@@ -27,17 +27,6 @@ UPPER_LIDS, LOWER_LIDS = ((43, 44), (37, 38)), ((47, 46), (41, 40))
 """Rows of the 68 landmarks, left eye first."""
 NECK_SHARES = {"neck01": 0.2, "neck02": 0.2, "neck03": 0.2, "head": 0.4}
 RACES = ("african", "asian", "caucasian")
-
-
-@runtime_checkable
-class ProxyLike(Protocol):
-    """A worn surface as `proxy.py` defines it."""
-
-    index: Int64[np.ndarray, "n 3"]
-    weight: Float32[np.ndarray, "n 3"]
-    offset: Float32[np.ndarray, "n 3"]
-    push: Float32[np.ndarray, "n"]
-    scale_refs: tuple[tuple[int, int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,8 @@ class Body:
         turning |= {"spine01", "eye.L", "eye.R", "shoulder01.L", "shoulder01.R", "upperarm01.L", "upperarm01.R"}
         names = [n for n in rig.names if n in turning]
         column = {name: i for i, name in enumerate(names)}
-        owner, parents = [], []
+        owner: list[int] = []
+        parents: list[int] = []
         for i, name in enumerate(rig.names):  # a bone that never turns moves with its nearest ancestor that does
             up = rig.parents[i]
             owner.append(column.get(name, owner[up] if up >= 0 else -1))
@@ -234,7 +224,7 @@ class Body:
             out.append(torch.cat([turn, up[..., :3] @ moves[:, i, :, None] + up[..., 3:]], -1))
         return torch.stack([*out, still], 1)
 
-    def worn(self, proxy: ProxyLike) -> Worn:
+    def worn(self, proxy: Proxy) -> Worn:
         """A proxy made ready to follow this body."""
         rows = self.local[proxy.index]
         weight = np.where(proxy.weight == 0, 0, proxy.weight)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from facegraft.data.synth.things import Things
 from facegraft.data.synth.wardrobe import Wardrobe
 from facegraft.data.synth.wear import Worn as WornThing
 
+Key = TypeVar("Key", bound=Hashable)
 KINDS = {
     "eye": soup.EYE,
     "teeth": soup.MOUTH,
@@ -116,9 +119,9 @@ class Dresser:
         speaking = [r for r in every if float(gap[r].norm()) > CLOSED_LIPS]
         out: list[tuple[str, Callable[[], Sequence[Proxy]], list[int]]] = [("eyes", self.wardrobe.eyes, every)]
         for style, rows in grouped([a.lashes.style for a in actors], every).items():
-            out.append((f"lashes-{style}", lambda s=style: self.wardrobe.lashes(s), rows))
+            out.append((f"lashes-{style}", partial(self.wardrobe.lashes, style), rows))
         for number, rows in grouped([a.teeth.style for a in actors], speaking).items():
-            out.append((f"mouth-{number}", lambda n=number: self.wardrobe.mouth(n), rows))
+            out.append((f"mouth-{number}", partial(self.wardrobe.mouth, number), rows))
         return out
 
     def _facial_look(self, part: str, actors: Sequence[Actor]) -> tuple[Tensor | None, Tensor | None]:
@@ -137,7 +140,7 @@ class Dresser:
         for key, rows in grouped(keys, list(range(len(scenes)))).items():
             hairs = [scenes[r].hair for r in rows]
             thin = torch.tensor([[(1 - h.density) * THINNING] for h in hairs], device=device)
-            for ready in self._get(("hair", *key), lambda k=key: self.wardrobe.hair(*k)):
+            for ready in self._get(("hair", *key), partial(self.wardrobe.hair, *key)):
                 shadow = ready.proxy.part == "shadow"
                 tint = torch.tensor([mixed_grey(h.colour, h.grey) for h in hairs], device=device)
                 traits = torch.tensor(
@@ -150,7 +153,7 @@ class Dresser:
             some = [actors[r] for r in rows]
             thin = torch.tensor([[(1 - a.beard.density) * THINNING] for a in some], device=device)
             tint = torch.tensor([a.hair_colour for a in some], device=device)
-            for ready in self._get(("beard", style), lambda s=style: self.wardrobe.beard(s)):
+            for ready in self._get(("beard", style), partial(self.wardrobe.beard, style)):
                 traits = torch.tensor([[1.0, 0.4, ready.proxy.sharpness]], device=device)
                 self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
 
@@ -167,16 +170,16 @@ class Dresser:
     def _clothes(self, cook: Cook, scenes: Sequence[Scene], posed: Posed) -> None:
         device = self.body.device
         for key, rows in grouped([s.cloth.kind for s in scenes], list(range(len(scenes)))).items():
-            for ready in self._get(("shirt", key), lambda k=key: self.wardrobe.shirt(k)):
+            for ready in self._get(("shirt", key), partial(self.wardrobe.shirt, key)):
                 tint = torch.tensor([scenes[r].cloth.colour for r in rows], device=device)
                 traits = torch.tensor([[0.8, 0.15, 1.0]], device=device)
                 thin = torch.tensor([[-0.1 * scenes[r].cloth.neckline] for r in rows], device=device)
                 self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
         worn = [(r, thing) for r, scene in enumerate(scenes) for thing in scene.worn]
-        for key, where in grouped([(w.kind, w.variant) for _, w in worn], list(range(len(worn)))).items():
+        for name, where in grouped([(w.kind, w.variant) for _, w in worn], list(range(len(worn)))).items():
             things = [worn[i] for i in where]
             index = torch.tensor([r for r, _ in things], device=device)
-            for ready in self._get(("worn", *key), lambda k=key: self.wardrobe.worn(*k)):
+            for ready in self._get(("worn", *name), partial(self.wardrobe.worn, *name)):
                 tint, traits = worn_look(ready.proxy, [t for _, t in things], device)
                 self._add(cook, ready, posed, index, tint=tint, traits=traits)
 
@@ -293,9 +296,9 @@ def worn_look(proxy: Proxy, things: Sequence[WornThing], device: torch.device) -
     )
 
 
-def grouped(keys: Sequence[Hashable], rows: Sequence[int]) -> dict[Hashable, list[int]]:
+def grouped(keys: Sequence[Key], rows: Sequence[int]) -> dict[Key, list[int]]:
     """Rows by equal key."""
-    out: dict[Hashable, list[int]] = {}
+    out: dict[Key, list[int]] = {}
     for row in rows:
         out.setdefault(keys[row], []).append(row)
     return out

@@ -28,7 +28,10 @@ class Mesh:
 
 def read_obj(path: Path) -> Mesh:
     """Read vertices, texture coordinates, faces and the face numbers of each group."""
-    vertices, uvs, faces, face_uvs = [], [], [], []
+    vertices: list[list[float]] = []
+    uvs: list[list[float]] = []
+    faces: list[list[int]] = []
+    face_uvs: list[list[int]] = []
     groups: dict[str, list[int]] = {}
     group = "all"
     for line in path.read_text().splitlines():
@@ -126,7 +129,16 @@ def subdivide(quads: np.ndarray, count: int, *, smooth: bool) -> tuple[csr_matri
     return matrix, np.concatenate(corners)
 
 
-def _smooth_rules(quads, count, edges, edge_of, faces_of_edge, to_face, middle, keep):
+def _smooth_rules(
+    quads: np.ndarray,
+    count: int,
+    edges: np.ndarray,
+    edge_of: np.ndarray,
+    faces_of_edge: np.ndarray,
+    to_face: csr_matrix,
+    middle: csr_matrix,
+    keep: csr_matrix,
+) -> tuple[csr_matrix, csr_matrix]:
     """Catmull-Clark weights for old vertices and edge points; open borders follow the curve rules."""
     face_rows = np.repeat(np.arange(len(quads)), 4)
     ones = np.ones(len(face_rows))

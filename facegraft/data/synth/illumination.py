@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from facegraft.data.synth.light import Environments
 from facegraft.data.synth.lookup import sample_bank
 
 ROWS, COLUMNS = 16, 32
 EXPONENTS = (14.0, 60.0)
 """Of the blurring lobes: skin, then wet and polished surfaces. A third level is the environment itself."""
 SOFT, GLOSSY, MIRROR = range(3)
-
-
-@runtime_checkable
-class EnvironmentsLike(Protocol):
-    """What `light.py` makes of scenes."""
-
-    maps: Float[Tensor, "b 16 32 3"]
-    key_direction: Float[Tensor, "b 3"]
-    key_colour: Float[Tensor, "b 3"]
-    key_size_degrees: Float[Tensor, "b"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Illumination:
         weight = solid.sqrt()[:, None]
         self.to_harmonics = (torch.linalg.pinv(basis(directions) * weight) @ (weight * matt)).to(device)
 
-    def prepare(self, environments: EnvironmentsLike) -> Lights:
+    def prepare(self, environments: Environments) -> Lights:
         count = len(environments.maps)
         flat = environments.maps.reshape(count, ROWS * COLUMNS, 3)
         blurred = torch.einsum("lmn,bnc->blmc", self.lobes, flat)

@@ -13,7 +13,7 @@ from torch import Tensor
 from facegraft.data.regions import REGIONS
 from facegraft.data.synth.body import Posed
 from facegraft.data.synth.dress import Dresser
-from facegraft.data.synth.illumination import Lights
+from facegraft.data.synth.light import Environments, harmonics
 from facegraft.data.synth.paint import Samples
 from facegraft.data.synth.perform import motion_of
 from facegraft.data.synth.scene import Scene
@@ -45,7 +45,7 @@ class Labels:
         gaze_degrees: Yaw and pitch of left and right eye in the head.
         expression: Weights of the expression's morphs, then of its pose units; names in `Dresser.expression_names`.
         openness: Mouth, left eye, right eye: gap over the distance of the eyes.
-        light: Nine coefficients a colour of the light without the key lamp (`illumination.basis`).
+        light: Spherical harmonics of all light, nine a colour, in the order of `light.harmonic_basis`.
         key: Direction to the key lamp, then its colour.
         camera: World (decimetres, origin at the face's centre) to x w, y w, w in picture heights.
     """
@@ -85,7 +85,13 @@ class Labels:
 
 
 def make_labels(
-    samples: Samples, posed: Posed, view: View, lights: Lights, dresser: Dresser, scenes: Sequence[Scene], size: int
+    samples: Samples,
+    posed: Posed,
+    view: View,
+    light: Environments,
+    dresser: Dresser,
+    scenes: Sequence[Scene],
+    size: int,
 ) -> Labels:
     """Labels at `size` pixels from samples at a multiple of it."""
     motion = motion_of(scenes, dresser.body)
@@ -119,8 +125,8 @@ def make_labels(
         gaze_degrees=motion.gaze,
         expression=torch.cat([motion.morphs, motion.units], 1),
         openness=openness(points["landmarks68"], dresser.eyeballs.look(posed)[0]),
-        light=lights.harmonics,
-        key=torch.stack([lights.key_direction, lights.key_colour], 1),
+        light=harmonics(light),
+        key=torch.stack([light.key_direction, light.key_colour], 1),
         camera=view.matrix,
     )
 

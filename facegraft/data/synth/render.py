@@ -23,9 +23,9 @@ from facegraft.data.synth.background import background_bank, backgrounds
 from facegraft.data.synth.body import Body, Posed
 from facegraft.data.synth.cast import Actor, Cast
 from facegraft.data.synth.dress import Dresser
-from facegraft.data.synth.illumination import Illumination, Lights
+from facegraft.data.synth.illumination import Illumination
 from facegraft.data.synth.labels import Labels, make_labels
-from facegraft.data.synth.light import environments, light_bank
+from facegraft.data.synth.light import Environments, environments, light_bank
 from facegraft.data.synth.paint import Painter, Samples
 from facegraft.data.synth.people import Person
 from facegraft.data.synth.perform import motion_of
@@ -63,7 +63,7 @@ class Shot:
     samples: Samples
     posed: Posed
     view: View
-    lights: Lights
+    light: Environments
 
 
 class Renderer:
@@ -141,7 +141,8 @@ class Renderer:
         pictures: list[Rendered] = []
         answers: dict[str, list[Rendered]] = {kind: [] for kind in kinds}
         for i in range(0, len(scenes), self.chunk):
-            who, on, there = (part[i : i + self.chunk] for part in (identities, attributes, scenes))
+            part = slice(i, i + self.chunk)
+            who, on, there = identities[part], attributes[part], scenes[part]
             base = self.shoot([self.cast.actor(person) for person in on], there)
             pictures.append(self._finish(base, there))
             for kind in kinds:
@@ -187,7 +188,7 @@ class Renderer:
         return Rendered(image, self._labels(shot, scenes) if labels else None)
 
     def _labels(self, shot: Shot, scenes: Sequence[Scene]) -> Labels:
-        return make_labels(shot.samples, shot.posed, shot.view, shot.lights, self.dresser, scenes, self.size)
+        return make_labels(shot.samples, shot.posed, shot.view, shot.light, self.dresser, scenes, self.size)
 
     def develop(self, linear: Float[Tensor, "b 3 h w"], scenes: Sequence[Scene]) -> UInt8[Tensor, "b 3 h w"]:
         """What the scenes' cameras make of linear light."""
@@ -196,16 +197,17 @@ class Renderer:
     @torch.no_grad()
     def shoot(self, actors: Sequence[Actor], scenes: Sequence[Scene]) -> Shot:
         """Linear light of one chunk."""
-        lights = self.illumination.prepare(environments([s.light for s in scenes], self.bank, self.device))
+        around = environments([s.light for s in scenes], self.bank, self.device)
+        lights = self.illumination.prepare(around)
         neutral = torch.stack([actor.neutral for actor in actors])
         race = torch.stack([actor.race for actor in actors])
         posed = self.body.pose(neutral, race, motion_of(scenes, self.body))
         view = make_view([s.camera for s in scenes], self.device)
         soup = self.dresser.dress(actors, scenes, posed)
         samples = self.painter.paint(soup, posed, actors, scenes, lights, view, self.size * OVERSAMPLING)
-        behind = backgrounds([s.background for s in scenes], self.backdrops, self.size, self.device)
+        behind = backgrounds([s.background for s in scenes], self.backdrops, self.size, self.device, light=around)
         light, cover = pooled(samples.light), pooled(samples.cover[:, None])
-        return Shot(light + behind * (1 - cover), samples, posed, view, lights)
+        return Shot(light + behind * (1 - cover), samples, posed, view, around)
 
 
 def pooled(samples: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c g v"]:
