@@ -227,6 +227,33 @@ def test_a_killed_writer_leaves_whole_shards_only(tmp_path: Path, root: Path, ho
         assert set((tmp_path / "shards").iterdir()) == set(shards)
 
 
+CUT_SHORT = """
+import resource, signal, sys
+from pathlib import Path
+from tests.data.small_sets import item
+from facegraft.core.errors import OutputError
+from facegraft.data.dataset import write_shard
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL if sys.argv[2] == "kill" else signal.SIG_IGN)
+try:
+    write_shard(Path(sys.argv[1]), 0, [item(f"{n}", "p", seed=n, size_px=128) for n in range(4)])
+except OutputError as error:
+    sys.exit("refused" if "cannot be written" in str(error) else 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit on the size of files here")
+@pytest.mark.parametrize("how", ["kill", "disk full"])
+def test_a_write_that_stops_half_way_leaves_no_shard(tmp_path: Path, root: Path, how: str) -> None:
+    command = [sys.executable, "-c", CUT_SHORT, str(tmp_path), how]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == ((-signal.SIGXFSZ, "") if how == "kill" else (1, "refused"))
+    assert not shard_done(tmp_path, 0)
+    assert list((tmp_path / "shards").glob("[0-9]*")) == []
+    if how == "disk full":
+        assert list((tmp_path / "shards").iterdir()) == []
+
+
 def test_splits_are_by_person_stable_and_of_the_size_asked_for() -> None:
     people = [f"p{number:05d}" for number in range(20_000)]
     splits = [split_of(person, 0.1, 0.05, seed=3) for person in people]
