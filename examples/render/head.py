@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from glasses import glasses_mesh
-from meshes import Proxy, read_obj, read_pose_units, read_proxy, read_rig, read_target, subdivide
+from facegraft.data.synth.formats import Proxy, read_obj, read_pose_units, read_proxy, read_rig, read_morph, subdivide
 from people import Person, Pose, macro_targets, slider_targets
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
@@ -105,14 +105,14 @@ class HeadModel:
         for name, weight in person.extra.items():
             weights[name] = weights.get(name, 0.0) + weight
         for name, weight in weights.items():
-            rows, deltas = read_target(self.data / "targets" / f"{name}.target")
+            rows, deltas = read_morph(self.data / "targets" / f"{name}.target")
             out[rows] += weight * deltas
         return out
 
     def _morph(self, person: Person, name: str, weight: float, out: np.ndarray) -> None:
         for race, share in zip(("african", "asian", "caucasian"), person.race, strict=True):
             if share > 0:
-                rows, deltas = read_target(self.data / f"targets/expression/units/{race}/{name}.target")
+                rows, deltas = read_morph(self.data / f"targets/expression/units/{race}/{name}.target")
                 out[rows] += weight * share * deltas
 
     def _close_lids(self, person: Person, pose: Pose, neutral: np.ndarray, out: np.ndarray) -> None:

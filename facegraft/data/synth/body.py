@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facegraft.data.synth.formats import read_obj, read_pose_units, read_rig, read_target
+from facegraft.data.synth.formats import read_obj, read_pose_units, read_rig, read_morph
 from facegraft.data.synth.landmarks import LANDMARKS68
 from facegraft.data.synth.proxy import Proxy
 from facegraft.data.synth.scene import FACE_CENTRE_DM
@@ -119,8 +119,8 @@ class Body:
         for i, bone in enumerate(owner):
             weights[:, bone] += rig.weights[:, i]  # -1: the last column, which stands still
         joints = np.zeros((len(names), len(self.ids)))
-        for name, row in column.items():
-            ids = self.local[rig.head_vertices[rig.names.index(name)]]
+        for bone_name, row in column.items():
+            ids = self.local[rig.head_vertices[rig.names.index(bone_name)]]
             joints[row, ids[ids >= 0]] = 1 / max((ids >= 0).sum(), 1)
         self.bones, self.parents = tuple(names), tuple(parents)
         self.bone_row = column
@@ -139,7 +139,7 @@ class Body:
         deltas = np.zeros((3, len(self.morph_names), BODY_COUNT, 3), np.float32)
         for r, race in enumerate(RACES):
             for m, name in enumerate(self.morph_names):
-                rows, values = read_target(folder / race / f"{name}.target")
+                rows, values = read_morph(folder / race / f"{name}.target")
                 deltas[r, m, rows] = values
         moved = np.flatnonzero(np.abs(deltas).max((0, 1, 3)) > 0)
         moved = moved[self.local[moved] >= 0]
@@ -152,7 +152,7 @@ class Body:
         out = self.base.vertices.copy()
         for name, weight in weights.items():
             path = self.data / "targets" / f"{name}.target"
-            rows, deltas = read_target(path)
+            rows, deltas = read_morph(path)
             out[rows] += weight * deltas
         return self._tensor(out[self.ids])
 

@@ -53,7 +53,7 @@ def read_obj(path: Path) -> Mesh:
 
 
 @cache
-def read_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_morph(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Morph target: the vertex numbers it moves and by how much (decimetres)."""
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
     values = np.array(rows, dtype=float).reshape(-1, 4)

@@ -11,7 +11,7 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError
 from facegraft.data.synth.beard import beard_distance
-from facegraft.data.synth.formats import Mesh, read_obj, read_target
+from facegraft.data.synth.formats import Mesh, read_obj, read_morph
 from facegraft.data.synth.hair import HAIRLINES, hairline_distance
 from facegraft.data.synth.patch import Patch, anchors, body_normals, cut_patch, simplified
 from facegraft.data.synth.proxy import Proxy, ScaleRefs, head_scale
@@ -90,8 +90,8 @@ def read_ground(assets: Path) -> Ground:
         raise BadInputError(f"{assets}: expected MakeHuman's assets, found no data/3dobjs/base.obj in it")
     base = read_obj(obj)
     usual = base.vertices.copy()
-    for path, weight in _usual_targets(assets / "data" / "targets" / "macrodetails"):
-        rows, deltas = read_target(path)
+    for path, weight in _usual_morphs(assets / "data" / "targets" / "macrodetails"):
+        rows, deltas = read_morph(path)
         usual[rows] += weight * deltas
     value = json.loads((assets / "derived" / "landmarks68_vertex_ids.json").read_text())
     ids = value if isinstance(value, list) else next(v for v in value.values() if isinstance(v, list))
@@ -103,7 +103,7 @@ def read_ground(assets: Path) -> Ground:
     return Ground(assets, base, usual, landmarks, head_scale(usual, landmarks), twin)
 
 
-def _usual_targets(folder: Path) -> list[tuple[Path, float]]:
+def _usual_morphs(folder: Path) -> list[tuple[Path, float]]:
     out = []
     for sex in ("female", "male"):
         for age, share in (("young", 0.7), ("old", 0.3)):

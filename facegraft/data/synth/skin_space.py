@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from facegraft.data.synth.formats import Mesh, read_obj, read_target
+from facegraft.data.synth.formats import Mesh, read_obj, read_morph
 from facegraft.data.synth.landmarks import LANDMARKS68
 
 FULL_PX = 2048
@@ -112,7 +112,7 @@ def mean_adult(assets: Path, vertices: Float[np.ndarray, "v 3"]) -> Float[np.nda
             names = {f"universal-{sex}-{age}-averagemuscle-averageweight": 0.5 * age_share}
             names |= {f"{race}-{sex}-{age}": 0.5 * age_share / 3 for race in ("african", "asian", "caucasian")}
             for name, weight in names.items():
-                rows, deltas = read_target(assets / "data" / "targets" / "macrodetails" / f"{name}.target")
+                rows, deltas = read_morph(assets / "data" / "targets" / "macrodetails" / f"{name}.target")
                 out[rows] += weight * deltas
     return out
 
