@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from glasses import glasses_mesh
-from facegraft.data.synth.formats import Proxy, read_obj, read_pose_units, read_proxy, read_rig, read_morph, subdivide
 from people import Person, Pose, macro_targets, slider_targets
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
+
+from facegraft.data.synth.formats import Proxy, read_morph, read_obj, read_pose_units, read_proxy, read_rig, subdivide
 
 BODY_COUNT = 19158
 LID_GAPS = ((37, 41), (38, 40), (43, 47), (44, 46))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facegraft.data.synth.formats import read_obj, read_pose_units, read_rig, read_morph
+from facegraft.data.synth.formats import read_morph, read_obj, read_pose_units, read_rig
 from facegraft.data.synth.landmarks import LANDMARKS68
 from facegraft.data.synth.proxy import Proxy
 from facegraft.data.synth.scene import FACE_CENTRE_DM
@@ -129,8 +129,8 @@ class Body:
         self.unit_names = tuple(self.units_by_name)
         turns = np.zeros((len(self.unit_names), len(names), 3))
         for i, unit in enumerate(self.unit_names):
-            for bone, vector in self.units_by_name[unit].items():
-                turns[i, column[bone]] = vector
+            for bone_name, vector in self.units_by_name[unit].items():
+                turns[i, column[bone_name]] = vector
         self.unit_turns = self._tensor(turns)
 
     def _read_expressions(self) -> None:

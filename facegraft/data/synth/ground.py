@@ -11,7 +11,7 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError
 from facegraft.data.synth.beard import beard_distance
-from facegraft.data.synth.formats import Mesh, read_obj, read_morph
+from facegraft.data.synth.formats import Mesh, read_morph, read_obj
 from facegraft.data.synth.hair import HAIRLINES, hairline_distance
 from facegraft.data.synth.patch import Patch, anchors, body_normals, cut_patch, simplified
 from facegraft.data.synth.proxy import Proxy, ScaleRefs, head_scale

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from facegraft.data.synth.formats import Mesh, read_obj, read_morph
+from facegraft.data.synth.formats import Mesh, read_morph, read_obj
 from facegraft.data.synth.landmarks import LANDMARKS68
 
 FULL_PX = 2048
