@@ -18,28 +18,20 @@ import torch
 from torch import Tensor
 
 from facegraft.core.errors import BadInputError
-from facegraft.data.augment import Change, Stage, Stages, generator_for, same_for_truth, without_elastic
-from facegraft.data.augment import augment as apply_changes
-from facegraft.data.augment import draw as draw_change
-from facegraft.data.colours import Colour
-from facegraft.data.cutouts import Cutout
+from facegraft.core.seeds import seed_for
 from facegraft.data.dataset import Dataset, join
 from facegraft.data.decode import ARRAYS, PLANES, Decoder, Fields, MappedCache, PictureStore, build_cache
 from facegraft.data.item import Row
-from facegraft.data.moves import move_images
-from facegraft.data.occluders import draw as draw_occluder
-from facegraft.data.occluders import paste
 from facegraft.data.pairs import Draw, Pairs
 from facegraft.data.policies import Policy
-from facegraft.data.regions import REGIONS
 from facegraft.tensors import Aligned, SwapBatch, concatenate, images_from_bytes, mask_from_bytes
 
 REQUIRABLE = frozenset({*PLANES, *ARRAYS, "identity_other"})
 """What a method may require beyond identity, attribute, truth and has_truth: names of fields of the batch."""
 _OF_PICTURES = REQUIRABLE - {"changed", "identity_other"}
 
-Augment = Callable[[SwapBatch, Sequence[int]], SwapBatch]
-"""Changes a batch. Gets the number of each sample in the run, the only thing that its dice may depend on."""
+Augment = Callable[[SwapBatch, torch.Generator], SwapBatch]
+"""Changes a batch, as `functools.partial(vary, stages=GAN)` of data/vary.py does; draws from the generator only."""
 
 
 @runtime_checkable
@@ -217,10 +209,9 @@ class Loader:
             drawn = self._rendered.batch(options.seed, first, options.rendered)
             batch = concatenate([batch, _renumbered(drawn, len(self._people))])
             self._check(batch)
-        first = images_seen + options.rank
-        numbers = range(first, first + options.batch * options.world, options.world)
+        generator = torch.Generator().manual_seed(seed_for(options.seed, options.rank, images_seen))
         for change in self._augment:
-            batch = change(batch, numbers)
+            batch = change(batch, generator)
         return batch
 
     def _check(self, batch: SwapBatch) -> None:
@@ -232,78 +223,6 @@ class Loader:
 
     def _numbers(self, rows: Sequence[Row]) -> Tensor:
         return torch.tensor([self._people.get(row.person, -1) for row in rows], dtype=torch.int64)
-
-
-def staged(stages: Stages, seed: int, cutouts: Sequence[Cutout] = ()) -> Augment:
-    """The augmentation of a training stage, as data/augment.py describes it, for `Loader`.
-
-    Occluders lie over attribute image and truth alike, and are taken out of the mask. Moves and colours reach the
-    truth as the stages say, wear never does. Each sample's changes depend on the seed and its number alone.
-
-    Args:
-        stages: What happens to which side.
-        seed: Of the run.
-        cutouts: Of hands and things; without them occluders are drawn.
-
-    Raises:
-        BadInputError: When called: occluders are asked for, but the loader was not asked for landmarks.
-    """
-
-    def change(batch: SwapBatch, numbers: Sequence[int]) -> SwapBatch:
-        def drawn(stage: Stage, side: int) -> list[Change]:
-            return [draw_change(stage, generator_for(seed, number, side)) for number in numbers]
-
-        changes = drawn(stages.attribute, 1)
-        batch = _occluded(batch, changes, cutouts)
-        attribute = apply_changes(batch.attribute, changes)
-        if stages.mask != Stage() and attribute.mask is not None:
-            moves = [alone.move for alone in drawn(stages.mask, 3)]
-            attribute = dataclasses.replace(attribute, mask=move_images(attribute.mask, moves))
-        other = batch.identity_other
-        answer = apply_changes(
-            Aligned(image=batch.truth, mask=batch.changed), [_of_truth(one, stages) for one in changes]
-        )
-        return dataclasses.replace(
-            batch,
-            identity=apply_changes(batch.identity, drawn(stages.identity, 0)),
-            attribute=attribute,
-            truth=answer.image * batch.has_truth[:, None, None, None],
-            changed=answer.mask,
-            identity_other=None if other is None else apply_changes(other, drawn(stages.identity, 2)),
-        )
-
-    return change
-
-
-def _of_truth(change: Change, stages: Stages) -> Change:
-    shared = same_for_truth(change)
-    if not stages.truth_colour:
-        shared = dataclasses.replace(shared, colour=Colour())
-    return shared if stages.truth_elastic else without_elastic(shared)
-
-
-def _occluded(batch: SwapBatch, changes: Sequence[Change], cutouts: Sequence[Cutout]) -> SwapBatch:
-    """Lays an occluder over those that shall have one; the truth keeps it, masks know of it."""
-    places = [place for place, change in enumerate(changes) if change.occluded]
-    attribute = batch.attribute
-    if not places:
-        return batch
-    if attribute.landmarks is None:
-        raise BadInputError("augmentation: occluders need landmarks; add 'landmarks' to what the loader requires")
-    image, truth = attribute.image.clone(), batch.truth.clone()
-    planes = {name: getattr(attribute, name) for name in ("mask", "occluder", "regions")}
-    planes = {name: plane.clone() for name, plane in planes.items() if plane is not None}
-    for place in places:
-        occluder = draw_occluder(image[place], attribute.landmarks[place], changes[place].seed, cutouts=cutouts)
-        both, alpha = paste(torch.stack([image[place], truth[place]]), occluder)
-        image[place], truth[place] = both
-        if "mask" in planes:
-            planes["mask"][place] *= 1 - alpha
-        if "occluder" in planes:
-            planes["occluder"][place] = 1 - (1 - planes["occluder"][place]) * (1 - alpha)
-        if "regions" in planes:
-            planes["regions"][place][occluder.mask.to(image.device)] = REGIONS["occluder"]
-    return dataclasses.replace(batch, attribute=dataclasses.replace(attribute, image=image, **planes), truth=truth)
 
 
 def rendered_batches(

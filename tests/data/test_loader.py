@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 from facegraft.core.errors import BadInputError  # noqa: E402 - torch may be missing
 from facegraft.core.image_bytes import encode_frame  # noqa: E402 - torch may be missing
 from facegraft.core.seeds import seed_for  # noqa: E402 - torch may be missing
-from facegraft.data.augment import GAN, Stage, Stages  # noqa: E402 - torch may be missing
+from facegraft.data.augment import GAN  # noqa: E402 - torch may be missing
 from facegraft.data.dataset import Dataset, DatasetCard, open_dataset, write_card, write_shard  # noqa: E402 - as above
 from facegraft.data.decode import resized  # noqa: E402 - torch may be missing
 from facegraft.data.loader import (  # noqa: E402 - torch may be missing
@@ -28,9 +28,9 @@ from facegraft.data.loader import (  # noqa: E402 - torch may be missing
     Loader,
     LoaderOptions,
     rendered_batches,
-    staged,
 )
 from facegraft.data.policies import OURS_EXACT, POLICIES, Policy  # noqa: E402 - torch may be missing
+from facegraft.data.vary import vary  # noqa: E402 - torch may be missing
 from facegraft.tensors import Aligned, SwapBatch, concatenate, frames_from_images  # noqa: E402 - torch may be missing
 from tests.data.small_sets import item, picture, small_set  # noqa: E402 - torch may be missing
 
@@ -219,76 +219,44 @@ def test_several_datasets_are_joined(dataset: Dataset, tmp_path: Path) -> None:
     assert set(people.tolist()) == set(range(8))
 
 
-def jitter(batch: SwapBatch, numbers: Sequence[int]) -> SwapBatch:
-    noise = [torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(number)) for number in numbers]
-    return dataclasses.replace(batch, truth=batch.truth + torch.stack(noise))
+def jitter(batch: SwapBatch, generator: torch.Generator) -> SwapBatch:
+    return dataclasses.replace(batch, truth=batch.truth + torch.randn(batch.truth.shape, generator=generator))
 
 
-CALM = Stages(
-    identity=Stage(flip=0.5, degrees=10.0, jitter=(0.2, 0.2, 0.2, 0.01)),
-    attribute=Stage(flip=0.5, jitter=(0.1, 0.1, 0.1, 0.005)),
-)
-"""Nothing that the truth does not share."""
-
-
-@pytest.mark.parametrize("augment", [jitter, staged(GAN, seed=3)], ids=["jitter", "staged"])
-def test_augmentation_is_a_function_of_the_samples_number(dataset: Dataset, augment: Augment) -> None:
+@pytest.mark.parametrize("augment", [jitter, functools.partial(vary, stages=GAN)], ids=["jitter", "vary"])
+def test_augmentation_is_a_function_of_seed_rank_and_images_seen(dataset: Dataset, augment: Augment) -> None:
     requires = {"landmarks", "changed", "mask"}
 
-    def batch(**changes: int) -> SwapBatch:
-        options = dataclasses.replace(OPTIONS, **changes)
-        return take(Loader(dataset, OURS_EXACT, options, requires=requires, augment=[augment]), 1, 12)[0]
+    def batch(images_seen: int, **changes: int) -> SwapBatch:
+        loader = Loader(
+            dataset, OURS_EXACT, dataclasses.replace(OPTIONS, **changes), requires=requires, augment=[augment]
+        )
+        return take(loader, 1, images_seen)[0]
 
     before = torch.get_rng_state()
-    whole = batch(batch=12)
-    assert same(whole, batch(batch=12, workers=2))
-    assert not torch.equal(whole.truth, Loader(dataset, OURS_EXACT, OPTIONS).batch_at(12).truth[:1])
-    for rank in range(2):
-        for name, tensor in tensors(batch(rank=rank, world=2)).items():
-            torch.testing.assert_close(tensor, tensors(whole)[name][rank::2], msg=name)
+    first = batch(6)
+    assert same(first, batch(6, workers=2))
+    plain = Loader(dataset, OURS_EXACT, OPTIONS, requires=requires).batch_at(6)
+    assert not torch.equal(first.truth, plain.truth)
+    unchanged = jitter(plain, torch.Generator().manual_seed(seed_for(3, 0, 6)))
+    assert augment is not jitter or same(first, unchanged)
     assert torch.equal(before, torch.get_rng_state())  # nobody touched the global generator
 
 
-def test_truths_follow_what_is_done_to_the_attribute_picture(dataset: Dataset) -> None:
-    policy = Policy(same_person=0.4, triplets=0.3)
-    options = dataclasses.replace(OPTIONS, batch=30)
-    plain = Loader(dataset, policy, options, requires={"changed"}).batch_at(0)
-    moved = Loader(dataset, policy, options, requires={"changed"}, augment=[staged(CALM, 1)]).batch_at(0)
-    assert not torch.allclose(plain.attribute.image, moved.attribute.image)
-    assert not torch.allclose(plain.identity.image, moved.identity.image)
-    assert plain.changed is not None
-    assert moved.changed is not None
-    for place, draw in enumerate(Loader(dataset, policy, options).draws_at(0)):
-        if draw.kind == "same person":
-            torch.testing.assert_close(moved.truth[place], moved.attribute.image[place])
-        elif draw.kind == "strangers":
-            assert not moved.truth[place].any()
-        assert moved.changed[place].sum() == plain.changed[place].sum()
-    clean = staged(dataclasses.replace(CALM, truth_colour=False), 1)
-    flipped = Loader(dataset, policy, options, augment=[clean]).batch_at(0).truth
-    torch.testing.assert_close(flipped.sort(3).values, plain.truth.sort(3).values)
-    assert not torch.equal(flipped, plain.truth)
+def test_augmentation_draws_anew_for_every_step_seed_and_rank(dataset: Dataset) -> None:
+    def noise(images_seen: int, **changes: int) -> torch.Tensor:
+        found: list[torch.Tensor] = []
 
+        def note(batch: SwapBatch, generator: torch.Generator) -> SwapBatch:
+            found.append(torch.randn(9, generator=generator))
+            return batch
 
-def test_occluders_lie_over_picture_and_truth_and_masks_know(dataset: Dataset) -> None:
-    stages = Stages(attribute=Stage(occluded=0.5))
-    policy = Policy(same_person=1.0)
-    plain = Loader(dataset, policy, OPTIONS, requires=REQUIRABLE).batch_at(0)
-    batch = Loader(dataset, policy, OPTIONS, requires=REQUIRABLE, augment=[staged(stages, 2)]).batch_at(0)
-    hidden = (batch.attribute.image != plain.attribute.image).flatten(1).any(1)
-    assert 0 < hidden.sum() < 6
-    assert torch.equal(batch.truth, batch.attribute.image)
-    assert torch.equal(batch.identity.image, plain.identity.image)
-    assert batch.attribute.mask is not None
-    assert plain.attribute.mask is not None
-    assert batch.attribute.regions is not None
-    lost = (batch.attribute.mask < plain.attribute.mask).flatten(1).any(1)
-    assert not (lost & ~hidden).any()
-    assert lost.any()
-    assert ((batch.attribute.regions == 16).flatten(1).any(1) & ~hidden).sum() == 0
-    assert (batch.attribute.regions == 16).any()
-    with pytest.raises(BadInputError, match="add 'landmarks'"):
-        Loader(dataset, policy, OPTIONS, augment=[staged(stages, 2)]).batch_at(0)
+        Loader(dataset, Policy(), dataclasses.replace(OPTIONS, **changes), augment=[note]).batch_at(images_seen)
+        return found[0]
+
+    drawn = [noise(6), noise(12), noise(6, seed=4), noise(6, rank=1, world=2)]
+    assert torch.equal(noise(6), drawn[0])
+    assert len({tuple(values.tolist()) for values in drawn}) == 4
 
 
 def test_seeds_never_meet() -> None:
