@@ -24,6 +24,8 @@ CORNEA_UV, CORNEA_RADIUS = np.array([0.93, 0.07]), 0.09
 LOWEST = 2.9
 """Hair below this height (decimetres) is never in the picture, and the body there is not posed."""
 HIGHEST_PX = 512
+DARKEST = 1e-3
+"""Mean luminance below which a texture says nothing but its alpha."""
 
 
 def fitted(ground: Ground, path: str, *, texture: str, part: str, region: str, layer: str) -> Proxy:
@@ -187,8 +189,10 @@ def _luminance(light: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     light = np.where((alpha < 0.1) & (blurred > 1e-3), spread, light)
     light, alpha = (_halved(x) for x in (light * alpha + light * 1e-4, alpha + 1e-4))
     light, alpha = light / alpha, np.clip(alpha - 1e-4, 0, 1)
-    solid = alpha > 0.6
-    return np.stack([light / light[solid].mean(), alpha]).astype(np.float32)
+    usual = float(light[alpha > 0.6].mean()) if (alpha > 0.6).any() else 0.0
+    if usual < DARKEST:  # lashes are black on black: all colour comes from the tint
+        light, usual = np.ones_like(alpha), 1.0
+    return np.stack([light / usual, alpha]).astype(np.float32)
 
 
 def _halved(image: np.ndarray) -> np.ndarray:

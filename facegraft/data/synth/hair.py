@@ -76,7 +76,7 @@ class ShellStyle:
     """Part of the outermost shell that is covered."""
     slant: float
     """How far the strands' tips lie from their roots along the comb, decimetres."""
-    soft: float = 0.10
+    soft: float = 0.16
     """Width of the thinning edge, decimetres."""
     root: float = 0.45
     """Brightness of the lowest shell."""
@@ -100,15 +100,15 @@ def _front(place: np.ndarray) -> np.ndarray:
 
 
 SHELLS: dict[str, ShellStyle] = {
-    "buzz": ShellStyle(4, lambda p: np.full(len(p), 0.028), "none", "stubble", 0.55, 0.02, 0.12, 0.6),
+    "buzz": ShellStyle(4, lambda p: np.full(len(p), 0.028), "none", "stubble", 0.55, 0.02, 0.18, 0.6),
     "crop": ShellStyle(8, lambda p: 0.04 + 0.13 * _top(p), "whorl", "straight", 0.35, 0.12),
     "brushed": ShellStyle(8, lambda p: 0.07 + 0.13 * _top(p) * (1 + 0.8 * _front(p)), "side", "straight", 0.40, 0.16),
-    "slicked": ShellStyle(5, lambda p: 0.05 + 0.05 * _top(p), "back", "straight", 0.55, 0.03, 0.07, 0.55),
+    "slicked": ShellStyle(5, lambda p: 0.05 + 0.05 * _top(p), "back", "straight", 0.55, 0.03, 0.11, 0.55),
     "curly": ShellStyle(
-        8, lambda p: 0.13 + 0.12 * _top(p), "none", "curl", 0.30, 0.0, 0.10, 0.30, coil=0.035, solid=0.35
+        8, lambda p: 0.13 + 0.12 * _top(p), "none", "curl", 0.30, 0.0, 0.15, 0.30, coil=0.035, solid=0.35
     ),
     "afro": ShellStyle(
-        8, lambda p: 0.40 + 0.16 * _top(p), "none", "frizz", 0.30, 0.0, 0.14, 0.40, coil=0.05, solid=0.6
+        8, lambda p: 0.40 + 0.16 * _top(p), "none", "frizz", 0.30, 0.0, 0.18, 0.40, coil=0.05, solid=0.6
     ),
 }
 
@@ -134,7 +134,7 @@ def shell_hair(patch: Patch, style: str) -> tuple[Proxy, ...]:
     for i in range(kind.shells):
         level = i / (kind.shells - 1)
         height = max(level - kind.solid, 0.0) / (1 - kind.solid)
-        cut = height * (1 - kind.top_share) + 1.5 * np.clip(1 - inside / kind.soft, 0, 4)
+        cut = height * (1 - kind.top_share) + 1.15 * np.clip(1 - inside / kind.soft, 0, 4)
         cut = np.where(inside > kind.soft, cut - 0.6 * (height == 0), cut)
         layers.append(
             patch_proxy(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegraft.data.synth.ground import Ground, hang
-from facegraft.data.synth.proxy import Proxy, keep_triangles
-from facegraft.data.synth.wrap import CENTRE, Reach, grid_triangles
+from facegraft.data.synth.proxy import Proxy
+from facegraft.data.synth.wrap import CENTRE, Reach, clipped, grid_triangles
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Brim:
 HAIR_BELOW = 0.06
 """Hair reaches this far under the edge of a hat, decimetres."""
 BRIMS = {
-    "fedora": Brim((0.0, 7.76, 0.5), (0.0, 1.0, 0.0)),
+    "fedora": Brim((0.0, 7.66, 0.5), (0.0, 1.0, 0.0)),
     "beanie": Brim((0.0, 7.55, 0.45), (0.0, 0.95, -0.31)),
     "cap": Brim((0.0, 7.66, 0.45), (0.0, 0.97, -0.24)),
     "headscarf": Brim((0.0, -100.0, 0.0), (0.0, 1.0, 0.0)),
-    "hood": Brim((0.0, 7.9, 0.95), (0.0, 0.5, -0.87)),
+    "hood": Brim((0.0, 7.9, 0.6), (0.0, 0.5, -0.87)),
 }
 
 
@@ -129,21 +129,24 @@ def _grid(
     part: str,
     region: str = "hat",
     faces: np.ndarray | None = None,
-    cut: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
 ) -> Proxy:
     rows, columns = points.shape[:2]
     uvs = np.stack([around / 360 * 6, np.broadcast_to(np.linspace(0, 1, rows)[:, None], around.shape) * 2], -1)
+    triangles = grid_triangles(rows, columns, closed=True)
+    carried = np.concatenate([uvs.reshape(-1, 2), shade.reshape(-1, 1)], 1)
+    kept = np.ones(rows * columns) if keep is None else keep.ravel()
+    mesh, triangles, carried = clipped(points.reshape(-1, 3), triangles, carried, kept)
     return hang(
         ground,
         name,
-        points.reshape(-1, 3),
-        grid_triangles(rows, columns, closed=True),
+        mesh,
+        triangles,
         _skull(ground) if faces is None else faces,
         part=part,
         region=region,
-        uvs=uvs.reshape(-1, 2),
-        cut=None if cut is None else cut.ravel(),
-        shade=shade.ravel(),
+        uvs=carried[:, :2],
+        shade=carried[:, 2],
     )
 
 
@@ -155,14 +158,9 @@ def headscarf(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
     points = loose.points(around, down, 0.05 + 0.05 * np.clip((down - 85) / 40, 0, 1) + folds)
     oval = np.hypot(points[..., 0] / 0.60, (points[..., 1] - 6.93) / np.where(points[..., 1] > 6.93, 0.86, 0.80))
     front = points[..., 2] > CENTRE[2] + 0.15
-    cut = np.where(front, 0.5 + (1 - oval) * 0.62, -0.5)
-    scarf = _grid(ground, "headscarf", points, 1 - 0 * down, around, part="colour", faces=_wearing(ground), cut=cut)
-    return (_tucked(scarf),)
-
-
-def _tucked(proxy: Proxy) -> Proxy:
-    """Without triangles that are cut away as a whole."""
-    return keep_triangles(proxy, (proxy.cut[proxy.triangles] < 0.5).any(1))
+    keep = np.where(front, oval - 1, 1.0)
+    shade = np.ones_like(down)
+    return (_grid(ground, "headscarf", points, shade, around, part="colour", faces=_wearing(ground), keep=keep),)
 
 
 def hood(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
@@ -173,10 +171,8 @@ def hood(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
     points = loose.points(around, down, 0.10 + 0.10 * forward + 0.08 * np.clip((down - 70) / 40, 0, 1))
     points[..., 1] += 0.05
     plane = (points - np.array([0, 7.2, 0.98])) @ np.array([0, -0.22, 0.975])
-    cut = 0.5 + plane
     shade = np.clip(1 - 0.25 * np.clip(0.1 - plane, 0, 0.1) / 0.1 * (np.abs(plane + 0.05) < 0.012), 0, 1)
-    outer = _grid(ground, "hood", points, shade, around, part="cloth", faces=_wearing(ground), cut=cut)
-    return (_tucked(outer),)
+    return (_grid(ground, "hood", points, shade, around, part="cloth", faces=_wearing(ground), keep=-plane),)
 
 
 def _sphere(rows: int, columns: int, last: float) -> tuple[np.ndarray, np.ndarray]:

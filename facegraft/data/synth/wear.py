@@ -153,9 +153,11 @@ def sample_hair_colour(rng: np.random.Generator) -> Colour:
     return _colour(colour * np.exp(rng.normal(0, 0.22)) * np.exp(rng.normal(0, 0.05, 3)))
 
 
+_HAIRLINE_SHARES = {"round": 0.4, "square": 0.2, "peak": 0.22, "receding": 0.12, "crown": 0.06}
+
+
 def sample_hair(rng: np.random.Generator) -> Hair:
     """Hair of one scene: 6 % bald, the rest half cards, half shells."""
-    shells = [name for name in HAIR_STYLES if name not in CARD_STYLES and name != "bald"]
     cards = np.array([0.08, 0.05, 0.06, 0.12, 0.16, 0.15, 0.10, 0.08, 0.10, 0.10])  # fringes over an eye: seldom
     draw = rng.random()
     if draw < 0.06:
@@ -163,7 +165,9 @@ def sample_hair(rng: np.random.Generator) -> Hair:
     elif draw < 0.53:
         style = CARD_STYLES[rng.choice(len(CARD_STYLES), p=cards / cards.sum())]
     else:
-        style = shells[rng.integers(len(shells))]
+        name = list(SHELL_STYLES)[rng.choice(len(SHELL_STYLES), p=[0.18, 0.28, 0.2, 0.14, 0.12, 0.08])]
+        shares = np.array([_HAIRLINE_SHARES[line] for line in SHELL_STYLES[name]])
+        style = f"{name}-{SHELL_STYLES[name][rng.choice(len(shares), p=shares / shares.sum())]}"
     return Hair(
         style=style,
         colour=sample_hair_colour(rng),

@@ -101,3 +101,36 @@ def join(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.nda
     starts = np.cumsum([0, *(len(points) for points, _ in parts)])
     triangles = [t + start for (_, t), start in zip(parts, starts, strict=False)]
     return np.concatenate([p for p, _ in parts]), np.concatenate(triangles)
+
+
+def clipped(
+    points: np.ndarray, triangles: np.ndarray, rows: np.ndarray, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The part of a mesh where `keep`, linear over each triangle, is above zero: its edge is smooth.
+
+    Args:
+        points: Vertices (n, 3).
+        triangles: (t, 3).
+        rows: More values of each vertex (n, k), carried along.
+        keep: One number per vertex.
+
+    Returns:
+        Points, triangles and rows, without vertices that nothing uses.
+    """
+    values = np.concatenate([points, rows], 1)
+    whole = triangles[(keep[triangles] > 0).all(1)]
+    added: list[np.ndarray] = []
+    pieces: list[list[int]] = whole.tolist()
+    for triangle in triangles[(keep[triangles] > 0).any(1) & ~(keep[triangles] > 0).all(1)]:
+        corners: list[int] = []
+        for a, b in zip(triangle, np.roll(triangle, -1), strict=True):
+            if keep[a] > 0:
+                corners.append(int(a))
+            if (keep[a] > 0) != (keep[b] > 0):
+                share = keep[a] / (keep[a] - keep[b])
+                corners.append(len(values) + len(added))
+                added.append(values[a] + share * (values[b] - values[a]))
+        pieces += [[corners[0], corners[i], corners[i + 1]] for i in range(1, len(corners) - 1)]
+    everything = np.concatenate([values, added]) if added else values
+    used, index = np.unique(np.array(pieces).reshape(-1, 3), return_inverse=True)
+    return everything[used, :3], index.reshape(-1, 3), everything[used, 3:]
