@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from facegraft.data.dataset import Dataset
 PORTRAITS = ("identity_1", "identity_2", "identity_3", "attribute_1", "attribute_2", "attribute_3")
 
 
-def portrait(root: Path, name: str, height: int = 400) -> Frame:
+def portrait(root: Path, name: str, height: int = 240) -> Frame:
     frame = read_picture(root / "examples" / f"{name}.jpg").frame
     width = round(frame.shape[1] * height / frame.shape[0])
     return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
@@ -45,7 +46,7 @@ def contents(dataset: Dataset) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Chore:
-    """A unit whose worker dies the first `deaths` times."""
+    """A unit that takes its time, and whose worker dies the first `deaths` times."""
 
     number: int
     folder: Path
@@ -57,6 +58,7 @@ def do_chore(chore: Chore) -> int:
     """Leaves one mark per attempt, then either dies or answers."""
     attempts = sorted(chore.folder.glob(f"{chore.number}-*"))
     (chore.folder / f"{chore.number}-{len(attempts)}").touch()
+    time.sleep(chore.seconds)
     if len(attempts) < chore.deaths:
         os.kill(os.getpid(), signal.SIGKILL)
     return chore.number

@@ -22,7 +22,7 @@ from facegraft.data.dataset import Dataset, open_dataset
 from facegraft.data.duplicates import fingerprint
 from facegraft.data.filters import Limits
 from facegraft.data.ingest import STAGING, IngestOptions, IngestProgress, ingest
-from facegraft.data.ingest_crop import cut, find_faces
+from facegraft.data.ingest_crop import cut, find_faces, inside_frame, place_facts
 from facegraft.data.ingest_unit import Recipe
 from facegraft.faces.align import alignment, template_points
 from facegraft.faces.analyse import Analyser
@@ -154,13 +154,8 @@ def test_the_same_call_again_says_done_and_writes_nothing(done: Path, photos: Pa
         ingest([photos], done, dataclasses.replace(options, recipe=Recipe()))
 
 
-class StopError(Exception):
-    """Stands for whatever ends a run."""
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, StopError])
 def test_stopped_and_gone_on_is_as_if_never_stopped(
-    done: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+    done: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest_plan, "FEWEST_PHOTOS", 2)
     options = IngestOptions(SMALL, people="folder", licence="CC0-1.0", consent="nobody: rendered", synthetic=True)
@@ -170,12 +165,12 @@ def test_stopped_and_gone_on_is_as_if_never_stopped(
     def after(count: int) -> Any:
         def maybe(now: IngestProgress) -> None:
             if now.done == count:
-                raise stop
+                raise KeyboardInterrupt
 
         return maybe
 
     for count in (0, 2, 3):
-        with pytest.raises(stop):
+        with pytest.raises(KeyboardInterrupt):
             ingest([photos], tmp_path / "set", options, progress=after(count))
         assert len(list((tmp_path / "set" / STAGING / "units").glob("*"))) == count
         with pytest.raises(FacegraftError):
@@ -187,13 +182,6 @@ def test_stopped_and_gone_on_is_as_if_never_stopped(
     by_file = {item.origin: item for item in open_dataset(done)}
     for item in open_dataset(unbroken):
         assert item.image == by_file[item.origin].image, "units of another size change no picture"
-
-
-def test_processes_give_what_one_gives(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_plan, "FEWEST_PHOTOS", 4)
-    for jobs in (1, 2):
-        ingest([photos], tmp_path / str(jobs), IngestOptions(SMALL), jobs=jobs)
-    assert contents(open_dataset(tmp_path / "1")) == contents(open_dataset(tmp_path / "2"))
 
 
 def test_a_lost_piece_of_an_unfinished_dataset_is_made_again(
@@ -262,24 +250,57 @@ def test_another_dataset_is_not_touched(photos: Path, tmp_path: Path) -> None:
         ingest([photos], tmp_path)
 
 
-def test_a_face_that_fills_its_picture_is_found_and_its_crop_says_what_was_filled(root: Path) -> None:
-    frame = portrait(root, "identity_1", 700)
-    networks = Analyser().networks
-    face = find_faces(networks, frame)[0]
-    left, top, right, bottom = np.rint(face.box_xyxy).astype(int)
-    tight = np.ascontiguousarray(frame[top : bottom + 1, left : right + 1])
-    found = find_faces(networks, tight)
+@pytest.mark.parametrize("name", ["identity_1", "identity_2", "identity_3"])
+def test_a_face_that_fills_its_picture_is_found_where_it_is(root: Path, name: str) -> None:
+    frame = portrait(root, name, 700)
+    analyser = Analyser()
+    face = analyser.analyse(frame)[0]
+    inset = 0.16 * (face.box_xyxy[2:] - face.box_xyxy[:2])
+    left, top = np.rint(face.box_xyxy[:2] + inset).astype(int)
+    right, bottom = np.rint(face.box_xyxy[2:] - inset).astype(int)
+    tight = np.ascontiguousarray(frame[top:bottom, left:right])
+    assert len(analyser.analyse(tight)) == 0
+    found = find_faces(analyser.networks, tight)
     assert len(found) == 1
     moved = found.points5[0] + np.float32([left, top])
-    assert np.linalg.norm(moved - face.points5, axis=1).max() < 0.05 * (right - left)
-    crop, inside = cut(tight, alignment(found.points5[0], "ffhq", 128), 128)
+    width = face.box_xyxy[2] - face.box_xyxy[0]
+    assert np.linalg.norm(moved - face.points5, axis=1).max() < 0.06 * width
+    assert place_facts(found[0], alignment(found.points5[0], "ffhq", 128), tight, 128)["cut_share"] > 0.15
+
+
+def test_what_lies_outside_the_picture_is_filled_smoothly(root: Path) -> None:
+    whole = portrait(root, "identity_1", 400)
+    face = Analyser().analyse(whole)[0]
+    left, top, right, bottom = np.rint(face.box_xyxy).astype(int)
+    tight = np.ascontiguousarray(whole[top:bottom, left:right])
+    shift = np.array([[1, 0, -left], [0, 1, -top]], np.float32)
+    roomy, all_inside = cut(whole, alignment(face.points5, "ffhq", 128), 128)
+    crop, inside = cut(tight, alignment(transform(shift, face.points5), "ffhq", 128), 128)
+    assert all_inside.min() == 1
     assert 0.2 < inside.mean() < 0.9
-    roomy, whole = cut(frame, alignment(face.points5, "ffhq", 128), 128)
-    sure = cv2.erode(inside, np.ones((5, 5), np.uint8)) == 1
-    assert whole.min() > 0.5
-    assert np.abs(crop.astype(int) - roomy)[sure].mean() < 8
-    corner = crop[:6, :6].astype(float)
-    assert corner.std(axis=(0, 1)).max() < 12, "what is filled is smooth"
+    assert np.abs(crop.astype(int) - roomy)[inside == 1].max() <= 1
+    grain = np.random.default_rng(0).integers(60, 200, tight.shape).astype(np.uint8)
+    filled, _ = cut(grain, alignment(transform(shift, face.points5), "ffhq", 128), 128)
+    far = cv2.distanceTransform((inside <= 0.5).astype(np.uint8), cv2.DIST_L2, 5) > 12
+    steps = np.abs(np.diff(filled.astype(int), axis=1)).mean(axis=2)
+    assert steps[far[:, 1:]].mean() < 0.1 * steps[inside[:, 1:] == 1].mean()
+    assert np.abs(filled[far].mean(axis=0) - 130).max() < 8, "as bright as the picture"
+
+
+def test_the_share_outside_is_that_of_the_pixels(root: Path) -> None:
+    frame = portrait(root, "identity_1", 400)
+    face = Analyser().analyse(frame)[0]
+    for cut_off in (0, 90, 150):
+        part = np.ascontiguousarray(frame[:, cut_off:])
+        moved = dataclasses.replace(
+            face,
+            dense=face.dense - np.float32([cut_off, 0, 0]),
+            points5=face.points5 - np.float32([cut_off, 0]),
+        )
+        matrix = alignment(moved.points5, "ffhq", 128)
+        facts = place_facts(moved, matrix, part, 128)
+        assert facts["outside_share"] == pytest.approx(1 - inside_frame(part, matrix, 128).mean(), abs=0.01)
+        assert facts["face_px"] == pytest.approx(float((face.box_xyxy[2:] - face.box_xyxy[:2]).max()), abs=0.1)
 
 
 # --- clips and people ---------------------------------------------------------------------------------
@@ -308,6 +329,32 @@ def test_a_clip_gives_views_that_differ(clip_set: Dataset) -> None:
 def test_a_clip_of_a_folder_shows_that_person(clip_set: Dataset) -> None:
     assert clip_set.people == ("examples",)
     assert len({row.facts["track"] for row in clip_set.rows}) == 1
+
+
+def test_what_is_seen_together_stays_in_one_split_where_nobody_is_known(root: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(SMALL, every=3, embed=False)
+    clip = root / "examples" / "clip.mp4"
+    shares = {"val_share": 0.4, "test_share": 0.3}
+    ingest([clip, root / "examples" / "identity_1.jpg"], tmp_path / "set", IngestOptions(recipe, **shares))
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.people == ()
+    assert len(dataset) > 5
+    assert len({row.split for row in dataset.rows if row.clip}) == 1
+
+
+def test_a_clip_of_a_known_person_leaves_the_others_out(face_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "anna"
+    folder.mkdir()
+    shutil.copy(face_data / "video" / "intel_head-pose-face-detection-female-and-male_CCBY4.gif", folder)
+    recipe = dataclasses.replace(SMALL, every=10)
+    everybody = ingest([folder], tmp_path / "all", IngestOptions(recipe))
+    anna = ingest([folder], tmp_path / "anna_only", IngestOptions(recipe, people="folder"))
+    dataset = open_dataset(tmp_path / "anna_only")
+    assert dataset.people == ("anna",)
+    assert len({row.facts["track"] for row in dataset.rows}) == 1
+    left_out = anna.rejected["not the largest face"]
+    assert left_out > 0
+    assert anna.items + left_out == everybody.items
 
 
 def test_clustering_knows_a_person_again_and_needs_the_recogniser(

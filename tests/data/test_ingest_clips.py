@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -61,6 +62,20 @@ def test_frames_of_real_clips_are_those_of_swapping(face_data: Path, name: str) 
     assert_same(found, [(time_s - first_s + found[0].time_s, frame) for time_s, frame in expected])
 
 
+@pytest.mark.parametrize("size_wh", [(1280, 720), (320, 240)])
+def test_without_a_tag_the_size_says_which_matrix(tmp_path: Path, size_wh: tuple[int, int]) -> None:
+    path = tmp_path / "untagged.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = size_wh
+        stream.pix_fmt = "yuv420p"
+        picture = np.tile(np.array([200, 60, 30], np.uint8), (size_wh[1], size_wh[0], 1))
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    assert_same(list(clip_frames(path)), by_the_other_reader(path))
+
+
 def test_a_stretch_is_part_of_the_whole_and_stretches_leave_nothing_out(root: Path) -> None:
     path = root / "examples" / "clip.mp4"
     whole = list(clip_frames(path))
@@ -90,8 +105,6 @@ def test_no_clip_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_clip_that_breaks_off_gives_what_it_has(root: Path, tmp_path: Path) -> None:
-    import av
-
     whole = tmp_path / "whole.mkv"
     with av.open(str(root / "examples" / "clip.mp4")) as original, av.open(str(whole), "w") as copy:
         stream = copy.add_stream_from_template(original.streams.video[0])

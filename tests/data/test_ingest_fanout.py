@@ -49,6 +49,13 @@ def test_a_unit_that_always_kills_its_worker_is_named_and_its_neighbours_are_don
     assert attempts(tmp_path, 2) == MOST_ATTEMPTS
 
 
+def test_who_ran_beside_the_culprit_is_not_blamed(tmp_path: Path) -> None:
+    units = [Chore(0, tmp_path, deaths=99, seconds=0.3), Chore(1, tmp_path, seconds=20.0)]
+    with pytest.raises(FacegraftError, match="unit 0: its worker was killed"):
+        list(run_units(do_chore, units, jobs=2))
+    assert attempts(tmp_path, 1) <= 1, "from the first death on, both run alone"
+
+
 def test_leaving_early_leaves_no_process(tmp_path: Path) -> None:
     before = set(multiprocessing.active_children())
     results = run_units(do_chore, [Chore(number, tmp_path) for number in range(6)], jobs=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import cv2
@@ -125,6 +126,12 @@ def test_copies_are_the_same_picture_and_others_are_not(seed: int) -> None:
     assert all(is_same_picture(mark, fingerprint(copy.astype(np.uint8), POINTS5)) for copy in copies)
     assert not is_same_picture(mark, fingerprint(noise(seed + 50), POINTS5))
     assert not is_same_picture(mark, fingerprint(np.ascontiguousarray(crop[:, ::-1]), POINTS5))
+
+
+def test_a_far_hash_is_another_picture_whatever_its_finer_parts_say() -> None:
+    mark = fingerprint(noise(4), POINTS5)
+    assert is_same_picture(mark, dataclasses.replace(mark, bits=mark.bits ^ ((1 << MAX_BITS) - 1)))
+    assert not is_same_picture(mark, dataclasses.replace(mark, bits=mark.bits ^ ((1 << (MAX_BITS + 1)) - 1)))
 
 
 def test_only_the_face_is_compared() -> None:
