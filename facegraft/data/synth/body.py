@@ -25,6 +25,8 @@ KEPT_ABOVE, KEPT_WITHIN = 0.0, 4.2
 SKIN_ABOVE, SKIN_WITHIN = 5.0, 1.25
 UPPER_LIDS, LOWER_LIDS = ((43, 44), (37, 38)), ((47, 46), (41, 40))
 """Rows of the 68 landmarks, left eye first."""
+WIDER = 0.24
+"""MakeHuman's eyes are 7 mm open where people's are 9 to 10: by how much lids open beyond the neutral shape."""
 NECK_SHARES = {"neck01": 0.2, "neck02": 0.2, "neck03": 0.2, "head": 0.4}
 RACES = ("african", "asian", "caucasian")
 
@@ -184,7 +186,8 @@ class Body:
             full = neutral.clone()
             full[:, self.moved] += closing
             fall = (self._gaps(neutral) - self._gaps(full))[:, side].clamp(min=1e-4)
-            amount = motion.blink[:, side] * gap[:, side].clamp(min=0) / fall
+            blink = motion.blink[:, side] * (1 + WIDER) - WIDER
+            amount = blink * gap[:, side].clamp(min=0) / fall
             rest[:, self.moved] += amount[:, None, None] * closing
         return rest, self._gaps(rest)
 

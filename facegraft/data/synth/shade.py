@@ -96,12 +96,12 @@ def skin(hits: Hits, look: SkinLook, lights: Lights) -> tuple[Tensor, Tensor]:
     reddened = hits.shadow[:, None] ** normal.new_tensor(SHADOW_POWER)
     around = lights.irradiance(hits.picture, normal) * bounced(hits.open, look.albedo)
     entering = around + colour * facing * reddened
-    rough = (0.56 - 0.16 * look.gloss - 0.12 * look.lips).clamp(0.3, 0.7)
+    rough = (0.58 - 0.14 * look.gloss - 0.05 * look.lips).clamp(0.34, 0.7)
     dry = 1 - 0.65 * look.inside
     f0 = 0.026 * dry
-    lobes = 0.75 * ggx(normal, hits.view, key, rough, f0) + 0.25 * ggx(normal, hits.view, key, rough * 0.6, f0)
+    lobes = 0.72 * ggx(normal, hits.view, key, rough, f0) + 0.13 * ggx(normal, hits.view, key, rough * 0.62, f0)
     back = lights.reflected(hits.picture, mirrored(hits, normal), SOFT)
-    amount = fresnel(dot(normal, hits.view), f0, rough) * (0.35 + 0.4 * look.gloss)
+    amount = fresnel(dot(normal, hits.view), f0, rough) * (0.26 + 0.36 * look.gloss)
     cover = hits.open.square() * dry
     luminance = look.albedo.mean(1)
     amount = amount * (0.55 + 0.45 * (luminance / 0.3).clamp(max=1))  # else dark skin turns grey
@@ -131,20 +131,20 @@ def eye(hits: Hits, look: EyeLook, lights: Lights) -> Tensor:
     iris = torch.lerp(look.texel, grey, 0.2) * look.iris_tint * 0.62
     rim = 1 - 0.55 * smooth(sine, IRIS_EDGE - 0.11, IRIS_EDGE)[:, None]
     pupil = smooth(sine, PUPIL - 0.03, PUPIL + 0.03)[:, None]
-    sclera = torch.lerp(look.texel, grey, 0.35) * 0.78 * look.white_tint
+    sclera = torch.lerp(look.texel, grey, 0.35) * 0.86 * look.white_tint
     albedo = iris * rim * pupil * (1 - white) + sclera * white
     key, colour = lights.key(hits.picture)
     facing = ((dot(out, key) + 0.25) / 1.25).clamp(0, 1)
-    lit = lights.irradiance(hits.picture, out) * hits.open[:, None] + colour * (facing * hits.shadow)[:, None]
+    lit = lights.irradiance(hits.picture, out) * hits.open.sqrt()[:, None] + colour * (facing * hits.shadow)[:, None]
     bulge = F.normalize(out + look.axis * (-0.62 * (1 - white)), dim=1)
     normal = F.normalize(torch.lerp(bulge, out, white), dim=1)
     back = mirrored(hits, normal)
     lamp = lights.key_size[hits.picture].clamp(0.05, 0.5)
     wet = ggx(normal, hits.view, key, (lamp * 0.6).clamp(0.1, 0.3), 0.03).clamp(max=14)
-    glint = colour * (wet * hits.shadow)[:, None]
+    glint = colour * (wet * hits.shadow.clamp(min=0.25))[:, None]  # wet lids hand light on
     lashes = smooth(back[:, 1], 0.75, 0.1)
     seen = (
-        lights.reflected(hits.picture, back, MIRROR) * (fresnel(dot(normal, hits.view), 0.027, 0.05) * lashes)[:, None]
+        lights.reflected(hits.picture, back, MIRROR) * (fresnel(dot(normal, hits.view), 0.055, 0.05) * lashes)[:, None]
     )
     return albedo * lit + glint + seen * hits.open.square()[:, None]
 
