@@ -13,7 +13,7 @@ from facegraft.data.synth.wrap import join, tube
 
 BRIDGE, TEMPLES, BROWS = 28, (16, 0), (24, 19)
 """Landmarks that carry them: skin that moves with the skull (BROWS only set how far forward the rims stand)."""
-COLUMNS = 28
+COLUMNS = 26
 Piece = tuple[np.ndarray, np.ndarray]
 """Points and triangles."""
 

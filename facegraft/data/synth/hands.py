@@ -18,18 +18,22 @@ SLEEVE = 0.55
 """Share of the forearm, from the wrist, that is bare."""
 
 
+Five = tuple[int, int, int, int, int]
+"""Degrees of thumb, index, middle, ring and little finger."""
+
+
 @dataclass(frozen=True)
 class Fingers:
-    """Angles in degrees of a hand; 0 is straight and side by side."""
+    """Angles of a hand; 0 is straight and side by side."""
 
-    curl: tuple[float, float, float, float, float]
-    """Of the knuckle of thumb, index, middle, ring and little finger."""
-    bend: tuple[float, float, float, float, float]
+    curl: Five
+    """Of the knuckles."""
+    bend: Five
     """Of the two joints further out."""
-    spread: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    spread: Five = (0, 0, 0, 0, 0)
     """Towards the thumb."""
-    wrist: tuple[float, float] = (12.0, 0.0)
-    """Bent to the palm; tilted to the thumb."""
+    wrist: tuple[int, int] = (12, 0)
+    """Degrees: bent to the palm, tilted to the thumb."""
 
 
 POSES = {

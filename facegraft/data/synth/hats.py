@@ -175,7 +175,7 @@ def hood(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
     return (_grid(ground, "hood", points, shade, around, part="cloth", faces=_wearing(ground), keep=-plane),)
 
 
-def _sphere(rows: int, columns: int, last: float) -> tuple[np.ndarray, np.ndarray]:
+def _sphere(rows: int, columns: int, last: float | int) -> tuple[np.ndarray, np.ndarray]:
     down, around = np.meshgrid(np.linspace(0.5, last, rows), np.arange(columns) * 360.0 / columns, indexing="ij")
     return around, down
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import identity
+from scipy.sparse import csr_matrix, identity
 from scipy.spatial import cKDTree
 
 from facegraft.data.synth.formats import Mesh, subdivide
@@ -61,12 +61,12 @@ def cut_patch(mesh: Mesh, shape: np.ndarray, rows: np.ndarray, levels: int, scal
     return Patch(index, weight, lift, place, body_normals(place, patch_quads), patch_quads, scale_refs)
 
 
-def subdivide_times(quads: np.ndarray, count: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
+def subdivide_times(quads: np.ndarray, count: int, levels: int) -> tuple[csr_matrix, np.ndarray]:
     """Matrix from the vertices to those of the refined surface, and its quads."""
-    matrix = identity(count, format="csr")
+    matrix = csr_matrix(identity(count))
     for _ in range(levels):
         step, quads = subdivide(quads, matrix.shape[0], smooth=True)
-        matrix = step @ matrix
+        matrix = csr_matrix(step @ matrix)
     return matrix, quads
 
 

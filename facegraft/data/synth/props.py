@@ -12,7 +12,18 @@ from facegraft.core.errors import BadInputError
 from facegraft.data.synth.formats import Rig
 from facegraft.data.synth.ground import Ground
 from facegraft.data.synth.hands import hand_mesh, read_hand_rig
-from facegraft.data.synth.solid import Material, Piece, PropMesh, assembled, finished, flipped, lathe, moved, slab
+from facegraft.data.synth.solid import (
+    Material,
+    Piece,
+    PropMesh,
+    Triple,
+    assembled,
+    finished,
+    flipped,
+    lathe,
+    moved,
+    slab,
+)
 from facegraft.data.synth.wear import Prop
 from facegraft.data.synth.wrap import grid_triangles, tube
 
@@ -77,7 +88,7 @@ def prop_mesh(ground: Ground, rig: Rig, kind: str, variant: str) -> PropMesh:
     return _together(thing, hand, Rotation.from_euler("xyz", turn, degrees=True).as_matrix(), np.array(shift))
 
 
-Held = tuple[PropMesh, tuple[float, float, float], tuple[float, float, float]]
+Held = tuple[PropMesh, Triple, Triple]
 """A thing, the turn of its hand (degrees about x, y, z) and where the palm's middle is."""
 
 
@@ -91,7 +102,7 @@ def _phone(variant: str) -> Held:
     if variant == "other":
         lens = Rotation.from_euler("x", 90, degrees=True).as_matrix()
         for y in (0.62, 0.47):
-            ring = lathe([(0.0, 0.05), (0.0, 0.051), (0.055, 0.05), (0.065, 0.03), (0.065, 0.0)][::-1], 10, 2)
+            ring = lathe([(0.065, 0.0), (0.065, 0.03), (0.055, 0.05), (0.0, 0.051)], 10, 2)
             pieces.append(moved(ring, lens, (-wide / 2 + 0.19, y, 0.06)))
     return assembled(pieces, (Material("colour", 0.3), DARK, METAL)), (0, 0, 24), (0.10, -0.58, 0.20)
 

@@ -28,6 +28,7 @@ class PropMesh:
     materials: tuple[Material, ...]
 
 
+Triple = tuple[float | int, float | int, float | int]
 Piece = tuple[np.ndarray, np.ndarray, int]
 """Points, triangles, row of the materials."""
 
@@ -76,7 +77,7 @@ def flipped(mesh: PropMesh) -> PropMesh:
     )
 
 
-def lathe(profile: list[tuple[float, float]], sides: int, material: int) -> Piece:
+def lathe(profile: list[tuple[float | int, float | int]], sides: int, material: int) -> Piece:
     """Turned about y: (radius, height) from the bottom to the top, seen from outside."""
     radius, height = np.array(profile).T
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
@@ -95,7 +96,7 @@ def lathe(profile: list[tuple[float, float]], sides: int, material: int) -> Piec
     return points.reshape(-1, 3), triangles, material
 
 
-def slab(size: tuple[float, float, float], centre: tuple[float, float, float], round_: float, material: int) -> Piece:
+def slab(size: Triple, centre: Triple, round_: float, material: int) -> Piece:
     """A box with rounded corners seen from the front, and sharp edges between its faces."""
     width, height, depth = (s / 2 for s in size)
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False) + np.pi / 24
@@ -117,5 +118,5 @@ def slab(size: tuple[float, float, float], centre: tuple[float, float, float], r
     return np.concatenate([*points, side]) + np.array(centre), np.concatenate(triangles), material
 
 
-def moved(piece: Piece, rotation: np.ndarray, shift: tuple[float, float, float]) -> Piece:
+def moved(piece: Piece, rotation: np.ndarray, shift: Triple) -> Piece:
     return piece[0] @ rotation.T + np.array(shift), piece[1], piece[2]

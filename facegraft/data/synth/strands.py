@@ -32,7 +32,7 @@ def strand_texture(kind: str) -> Float32[np.ndarray, "2 256 256"]:
     return np.stack([light / light.mean(), _evenly(height)]).astype(np.float32)
 
 
-def _noise(rng: np.random.Generator, sigma_v: float, sigma_u: float) -> np.ndarray:
+def _noise(rng: np.random.Generator, sigma_v: float | int, sigma_u: float | int) -> np.ndarray:
     values = gaussian_filter(rng.normal(size=(SIZE, SIZE)), (sigma_v, sigma_u), mode="wrap")
     return np.asarray(values / values.std())
 

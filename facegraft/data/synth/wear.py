@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 Colour = tuple[float, float, float]
-Range = tuple[tuple[float, float, float], tuple[float, float, float]]
+Triple = tuple[float | int, float | int, float | int]
+Range = tuple[Triple, Triple]
 """Lowest and highest values."""
 Kind = TypeVar("Kind", "Hair", "Worn", "Prop", "Cloth")
 
