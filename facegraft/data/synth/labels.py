@@ -78,6 +78,10 @@ class Labels:
             planes[name] = torch.where(mask if mine.ndim == 3 else mask[:, None], mine, theirs)
         return replace(self, **planes)
 
+    def row(self, number: int) -> Labels:
+        """One picture's, as a batch of one."""
+        return Labels(*(getattr(self, f.name)[number : number + 1] for f in fields(Labels)))
+
     @staticmethod
     def join(parts: Sequence[Labels]) -> Labels:
         """One batch of several."""

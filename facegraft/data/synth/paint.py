@@ -320,12 +320,11 @@ class Painter:
         region, depth = under.region.reshape(-1).long(), under.depth.reshape(-1)
         own, shown = under.own.reshape(-1).clone(), torch.zeros(total, dtype=torch.bool, device=alpha.device)
         inner = under.inner.reshape(-1).clone()
-        order = replace(sheer, weights=torch.cat([sheer.weights, alpha[:, None]], 1))
-        for found in peel(order, total, LAYERS):
-            layer = found.take((through[found.sample] > FAINTEST).nonzero()[:, 0])
-            at, opacity = layer.sample, layer.weights[:, 2]
-            piece = replace(layer, weights=layer.weights[:, :2])
-            colour, part = self._sheer(stage, piece, opacity)
+        for found in peel(sheer, total, LAYERS):
+            rows = found[through.index_select(0, sheer.sample.index_select(0, found)) > FAINTEST]
+            layer, opacity = sheer.take(rows), alpha[rows]
+            at = layer.sample
+            colour, part = self._sheer(stage, layer, opacity)
             light[at] += colour * through[at, None]
             through[at] *= 1 - opacity
             hides = (through[at] < 0.5) & ~shown[at] & (stage.soup.kind[part] != LENS)

@@ -146,18 +146,19 @@ def nearest(fragments: Fragments, samples: int) -> Int64[Tensor, "s"]:
     return torch.where(best == none, -1, best & 0xFFFFFFFF)
 
 
-def peel(fragments: Fragments, samples: int, layers: int) -> list[Fragments]:
-    """The nearest see-through fragments of each sample, front to back, one layer each."""
+def peel(fragments: Fragments, samples: int, layers: int) -> list[Int64[Tensor, "_r"]]:
+    """Rows of the nearest fragments of each sample, then of the second nearest and so on, front to back."""
     out = []
+    rows = torch.arange(len(fragments), device=fragments.sample.device)
     for _ in range(layers):
-        if len(fragments) == 0:
+        if len(rows) == 0:
             break
-        best = nearest(fragments, samples)
-        rows = best[best >= 0]
-        out.append(fragments.take(rows))
-        keep = torch.ones(len(fragments), dtype=torch.bool, device=rows.device)
-        keep[rows] = False
-        fragments = fragments.take(keep.nonzero()[:, 0])
+        best = nearest(fragments.take(rows), samples)
+        front = best[best >= 0]
+        out.append(rows[front])
+        keep = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+        keep[front] = False
+        rows = rows[keep]
     return out
 
 

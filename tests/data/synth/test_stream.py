@@ -1,0 +1,63 @@
+"""Swaps rendered on the fly."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facegraft.core.errors import BadInputError  # noqa: E402
+from facegraft.data.loader import BatchMaker  # noqa: E402
+from facegraft.data.synth.render import Renderer  # noqa: E402
+from facegraft.data.synth.stream import RenderedPairs, StreamOptions  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def renderer(makehuman):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Renderer(makehuman, 48)
+    torch.set_num_threads(before)
+
+
+def test_batches_are_cut_from_one_sequence(renderer):
+    maker = RenderedPairs(renderer, StreamOptions(people=4, same_share=0.4, exact_share=0.5))
+    assert isinstance(maker, BatchMaker)
+    four = maker.batch(3, 8, 4)
+    two = maker.batch(3, 10, 2)
+    assert torch.equal(four.identity_person[2:], two.identity_person)
+    assert torch.equal(four.has_truth[2:], two.has_truth)
+    far = (four.attribute.image[2:] - two.attribute.image).abs() > 3 / 127.5
+    assert far.float().mean() < 5e-3
+    assert four.attribute.image.min() >= -1
+    assert four.attribute.image.max() <= 1
+
+
+def test_same_people_answer_with_the_picture_and_strangers_differ(renderer):
+    maker = RenderedPairs(renderer, StreamOptions(people=4, same_share=0.5, exact_share=0.5))
+    batch = maker.batch(1, 0, 8)
+    same = batch.identity_person == batch.attribute_person
+    assert 0 < int(same.sum()) < 8
+    assert batch.has_truth[same].all()
+    assert torch.equal(batch.truth[same], batch.attribute.image[same])
+    strangers = ~same & batch.has_truth
+    assert int(strangers.sum()) > 0
+    assert (batch.changed[strangers].mean((1, 2, 3)) > 0.03).all()
+    assert (batch.truth[~batch.has_truth] == 0).all()
+
+
+def test_draws_have_the_shares_asked_for_and_never_repeat(renderer):
+    maker = RenderedPairs(renderer, StreamOptions(people=50, same_share=0.2, exact_share=0.75))
+    draws = [maker.draw(7, n) for n in range(4000)]
+    same = [d.identity == d.attribute for d in draws]
+    assert sum(same) / 4000 == pytest.approx(0.2, abs=0.02)
+    rest = [d.exact for d, s in zip(draws, same, strict=True) if not s]
+    assert sum(rest) / len(rest) == pytest.approx(0.75, abs=0.03)
+    assert len({d.scenes for d in draws}) == 4000
+    assert draws[5] == maker.draw(7, 5) != maker.draw(8, 5)
+
+
+@pytest.mark.parametrize("wrong", [{"people": 1}, {"same_share": 1.5}, {"truth": "outer"}, {"stratum": "night"}])
+def test_wrong_options_are_named(renderer, wrong):
+    with pytest.raises(BadInputError, match="expected"):
+        RenderedPairs(renderer, StreamOptions(**wrong))
