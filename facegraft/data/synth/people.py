@@ -52,6 +52,10 @@ DAMPED = {
     "head-angle": 0.3,
     "head-trans-in": 0.12,
     "head-trans": 0.2,
+    "head-scale-vert": 0.6,
+    "head-scale-horiz": 0.7,
+    "forehead-nubian": 0.3,  # with the next, the skull of an egg
+    "forehead-scale-vert": 0.55,
     "neck-trans-in": 0.12,
     "neck-trans": 0.3,
     "neck-double": 0.6,
@@ -185,7 +189,7 @@ def _draw_morphs(rng: np.random.Generator, base: traits.Base) -> dict[str, float
             own = value * (1 + 0.05 * float(rng.normal()))
             _put(out, folder, f"{side}{stem}", low, high, own)
     for folder, stem, both in _sliders().shapes:
-        value = 0.5 * max(0.0, 0.5 * float(rng.normal()) - 0.3) * gain
+        value = (0.3 if folder == "head" else 0.5) * max(0.0, 0.5 * float(rng.normal()) - 0.3) * gain
         for side in ("l-", "r-") if both else ("",):
             if value > 0:
                 out[f"{folder}/{side}{stem}"] = min(value, LARGEST)
