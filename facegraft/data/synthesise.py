@@ -256,9 +256,14 @@ def truth_key(attribute: str, kind: str) -> str:
 
 
 def person_of(shot: Shot, options: SynthOptions) -> Person:
+    return _person(shot.person, options.dial)
+
+
+@functools.lru_cache(maxsize=512)
+def _person(seed: int, dial: float) -> Person:
     from facegraft.data.synth.people import sample_person
 
-    return sample_person(shot.person, options.dial)
+    return sample_person(seed, dial)
 
 
 def scene_of(shot: Shot, options: SynthOptions) -> Scene:
@@ -366,7 +371,7 @@ def _jobs(jobs: int | None, options: SynthOptions) -> int:
     if jobs is not None and jobs < 1:
         raise BadInputError(f"--jobs: expected 1 or more, found {jobs}")
     if jobs is None:
-        return physical_cores() if options.device == "cpu" else 1
+        return physical_cores() if options.device == "cpu" else min(4, physical_cores())  # encoding takes a core
     return jobs
 
 
