@@ -29,9 +29,21 @@ MAY_IMPORT = {
 TOP = {"__init__.py", "__main__.py"}
 """The files of folder ""; any other file beside them counts as a folder of its own."""
 NO_TORCH = {"core", "faces", "provenance", "runtime"}
-WITH_TORCH = {"augment", "camera", "colours", "decode", "jpeg", "loader", "moves", "occluders", "pairs", "reshape"}
+WITH_TORCH = {
+    "augment",
+    "camera",
+    "colours",
+    "decode",
+    "jpeg",
+    "loader",
+    "moves",
+    "occluders",
+    "pairs",
+    "reshape",
+    "vary",
+}
 """Files of data/ that may load torch when they are imported, as those of data/synth/; the others are light."""
-FEWEST_FILES = {"": 2, "core": 12, "faces": 18, "provenance": 10, "runtime": 25, "cli": 8, "data": 25}
+FEWEST_FILES = {"": 2, "core": 12, "faces": 18, "provenance": 10, "runtime": 25, "cli": 11, "data": 100}
 """Raised as the package grows: a rule that looks at nothing finds nothing."""
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FEWEST_FILES = 7
-BLOCKS_RUN = 8
-BLOCKS_NOT_RUN = 10
+FEWEST_FILES = 8
+BLOCKS_RUN = 9
+BLOCKS_NOT_RUN = 11
 """Change these together with the documents, so that no block stops being tested unseen."""
 NOT_PROGRAMS = {"text", "json", "toml", "csv"}
 TIMEOUT_S = 120
