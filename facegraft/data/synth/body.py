@@ -257,8 +257,8 @@ class Worn:
         first, second, third = parts
         return first + second + third
 
-    def fit(self, posed: Posed, rows: Tensor) -> Float[Tensor, "r n 3"]:
-        """Where the surface is for these rows of the batch."""
+    def fit(self, posed: Posed, rows: Tensor, length: Float[Tensor, "r"] | None = None) -> Float[Tensor, "r n 3"]:
+        """Where the surface is for these rows of the batch; `length` multiplies how far it stands off the body."""
         rest = posed.rest[rows]
         scale = torch.stack(
             [
@@ -267,11 +267,12 @@ class Worn:
             ],
             1,
         )
-        points = self._mixed(rest) + self.offset * scale[:, None]
+        far = rest.new_ones(len(rest), 1, 1) if length is None else length[:, None, None]
+        points = self._mixed(rest) + self.offset * scale[:, None] * far
         out = skin_points(points, self.skin, posed.bones[rows])
         if bool((self.push != 0).any()):
             normal = self._mixed(posed.normals[rows])
-            out = out + self.push[:, None] * torch.nn.functional.normalize(normal, dim=-1)
+            out = out + self.push[:, None] * far * torch.nn.functional.normalize(normal, dim=-1)
         return out
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facegraft.data.regions import REGIONS
-from facegraft.data.synth import soup
+from facegraft.data.synth import soup, strands
 from facegraft.data.synth.body import Body, Posed, Worn, incidence, vertex_normals
 from facegraft.data.synth.cast import Actor
 from facegraft.data.synth.dense import dense_rows
@@ -26,6 +26,7 @@ from facegraft.data.synth.soup import Cook, Soup
 from facegraft.data.synth.textures import TextureBank
 from facegraft.data.synth.things import Things
 from facegraft.data.synth.wardrobe import Wardrobe
+from facegraft.data.synth.wear import CARD_STYLES
 from facegraft.data.synth.wear import Worn as WornThing
 
 Key = TypeVar("Key", bound=Hashable)
@@ -43,6 +44,9 @@ CLOSED_LIPS = 0.02
 """Gap between the lips in decimetres below which nobody sees teeth."""
 THINNING = 0.5
 HIDDEN = 9.0
+MOST_COARSE = {"hair": 0.45, "shadow": 0.85, "beard": 0.85}
+STRAND_TEXELS = {"straight": 2.0, "stubble": 3.0, "beard": 2.0, "curl": 8.0, "frizz": 5.0}
+"""Width of a strand or dot in each texture."""
 """How far a density of 0 raises the cut of hair."""
 
 
@@ -61,10 +65,22 @@ class Ready:
     proxy: Proxy
 
 
+@dataclass(frozen=True)
+class Look:
+    """What differs between the rows that wear a surface; None: as the surface is."""
+
+    tint: Tensor | None
+    traits: Tensor | None
+    thin: Tensor | None = None
+    """Added to the cut."""
+    length: Tensor | None = None
+
+
 class Dresser:
     """Keeps every worn surface that was needed once."""
 
-    def __init__(self, assets: Path, body: Body, texture_px: int) -> None:
+    def __init__(self, assets: Path, body: Body, texture_px: int, samples_per_dm: float) -> None:
+        self.samples_per_dm = samples_per_dm
         self.body, self.wardrobe = body, Wardrobe(assets)
         device = body.device
         self.alphas = TextureBank(self.wardrobe.texture, 2, texture_px, device)
@@ -109,7 +125,7 @@ class Dresser:
             index = torch.tensor(rows, device=self.body.device)
             for ready in self._get(name, make):
                 tint, traits = self._facial_look(ready.proxy.part, [actors[r] for r in rows])
-                self._add(cook, ready, posed, index, tint=tint, traits=traits)
+                self._add(cook, ready, posed, index, Look(tint, traits))
 
     def _facial(
         self, actors: Sequence[Actor], posed: Posed
@@ -129,7 +145,7 @@ class Dresser:
         if part == "teeth":
             return torch.tensor([a.teeth.tint for a in actors], device=device), None
         if part == "lash":
-            traits = torch.tensor([[a.lashes.strength, 0.0, 1.0] for a in actors], device=device)
+            traits = torch.tensor([[a.lashes.strength, 0.0, 1.0, 0.0] for a in actors], device=device)
             return torch.tensor([a.lashes.colour for a in actors], device=device), traits
         return None, None
 
@@ -141,21 +157,32 @@ class Dresser:
             hairs = [scenes[r].hair for r in rows]
             thin = torch.tensor([[(1 - h.density) * THINNING] for h in hairs], device=device)
             for ready in self._get(("hair", *key), partial(self.wardrobe.hair, *key)):
-                shadow = ready.proxy.part == "shadow"
+                shadow, coarse = ready.proxy.part == "shadow", self.coarseness(ready.proxy)
                 tint = torch.tensor([mixed_grey(h.colour, h.grey) for h in hairs], device=device)
                 traits = torch.tensor(
-                    [[h.scalp_shadow if shadow else 1.0, h.gloss, ready.proxy.sharpness] for h in hairs], device=device
+                    [[h.scalp_shadow if shadow else 1.0, h.gloss, ready.proxy.sharpness, coarse] for h in hairs],
+                    device=device,
                 )
                 hidden = thin + self._under_hats(ready, [scenes[r] for r in rows])
-                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=hidden)
-        bearded = [r for r, a in enumerate(actors) if a.beard.style != "none" and a.beard.density > 0]
+                length = torch.tensor([h.length for h in hairs], device=device)
+                look = Look(tint, traits, hidden, None if key[0] in CARD_STYLES else length)
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), look)
+        bearded = [r for r, a in enumerate(actors) if a.beard.density > 0 and not covers_beard(scenes[r])]
         for style, rows in grouped([a.beard.style for a in actors], bearded).items():
             some = [actors[r] for r in rows]
             thin = torch.tensor([[(1 - a.beard.density) * THINNING] for a in some], device=device)
             tint = torch.tensor([a.hair_colour for a in some], device=device)
             for ready in self._get(("beard", style), partial(self.wardrobe.beard, style)):
-                traits = torch.tensor([[1.0, 0.4, ready.proxy.sharpness]], device=device)
-                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+                traits = torch.tensor([[1.0, 0.4, ready.proxy.sharpness, self.coarseness(ready.proxy)]], device=device)
+                length = torch.tensor([0.6 + 0.6 * a.beard.length for a in some], device=device)
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), Look(tint, traits, thin, length))
+
+    def coarseness(self, proxy: Proxy) -> float:
+        """0: samples resolve the strands; towards 1: they only see how much of the surface strands cover."""
+        if proxy.texture not in STRAND_TEXELS:
+            return 0.0
+        texels = strands.SIZE / strands.TILE_DM[proxy.texture] / self.samples_per_dm
+        return float(np.clip((texels / STRAND_TEXELS[proxy.texture] - 0.4) / 1.2, 0, MOST_COARSE[proxy.part]))
 
     def _under_hats(self, ready: Ready, scenes: Sequence[Scene]) -> Float[Tensor, "r n"]:
         """A cut that nothing passes, where a hat hides the hair."""
@@ -172,16 +199,16 @@ class Dresser:
         for key, rows in grouped([s.cloth.kind for s in scenes], list(range(len(scenes)))).items():
             for ready in self._get(("shirt", key), partial(self.wardrobe.shirt, key)):
                 tint = torch.tensor([scenes[r].cloth.colour for r in rows], device=device)
-                traits = torch.tensor([[0.8, 0.15, 1.0]], device=device)
+                traits = torch.tensor([[0.8, 0.15, 1.0, 0.0]], device=device)
                 thin = torch.tensor([[-0.1 * scenes[r].cloth.neckline] for r in rows], device=device)
-                self._add(cook, ready, posed, torch.tensor(rows, device=device), tint=tint, traits=traits, thin=thin)
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), Look(tint, traits, thin))
         worn = [(r, thing) for r, scene in enumerate(scenes) for thing in scene.worn]
         for name, where in grouped([(w.kind, w.variant) for _, w in worn], list(range(len(worn)))).items():
             things = [worn[i] for i in where]
             index = torch.tensor([r for r, _ in things], device=device)
             for ready in self._get(("worn", *name), partial(self.wardrobe.worn, *name)):
                 tint, traits = worn_look(ready.proxy, [t for _, t in things], device)
-                self._add(cook, ready, posed, index, tint=tint, traits=traits)
+                self._add(cook, ready, posed, index, Look(tint, traits))
 
     def _get(self, key: Hashable, make: Callable[[], Sequence[Proxy]]) -> tuple[Ready, ...]:
         if key not in self.ready:
@@ -207,19 +234,9 @@ class Dresser:
             proxy=proxy,
         )
 
-    def _add(
-        self,
-        cook: Cook,
-        ready: Ready,
-        posed: Posed,
-        rows: Tensor,
-        *,
-        tint: Tensor | None = None,
-        traits: Tensor | None = None,
-        thin: Tensor | None = None,
-    ) -> None:
+    def _add(self, cook: Cook, ready: Ready, posed: Posed, rows: Tensor, look: Look) -> None:
         proxy = ready.proxy
-        positions = ready.worn.fit(posed, rows)
+        positions = ready.worn.fit(posed, rows, look.length)
         normals = vertex_normals(positions, ready.triangles, ready.incident)
         kind = kind_of(proxy)
         bank = self.alphas if proxy.layer == "alpha" else self.colours
@@ -233,11 +250,11 @@ class Dresser:
             uvs=ready.uvs,
             place=ready.place,
             shade=ready.shade,
-            cut=ready.cut if thin is None else ready.cut + thin,
+            cut=ready.cut if look.thin is None else ready.cut + look.thin,
             openness=self.openness.of(ready.openness, kind, posed, rows),
             texture=bank.row(proxy.texture) if proxy.texture and kind != soup.EYE else -1,
-            tint=tint,
-            traits=traits,
+            tint=look.tint,
+            traits=look.traits,
             two_sided=kind not in (soup.EYE, soup.MOUTH),
         )
 
@@ -269,6 +286,11 @@ def kind_of(proxy: Proxy) -> int:
     return KINDS.get(proxy.part, soup.HAIR if proxy.layer == "alpha" else soup.SOLID)
 
 
+def covers_beard(scene: Scene) -> bool:
+    """A mask or scarf presses a beard flat."""
+    return any(thing.kind == "face_mask" or (thing.kind, thing.variant) == ("scarf", "mouth") for thing in scene.worn)
+
+
 def hat_of(scene: Scene) -> str:
     return next((thing.variant for thing in scene.worn if thing.kind == "hat"), "")
 
@@ -284,7 +306,7 @@ def worn_look(proxy: Proxy, things: Sequence[WornThing], device: torch.device) -
     if proxy.part == "lens":
         colours = [t.lens_colour for t in things]
         return torch.tensor(colours, device=device), torch.tensor(
-            [[t.tint, t.tint, 1.0] for t in things], device=device
+            [[t.tint, t.tint, 1.0, 0.0] for t in things], device=device
         )
     colours = [
         t.colour2 if proxy.part == "colour2" else (1.0, 1.0, 1.0) if proxy.part == "texture" else t.colour
@@ -292,7 +314,7 @@ def worn_look(proxy: Proxy, things: Sequence[WornThing], device: torch.device) -
     ]
     shiny = 1.0 if things[0].kind == "glasses" else 0.15
     return torch.tensor(colours, device=device), torch.tensor(
-        [[t.roughness, shiny, 1.0] for t in things], device=device
+        [[t.roughness, shiny, 1.0, 0.0] for t in things], device=device
     )
 
 

@@ -161,6 +161,8 @@ class Painter:
         texel = self.dresser.alpha_texel(soup.texture[part], uv_cut[:, :2], exact=exact)[:, 1]
         traits = soup.traits.index_select(0, part)
         alpha = ((texel - uv_cut[:, 2]) * traits[:, 2]).clamp(0, 1)
+        covered = (1 - uv_cut[:, 2] - 0.5 / traits[:, 2]).clamp(0, 1)  # strand heights are spread evenly over 0..1
+        alpha = torch.lerp(alpha, covered, traits[:, 3])
         out[rows] = torch.where(soup.kind[part] == LENS, traits[:, 1], alpha * traits[:, 0])
         return self._cut_cloth(soup, fragments, weights, out)
 
@@ -324,7 +326,7 @@ class Painter:
             rows = found[through.index_select(0, sheer.sample.index_select(0, found)) > FAINTEST]
             layer, opacity = sheer.take(rows), alpha[rows]
             at = layer.sample
-            colour, part = self._sheer(stage, layer, opacity)
+            colour, part, opacity = self._sheer(stage, layer, opacity)
             light[at] += colour * through[at, None]
             through[at] *= 1 - opacity
             hides = (through[at] < 0.5) & ~shown[at] & (stage.soup.kind[part] != LENS)
@@ -346,10 +348,13 @@ class Painter:
             inner=inner.reshape(shape),
         )
 
-    def _sheer(self, stage: _Stage, layer: Fragments, opacity: Tensor) -> tuple[Tensor, Tensor]:
-        """Premultiplied colour of one layer, and its parts."""
+    def _sheer(self, stage: _Stage, layer: Fragments, opacity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Premultiplied colour of one layer, its parts, and its opacity: shells of hair fade where seen edge-on."""
         hits, part = self._hits(stage, layer)
         kind = stage.soup.kind[part]
+        shell = (kind == HAIR) & (hits.traits[:, 2] > 1)
+        facing = (shade.dot(hits.normal, hits.view).abs() / 0.5).clamp(max=1)
+        opacity = torch.where(shell, opacity * facing, opacity)
         luminance = self.dresser.alpha_texel(hits.texture, hits.uv)[:, 0]
         colour = torch.zeros_like(hits.position)
         rows = (kind == HAIR).nonzero()[:, 0]
@@ -360,7 +365,7 @@ class Painter:
         colour[rows] = some.tint * ambient * opacity[rows, None]
         rows = (kind == LENS).nonzero()[:, 0]
         colour[rows] = shade.lens(hits.take(rows), stage.lights)
-        return colour, part
+        return colour, part, opacity
 
 
 def screen_weights(fragments: Fragments) -> Float[Tensor, "f 3"]:

@@ -29,13 +29,15 @@ from facegraft.data.synth.light import Environments, environments, light_bank
 from facegraft.data.synth.paint import Painter, Samples
 from facegraft.data.synth.people import Person
 from facegraft.data.synth.perform import motion_of
-from facegraft.data.synth.scene import Scene
+from facegraft.data.synth.scene import FACE_HEIGHT_DM, Scene
 from facegraft.data.synth.skin import SkinBaker
 from facegraft.data.synth.uvspace import UvSpace
 from facegraft.data.synth.view import View, make_view
 
 OVERSAMPLING = 2
 BACKGROUNDS = 48
+USUAL_SCALE = 0.6
+"""Of cameras: which size of a face textures are prepared for."""
 TRUTHS = ("inner", "inner_recoloured", "head")
 
 
@@ -97,7 +99,8 @@ class Renderer:
         self.space = UvSpace(self.body, assets, scale)
         self.baker = SkinBaker(assets, scale)
         self.cast = Cast(self.body, self.space, self.baker, max(keep_people, 3 * self.chunk))
-        self.dresser = Dresser(assets, self.body, 256 if size_px <= 192 else 512)
+        detail = size_px * OVERSAMPLING * USUAL_SCALE / FACE_HEIGHT_DM
+        self.dresser = Dresser(assets, self.body, 256 if size_px <= 192 else 512, detail)
         self.painter = Painter(self.body, self.space, self.cast, self.dresser, self.baker)
         self.illumination = Illumination(self.device)
         self.bank = light_bank(environments)

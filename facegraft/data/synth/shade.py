@@ -38,7 +38,7 @@ class Hits:
     open: Float[Tensor, "n"]
     shadow: Float[Tensor, "n"]
     tint: Float[Tensor, "n 3"]
-    traits: Float[Tensor, "n 3"]
+    traits: Float[Tensor, "n 4"]
     texture: Int64[Tensor, "n"]
 
     def take(self, rows: Tensor) -> Hits:

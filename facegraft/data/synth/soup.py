@@ -13,6 +13,8 @@ SKIN, EYE, MOUTH, MATT, SOLID, HAIR, LASH, LENS = range(8)
 PLACE, SHADE, CUT, OPEN = slice(8, 11), 11, 12, 13
 """Columns of `Soup.vertices` after position (0-2), normal (3-5) and uv (6-7)."""
 WIDTH = 14
+PLAIN = torch.tensor([0.5, 0.5, 1.0, 0.0])
+"""Traits of what has none."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Soup:
     texture: Int64[Tensor, "p"]
     """Row in the bank of textures, -1 for plain colour."""
     tint: Float[Tensor, "p 3"]
-    traits: Float[Tensor, "p 3"]
-    """What the kind makes of it: roughness, gloss or opacity, sharpness of alpha."""
+    traits: Float[Tensor, "p 4"]
+    """What the kind makes of it: roughness or opacity, gloss, sharpness of alpha, how far samples miss its detail."""
     owner: Int64[Tensor, "n"]
     """The picture of each vertex."""
 
@@ -105,7 +107,7 @@ class Cook:
                 full + region,
                 full + texture,
                 one if tint is None else tint.expand(count, 3),
-                one * 0.5 if traits is None else traits.expand(count, 3),
+                PLAIN.to(one).expand(count, 4) if traits is None else traits.expand(count, 4),
             )
         )
         self.vertex_count += count * points

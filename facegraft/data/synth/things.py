@@ -71,7 +71,7 @@ class Things:
                 kind=soup.SOLID,
                 region=REGIONS["occluder"],
                 tint=torch.tensor([colour_of(material, scene, prop)], device=device),
-                traits=torch.tensor([[material.roughness, 0.6, 1.0]], device=device),
+                traits=torch.tensor([[material.roughness, 0.6, 1.0, 0.0]], device=device),
                 two_sided=True,
             )
 
