@@ -90,24 +90,24 @@ class Post(Protocol):
         """Of the noise."""
 
 
-def apply_post(linear: Float[Tensor, "b 3 h w"], posts: Sequence[Post]) -> Float[Tensor, "b 3 h w"]:
+def apply_post(
+    linear: Float[Tensor, "b 3 h w"], posts: Sequence[Post], stray: Float[Tensor, "b 3 h w"] | None = None
+) -> Float[Tensor, "b 3 h w"]:
     """Develops linear light into sRGB pictures: exposure, lens, sensor noise, tone, JPEG.
 
     Args:
         linear: Linear RGB; any range from 0 up.
         posts: One per image.
+        stray: Linear pictures whose light strays over the whole picture (glow), in place of each one's own: two
+            pictures of one scene that share it differ only near where their light differs.
 
     Returns:
         sRGB 0..1, to be rounded to 8 bits; in steps of 1/255 already where JPEG was applied.
     """
-    scale = linear.shape[-2] / POST_SIZE_PX
-    light = exposure(linear, _column([post.exposure for post in posts]))
-    light = white_balance(light, torch.tensor([post.white_balance for post in posts], dtype=torch.float32))
-    light = vignette(light, _column([post.vignette for post in posts])).clamp(0, BRIGHTEST)
-    light = blur(light, _column([post.blur_px * scale for post in posts]))
-    lengths = _column([post.motion_px * scale for post in posts])
-    light = motion_blur(light, lengths, _column([post.motion_degrees for post in posts]))
-    light = glow(light, _column([post.glow for post in posts]))
+    light = _through_lens(linear, posts)
+    if any(post.glow for post in posts):
+        veil = light if stray is None else _through_lens(stray, posts)
+        light = glow(light, _column([post.glow for post in posts]), veil)
     shot, read = sensor_noise(_column([post.noise for post in posts]))
     light = add_noise(light, shot, read, [post.seed for post in posts])
     srgb = tone(light, _column([post.contrast for post in posts]))
@@ -116,11 +116,25 @@ def apply_post(linear: Float[Tensor, "b 3 h w"], posts: Sequence[Post]) -> Float
     return jpeg(srgb, quality, quality < _HALVED_COLOUR_BELOW)
 
 
-def reach_px(post: Post, size_px: int) -> int:
-    """How many pixels away from a changed pixel `apply_post` may change others, in pictures this high."""
+def _through_lens(linear: Float[Tensor, "b 3 h w"], posts: Sequence[Post]) -> Float[Tensor, "b 3 h w"]:
+    """Exposure, white balance, vignette, and what lens and motion blur."""
+    scale = linear.shape[-2] / POST_SIZE_PX
+    light = exposure(linear, _column([post.exposure for post in posts]))
+    light = white_balance(light, torch.tensor([post.white_balance for post in posts], dtype=torch.float32))
+    light = vignette(light, _column([post.vignette for post in posts])).clamp(0, BRIGHTEST)
+    light = blur(light, _column([post.blur_px * scale for post in posts]))
+    lengths = _column([post.motion_px * scale for post in posts])
+    return motion_blur(light, lengths, _column([post.motion_degrees for post in posts]))
+
+
+def reach_px(post: Post, size_px: int, *, shared_glow: bool = False) -> int:
+    """How many pixels away from a changed pixel `apply_post` may change others, in pictures this high.
+
+    `shared_glow`: both pictures were given the same `stray`.
+    """
     scale = size_px / POST_SIZE_PX
     lens = _radius(post.blur_px * scale) + _motion_radius(post.motion_px * scale)
-    stray = _radius(size_px * GLOW_SIGMA) if post.glow else 0
+    stray = _radius(size_px * GLOW_SIGMA) if post.glow and not shared_glow else 0
     return lens + stray + reach(post.jpeg, halved_colour=post.jpeg < _HALVED_COLOUR_BELOW)
 
 
@@ -145,13 +159,15 @@ def saturation(srgb: Float[Tensor, "b 3 h w"], factor: Float[Tensor, "b"]) -> Fl
     return (grey + (srgb - grey) * _each(factor, srgb)).clamp(0, 1)
 
 
-def glow(linear: Float[Tensor, "b c h w"], share: Float[Tensor, "b"]) -> Float[Tensor, "b c h w"]:
-    """Lets a share of the light stray over `GLOW_SIGMA` of the height, as it does in any lens."""
+def glow(
+    linear: Float[Tensor, "b c h w"], share: Float[Tensor, "b"], stray: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b c h w"]:
+    """Lets a share of the light of `stray` (usually `linear` itself) stray over `GLOW_SIGMA` of the height."""
     sigmas = [linear.shape[-2] * GLOW_SIGMA if value else 0.0 for value in share.tolist()]
     if not any(sigmas):
         return linear
     part = _each(share, linear)
-    return linear * (1 - part) + blur(linear, _column(sigmas)) * part
+    return linear * (1 - part) + blur(stray, _column(sigmas)) * part
 
 
 def tone(linear: Float[Tensor, "b c h w"], contrast: Float[Tensor, "b"]) -> Float[Tensor, "b c h w"]:

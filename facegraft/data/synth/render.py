@@ -159,8 +159,8 @@ class Renderer:
         here, there = ((s.samples.own if whole else s.samples.inner) for s in (base, shot))
         concerned = pooled((here | there).float()[:, None]) > 0
         linear = torch.where(concerned, shot.linear, base.linear)
-        image = self.develop(linear, scenes)
-        reach = [reach_px(scene.post, self.size) for scene in scenes]
+        image = self.develop(linear, scenes, stray=base.linear)
+        reach = [reach_px(scene.post, self.size, shared_glow=True) for scene in scenes]
         near = torch.stack([grown(one, by) for one, by in zip(concerned, reach, strict=True)])
         image = torch.where(near, image, picture.image)
         labels, before = self._labels(shot, scenes), picture.labels
@@ -193,9 +193,12 @@ class Renderer:
     def _labels(self, shot: Shot, scenes: Sequence[Scene]) -> Labels:
         return make_labels(shot.samples, shot.posed, shot.view, shot.light, self.dresser, scenes, self.size)
 
-    def develop(self, linear: Float[Tensor, "b 3 h w"], scenes: Sequence[Scene]) -> UInt8[Tensor, "b 3 h w"]:
-        """What the scenes' cameras make of linear light."""
-        return (apply_post(linear, [scene.post for scene in scenes]) * 255).round().clamp(0, 255).to(torch.uint8)
+    def develop(
+        self, linear: Float[Tensor, "b 3 h w"], scenes: Sequence[Scene], stray: Float[Tensor, "b 3 h w"] | None = None
+    ) -> UInt8[Tensor, "b 3 h w"]:
+        """What the scenes' cameras make of linear light; `stray`: whose light glows."""
+        srgb = apply_post(linear, [scene.post for scene in scenes], stray)
+        return (srgb * 255).round().clamp(0, 255).to(torch.uint8)
 
     @torch.no_grad()
     def shoot(self, actors: Sequence[Actor], scenes: Sequence[Scene]) -> Shot:
