@@ -218,11 +218,10 @@ def render_swaps(renderer: Renderer, swaps: Sequence[Swap], options: SynthOption
         who = person_of(swap.identity, options)
         for batch in _batches(swap.attributes, options):
             people, scenes = [person_of(shot, options) for shot in batch], [scene_of(shot, options) for shot in batch]
-            pictures = renderer.render(people, scenes)
-            items += make_items(pictures, batch, people, scenes, options)
-            truths = {kind: renderer.truth([who] * len(batch), people, scenes, kind) for kind in swap.truths}
-            for kind, answers in truths.items():
-                items += _truth_items(kind, answers, pictures, batch, who, scenes, options)
+            made = renderer.swap([who] * len(batch), people, scenes, swap.truths)
+            items += make_items(made.pictures, batch, people, scenes, options)
+            for kind, answers in made.truths.items():
+                items += _truth_items(kind, answers, made.pictures, batch, who, scenes, options)
             for shot in batch:
                 named = {kind: truth_key(shot.key, kind) for kind in swap.truths}
                 pairs.append(Pair(identity.key, shot.key, named, swap.stratum))
