@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facegraft.data.synth.body import Body
 from facegraft.data.synth.parts import Beard, Eyes, Lashes, Teeth
-from facegraft.data.synth.people import Person, macro_morphs, to_json
+from facegraft.data.synth.people import Person, macro_morphs
 from facegraft.data.synth.skin import SkinBaker
 from facegraft.data.synth.uvspace import UvSpace
 
@@ -56,11 +56,11 @@ class Cast:
 
     def actor(self, person: Person) -> Actor:
         """The person, baked now or earlier."""
-        return self._kept(to_json(person), lambda: self._bake(person))[1]
+        return self._kept(key_of(person), lambda: self._bake(person))[1]
 
     def inner_face(self, identity: Person, attribute: Person, *, recoloured: bool) -> Actor:
         """The identity's inner face in the attribute's head; `recoloured`: in the attribute's mean skin colour."""
-        key = to_json(identity), to_json(attribute), recoloured
+        key = key_of(identity), key_of(attribute), recoloured
         return self._kept(key, lambda: self._blend(self.actor(identity), self.actor(attribute), recoloured))[1]
 
     def slots(self, actors: Sequence[Actor]) -> Tensor:
@@ -171,6 +171,12 @@ class Cast:
         mixed = torch.lerp(other, colour, face).exp()
         rest = torch.lerp(attribute[..., 3:], identity[..., 3:], face)
         return torch.cat([mixed, rest], -1)
+
+
+def key_of(person: Person) -> tuple[object, ...]:
+    """Equal for equal people; a Person itself cannot be hashed for its dictionary of morphs."""
+    values = (getattr(person, f.name) for f in fields(person) if f.name != "morphs")
+    return (*values, *sorted(person.morphs.items()))
 
 
 def align(moving: Float[Tensor, "v 3"], fixed: Float[Tensor, "v 3"], weight: Float[Tensor, "v"]) -> Tensor:
