@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -72,12 +74,21 @@ def _by_processes(work: Callable[[U], R], units: Sequence[U], jobs: int) -> Gene
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
     # Spawned: a fork would copy locks that threads of the networks hold.
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_die_quietly)
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
 
 
-def _die_quietly() -> None:
+def _begin_worker() -> None:
     """Ctrl-C reaches every process of the terminal; a worker then ends without a word, the parent says one line."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, name="facegraft-parent-watch", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent was killed, which told it nothing: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _drain(

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,44 @@ def test_leaving_early_leaves_no_process(tmp_path: Path) -> None:
     while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert set(multiprocessing.active_children()) == before
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_parent_leaves_no_worker_behind(tmp_path: Path, how: signal.Signals) -> None:
+    code = (
+        "import sys; from pathlib import Path; from facegraft.data.fanout import run_units\n"
+        "from tests.data.ingest_inputs import Chore, do_chore\n"
+        "if __name__ == '__main__':\n"
+        "    list(run_units(do_chore, [Chore(n, Path(sys.argv[1]), seconds=60.0) for n in range(2)], jobs=2))\n"
+    )
+    script, marks = tmp_path / "parent.py", tmp_path / "marks"
+    script.write_text(code)
+    marks.mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, str(script), str(marks)], env=environment, start_new_session=True)
+    waited_for(lambda: attempts(marks, 0) == attempts(marks, 1) == 1, seconds=60)
+    parent.send_signal(how)
+    parent.wait(timeout=10)
+    try:
+        waited_for(lambda: not group_lives(parent.pid), seconds=10)
+    finally:
+        if group_lives(parent.pid):
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def waited_for(happened: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"still waiting after {seconds} s"
+        time.sleep(0.05)
 
 
 def test_without_the_extra_one_line_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
