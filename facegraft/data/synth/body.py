@@ -204,7 +204,7 @@ class Body:
     def _turn(self, neutral: Tensor, motion: Motion) -> Tensor:
         """World transforms of the bones (b, n + 1, 3, 4); the last one stands still."""
         count = len(neutral)
-        turns = torch.einsum("bu,unj->bnj", motion.units, self.unit_turns)
+        turns = torch.einsum("bk,knj->bnj", motion.units, self.unit_turns)
         body = rotation(radians(motion.body_yaw)[:, None] * neutral.new_tensor([[0.0, 1.0, 0.0]]))
         neck = rotation_vector(body.transpose(1, 2) @ head_rotation(motion.head))
         for name, share in NECK_SHARES.items():
