@@ -29,6 +29,8 @@ from facegraft.data.synth.view import View
 
 LAYERS = 4
 """See-through layers of one sample; what lies deeper is hidden by them in practice."""
+STRANDS_FROM = 150.0
+"""Samples per decimetre that resolve strands of hair."""
 FAINTEST, THICK = 0.02, 0.9
 """Opacity below which a layer is not seen, and from which nothing is seen behind it."""
 SPREAD_DM = 0.019
@@ -36,7 +38,7 @@ SPREAD_SHARE = (0.42, 0.22, 0.12)
 """How far light wanders below the skin (standard deviation), and which share of red, green and blue does."""
 SOFTEST_DM = 0.22
 """Of a shadow: limits the look-up's radius."""
-SHADOW_SHARE = 0.72
+SHADOW_SHARE = 0.6
 """Samples of a shadow map's side per sample of the picture's."""
 
 
@@ -186,12 +188,13 @@ class Painter:
         line = fragments.sample // stage.size % stage.size
         spin = (52.9829189 * ((0.06711056 * side + 0.00583715 * line) % 1)) % 1
         softness = (stage.lights.key_size[picture] * 0.6).clamp(0.012, SOFTEST_DM)
-        away = torch.where(dot_sign(normal, view), normal, -normal)
-        key = stage.lights.key_direction[picture]
-        shadow = stage.shadows.lit(picture, position, away, softness, spin)
-        shadow = torch.where(shade.dot(normal, key) < -0.35, torch.zeros_like(shadow), shadow)
-        if bool((soup.kind[part] >= HAIR).any()):
+        key = stage.lights.key_direction.index_select(0, picture)
+        if bool((soup.kind.index_select(0, part) >= HAIR).any()):  # strands shade each other: lift off towards the lamp
             shadow = stage.shadows.lit(picture, position, key, softness, spin)
+        else:
+            away = torch.where(dot_sign(normal, view), normal, -normal)
+            shadow = stage.shadows.lit(picture, position, away, softness, spin)
+            shadow = torch.where(shade.dot(normal, key) < -0.35, torch.zeros_like(shadow), shadow)
         return (
             shade.Hits(
                 picture=picture,
@@ -356,9 +359,9 @@ class Painter:
         facing = (shade.dot(hits.normal, hits.view).abs() / 0.5).clamp(max=1)
         opacity = torch.where(shell, opacity * facing, opacity)
         luminance = self.dresser.alpha_texel(hits.texture, hits.uv)[:, 0]
-        colour = torch.zeros_like(hits.position)
+        colour, close = torch.zeros_like(hits.position), self.dresser.samples_per_dm > STRANDS_FROM
         rows = (kind == HAIR).nonzero()[:, 0]
-        colour[rows] = shade.hair(hits.take(rows), luminance[rows], stage.lights) * opacity[rows, None]
+        colour[rows] = shade.hair(hits.take(rows), luminance[rows], stage.lights, strands=close) * opacity[rows, None]
         rows = (kind == LASH).nonzero()[:, 0]
         some = hits.take(rows)
         ambient = stage.lights.irradiance(some.picture, F.normalize(stage.camera[some.picture], dim=1)) * 0.6

@@ -176,11 +176,12 @@ def solid(hits: Hits, texel: Tensor | None, lights: Lights) -> Tensor:
     return albedo * lit + colour * shine.clamp(max=6)[:, None] + back * amount[:, None]
 
 
-def hair(hits: Hits, luminance: Tensor, lights: Lights) -> Tensor:
-    """Strands of one colour: `luminance` is the texture's (mean 1), `traits` hold gloss and grey."""
-    fine = 0.6 * noise(hits.place * hits.place.new_tensor([95.0, 5.0, 95.0])) + 0.4 * noise(
-        hits.place * hits.place.new_tensor([38.0, 2.0, 38.0])
-    )
+def hair(hits: Hits, luminance: Tensor, lights: Lights, *, strands: bool) -> Tensor:
+    """Strands of one colour: `luminance` is the texture's (mean 1), `traits` hold gloss.
+
+    `strands`: samples are close enough together to see single ones; else their mean is shaded.
+    """
+    fine = strand_noise(hits.place) if strands else torch.full_like(luminance, 0.5)
     colour = hits.tint * (luminance.clamp(0.03, 3.0) ** 0.85 * (0.55 + 0.9 * fine) * hits.shade)[:, None]
     normal = torch.where(dot(hits.normal, hits.view)[:, None] < 0, -hits.normal, hits.normal)
     down = F.normalize(hits.place.new_tensor([[0.0, -1.0, 0.12]]), dim=1)
@@ -198,6 +199,12 @@ def hair(hits: Hits, luminance: Tensor, lights: Lights) -> Tensor:
     sheen = (0.012 + colour * 0.12) * (gloss * smooth(luminance, 0.0, 0.8))[:, None]
     back = lights.reflected(hits.picture, mirrored(hits, F.normalize(normal + strand * shift[:, None], dim=1)), SOFT)
     return out + lamp * shine + back * sheen * hits.open[:, None]
+
+
+def strand_noise(place: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+    """0..1, long and thin as strands are."""
+    near, far = place.new_tensor([95.0, 5.0, 95.0]), place.new_tensor([38.0, 2.0, 38.0])
+    return 0.6 * noise(place * near) + 0.4 * noise(place * far)
 
 
 def strand_light(strand: Tensor, normal: Tensor, half: Tensor, shift: Tensor, power: float) -> Tensor:
