@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facegraft.core.errors import BadInputError
@@ -33,7 +34,8 @@ class Limits:
         for name, value in vars(self).items():
             top = 1 if name in shares else 180 if name in ("max_yaw", "max_pitch") else 1e6
             if not 0 <= value <= top:
-                raise BadInputError(f"{name.replace('_', ' ')}: expected 0 to {top:g}, found {value}")
+                option = name.removesuffix("_px").replace("_", "-")
+                raise BadInputError(f"--{option}: expected 0 to {top:g}, found {value}")
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,8 @@ def reason_against(facts: Mapping[str, object], limits: Limits) -> tuple[str, st
         if broken:
             return reason, detail.format(value=value, limit=limit)
     return None
+
+
+def count_reasons(rejected: Sequence[Rejection]) -> dict[str, int]:
+    """Reason -> how often, the most frequent first."""
+    return dict(Counter(entry.reason for entry in rejected).most_common())

@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,10 +23,11 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError, MissingPartError, NoFaceError, OutputError
 from facegraft.core.files import atomic_path, read_bytes, sha256, shown
+from facegraft.data.card import read_card, shard_paths
 from facegraft.data.dataset import DatasetCard, Item, open_dataset, split_of, write_card, write_shard
 from facegraft.data.duplicates import Thumbnail, fingerprint, near_duplicates
 from facegraft.data.fanout import run_units
-from facegraft.data.filters import Rejection
+from facegraft.data.filters import Rejection, count_reasons
 from facegraft.data.grouping import group_people_of_clips
 from facegraft.data.ingest_plan import (
     NO_LICENCE,
@@ -132,15 +132,27 @@ def ingest(
     plan = read_plan(out)
     if plan is None:
         plan = planned(paths, out, options)
-        out.mkdir(parents=True, exist_ok=True)
+        _make_folder(out)
         write_plan(out, plan)
     check_options(out, plan, kept)
-    if (out / "card.json").exists():
+    if _is_finished(out):
         shutil.rmtree(out / STAGING, ignore_errors=True)
         return dataclasses.replace(_read_summary(out), already_done=True)
     recipe = dataclasses.replace(options.recipe, embed=bool(kept["embed"]))
     reports = _do_units(plan, recipe, out / STAGING, jobs, scheduler, progress)
     return _settle(plan, options, reports, out, command)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(out)}: cannot be made ({error.strerror or error}); name another by -o") from error
+
+
+def _is_finished(out: Path) -> bool:
+    """Whether the dataset has its card and as many shards as it says; a shard that was lost since is made again."""
+    return (out / "card.json").exists() and len(shard_paths(out)) >= read_card(out).shards
 
 
 def planned(paths: Sequence[Path], out: Path, options: IngestOptions) -> Plan:
@@ -154,6 +166,8 @@ def planned(paths: Sequence[Path], out: Path, options: IngestOptions) -> Plan:
         raise BadInputError(f"--people: expected {', '.join(PEOPLE)}, found {options.people!r}")
     if not 0 <= options.val_share + options.test_share <= 1 or min(options.val_share, options.test_share) < 0:
         raise BadInputError(f"--val-share: expected 0 to 1, found {options.val_share} (test: {options.test_share})")
+    if not -1 <= options.same_person <= 1:
+        raise BadInputError(f"--same-person: expected -1 to 1, found {options.same_person:g}")
     if not options.licence.strip():
         raise BadInputError("--licence: expected a licence's name, found nothing; leave it out if it is unknown")
     if out.exists() and not out.is_dir():
@@ -363,11 +377,6 @@ def _card(plan: Plan, out: Path, command: str) -> DatasetCard:
 
 
 # --- what was left out --------------------------------------------------------------------------------
-
-
-def count_reasons(rejected: Sequence[Rejection]) -> dict[str, int]:
-    """Reason -> how often, the most frequent first."""
-    return dict(Counter(entry.reason for entry in rejected).most_common())
 
 
 def write_rejected(out: Path, rejected: Sequence[Rejection]) -> None:

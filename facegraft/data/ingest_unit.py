@@ -306,5 +306,7 @@ def check_recipe(recipe: Recipe) -> None:
         raise BadInputError(f"--size: expected 32 to {LARGEST_CROP}, found {recipe.size}")
     if recipe.every < 1:
         raise BadInputError(f"--every: expected 1 or more frames, found {recipe.every}")
+    if not -1 <= recipe.same_picture <= 1:
+        raise BadInputError(f"--same-picture: expected -1 to 1, found {recipe.same_picture:g}")
     if recipe.jpeg_quality is not None and not 1 <= recipe.jpeg_quality <= 100:
         raise BadInputError(f"--quality: expected 1 to 100, found {recipe.jpeg_quality}")

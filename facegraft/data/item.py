@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,18 +61,33 @@ class Item:
     facts: Facts = field(default_factory=dict)
 
     def frame(self) -> Frame:
-        """The picture's pixels; decoded on every call."""
-        return decode_frame(self.image)
+        """The picture's pixels; decoded on every call.
+
+        Raises:
+            BadInputError: It is damaged.
+        """
+        with _named(self.key):
+            return decode_frame(self.image)
 
     def plane(self, name: str) -> UInt8[np.ndarray, "_h _w"]:
         """A plane's pixels; decoded on every call.
 
         Raises:
-            BadInputError: The item has no such plane.
+            BadInputError: The item has no such plane, or it is damaged.
         """
         if name not in self.planes:
             raise BadInputError(f"{self.key}: no plane {name!r}; it has {', '.join(self.planes) or 'none'}")
-        return decode_plane(self.planes[name])
+        with _named(f"{self.key}: {name}"):
+            return decode_plane(self.planes[name])
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Says which item an error is about."""
+    try:
+        yield
+    except BadInputError as error:
+        raise BadInputError(f"{what}: {error}") from error
 
 
 @dataclass(frozen=True)

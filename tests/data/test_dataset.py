@@ -118,6 +118,14 @@ def test_damaged_pictures_are_one_line_errors(data: bytes | None) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_picture_of_a_dataset_is_named(tmp_path: Path) -> None:
+    item = next(iter(small_set(tmp_path)))
+    broken = dataclasses.replace(item, image=item.image[:99], planes={"regions": b"no picture"})
+    for read in (broken.frame, lambda: broken.plane("regions")):
+        with pytest.raises(BadInputError, match=re.escape(f"{item.key}: ")):
+            read()
+
+
 @pytest.mark.parametrize("kept", [0, 1, 7, 8, 100, 0.5, 0.9, -1])
 def test_torn_shard_is_a_one_line_error(tmp_path: Path, kept: float) -> None:
     small_set(tmp_path, people=2, photos=2)

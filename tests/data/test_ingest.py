@@ -154,6 +154,17 @@ def test_the_same_call_again_says_done_and_writes_nothing(done: Path, photos: Pa
         ingest([photos], done, dataclasses.replace(options, recipe=Recipe()))
 
 
+def test_a_lost_shard_of_a_finished_dataset_is_made_again(done: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(done, out)
+    shard = out / "shards" / "000000.safetensors"
+    shard.unlink()
+    options = IngestOptions(SMALL, people="folder", licence="CC0-1.0", consent="nobody: rendered", synthetic=True)
+    assert not ingest([photos], out, options).already_done
+    assert contents(open_dataset(out)) == contents(open_dataset(done))
+    assert ingest([photos], out, options).already_done
+
+
 def test_stopped_and_gone_on_is_as_if_never_stopped(
     done: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,10 +249,14 @@ def test_wrong_options_write_nothing(photos: Path, tmp_path: Path) -> None:
         (IngestOptions(people="names"), "--people: expected folder, cluster, none"),
         (IngestOptions(val_share=1.5), "--val-share: expected 0 to 1"),
         (IngestOptions(licence=" "), "--licence: expected a licence's name"),
+        (IngestOptions(Recipe(same_picture=float("nan"))), "--same-picture: expected -1 to 1, found nan"),
+        (IngestOptions(same_person=97), "--same-person: expected -1 to 1, found 97"),
     ):
         with pytest.raises(BadInputError, match=complaint):
             ingest([photos], out, options)
     assert not out.exists()
+    with pytest.raises(OutputError, match="cannot be made"):
+        ingest([photos], photos / "notes.txt" / "set")
 
 
 def test_another_dataset_is_not_touched(photos: Path, tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_each_limit_speaks_for_itself_and_good_faces_pass() -> None:
 
 
 def test_limits_out_of_range_are_one_line() -> None:
-    with pytest.raises(BadInputError, match=r"min score: expected 0 to 1, found 2"):
+    with pytest.raises(BadInputError, match=r"--min-score: expected 0 to 1, found 2"):
         Limits(min_score=2)
-    with pytest.raises(BadInputError, match=r"min face px: expected 0 to 1e\+06, found nan"):
+    with pytest.raises(BadInputError, match=r"--min-face: expected 0 to 1e\+06, found nan"):
         Limits(min_face_px=float("nan"))
 
 
