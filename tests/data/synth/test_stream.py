@@ -8,7 +8,9 @@ torch = pytest.importorskip("torch")
 
 from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.data.loader import BatchMaker  # noqa: E402
+from facegraft.data.synth.people import sample_person  # noqa: E402
 from facegraft.data.synth.render import Renderer  # noqa: E402
+from facegraft.data.synth.scene import sample_scene  # noqa: E402
 from facegraft.data.synth.stream import RenderedPairs, StreamOptions  # noqa: E402
 
 
@@ -55,6 +57,30 @@ def test_draws_have_the_shares_asked_for_and_never_repeat(renderer):
     assert sum(rest) / len(rest) == pytest.approx(0.75, abs=0.03)
     assert len({d.scenes for d in draws}) == 4000
     assert draws[5] == maker.draw(7, 5) != maker.draw(8, 5)
+
+
+def test_a_batch_holds_what_its_draws_say(renderer):
+    options = StreamOptions(people=4, first_person=20, same_share=0.3, exact_share=0.5, truth="inner_recoloured")
+    maker = RenderedPairs(renderer, options)
+    draws = [maker.draw(2, n) for n in range(6)]
+    batch = maker.batch(2, 0, 6)
+    assert batch.identity_person.tolist() == [d.identity for d in draws]
+    assert batch.attribute_person.tolist() == [d.attribute for d in draws]
+    assert batch.has_truth.tolist() == [d.exact for d in draws]
+    assert {True, False} == set(batch.has_truth.tolist())
+    exact = next(n for n, d in enumerate(draws) if d.exact and d.identity != d.attribute)
+    draw = draws[exact]
+    who, on = sample_person(20 + draw.identity), sample_person(20 + draw.attribute)
+    here, there = sample_scene(draw.scenes[0], "ordinary"), sample_scene(draw.scenes[1], "mixed")
+    asked, shown = renderer.render([who], [here]), renderer.render([on], [there])
+    answer = renderer.truth([who], [on], [there], "inner_recoloured")
+    for found, made in ((batch.identity.image, asked), (batch.attribute.image, shown), (batch.truth, answer)):
+        apart = (found[exact] - (made.image[0].float() / 127.5 - 1)).abs()
+        assert (apart > 3 / 127.5).float().mean() < 5e-3
+    assert batch.attribute.mask is not None
+    assert (batch.attribute.mask[exact, 0] - shown.labels.inner[0]).abs().mean() < 5e-3
+    changed = (batch.truth[exact] != batch.attribute.image[exact]).any(0)
+    assert torch.equal(batch.changed[exact, 0] > 0, changed)
 
 
 @pytest.mark.parametrize("wrong", [{"people": 1}, {"same_share": 1.5}, {"truth": "outer"}, {"stratum": "night"}])

@@ -1,0 +1,67 @@
+"""Rendered batches as items: every row its own picture, labels and person."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="rendering needs the extra `train`")
+
+from facegraft.data.synth.people import sample_person  # noqa: E402
+from facegraft.data.synth.render import Renderer  # noqa: E402
+from facegraft.data.synth.scene import sample_scene  # noqa: E402
+from facegraft.data.synth_items import _occluded, changed_plane, make_items  # noqa: E402
+from facegraft.data.synth_plan import Shot, SynthOptions  # noqa: E402
+
+SEEDS = (2, 0, 9)
+
+
+@pytest.fixture(scope="module")
+def batch(makehuman):
+    people = [sample_person(seed) for seed in SEEDS]
+    scenes = [sample_scene(seed, stratum) for seed, stratum in ((1, "occluded"), (2, "ordinary"), (3, "large pose"))]
+    rendered = Renderer(makehuman, 48).render(people, scenes)
+    shots = [Shot(f"k{n}", seed, 7 + n, scenes[n].stratum) for n, seed in enumerate(SEEDS)]
+    options = SynthOptions("pictures", 3, 3, size_px=48, picture="png")
+    return make_items(rendered, shots, people, scenes, options), rendered, people, scenes
+
+
+def test_every_item_holds_its_own_row(batch):
+    items, rendered, people, scenes = batch
+    labels = rendered.labels
+    for row, item in enumerate(items):
+        assert np.array_equal(item.frame(), rendered.image[row].permute(1, 2, 0).numpy())
+        for name in ("landmarks68", "iris", "dense"):
+            assert np.array_equal(item.arrays[name], getattr(labels, name)[row, :, :2].numpy()), name
+        for name in ("pose_degrees", "gaze_degrees", "expression", "light", "camera", "visible68", "visible_dense"):
+            assert np.array_equal(item.arrays[name], getattr(labels, name)[row].numpy()), name
+        assert np.array_equal(item.plane("regions"), labels.regions[row].numpy())
+        for plane, share in (("occluder", labels.occluder), ("visible", labels.inner), ("own", labels.own)):
+            np.testing.assert_allclose(item.plane(plane) / 255, share[row].numpy(), atol=0.5 / 255 + 1e-6)
+        assert (item.person, item.stratum) == (f"rendered-{SEEDS[row]}", scenes[row].stratum)
+        assert item.facts["age"] == pytest.approx(people[row].age, abs=0.05)
+        assert item.facts["female"] == pytest.approx(people[row].female, abs=0.001)
+        assert item.facts["expression"] == scenes[row].expression.name
+
+
+def test_the_occluded_share_counts_within_the_face_only():
+    square = np.tile(np.float32([[10, 10], [29, 10], [29, 29], [10, 29]]), (17, 1))
+    occluder = np.zeros((48, 48), np.uint8)
+    occluder[:, :20] = 255
+    assert _occluded(occluder, square) == pytest.approx(0.5)
+    assert _occluded(255 - occluder, square) == pytest.approx(0.5)
+    occluder[:] = 0
+    occluder[35:] = 255
+    assert _occluded(occluder, square) == 0
+
+
+def test_changed_is_white_where_any_channel_differs():
+    picture = torch.zeros(3, 4, 5, dtype=torch.uint8)
+    answer = picture.clone()
+    answer[1, 2, 3] = 1
+    plane = np.asarray(Image.open(io.BytesIO(changed_plane(answer, picture))))
+    assert plane[2, 3] == 255
+    assert plane.sum() == 255
