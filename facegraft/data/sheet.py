@@ -29,9 +29,11 @@ def write_sheet(dataset: Dataset, path: Path, *, count: int = 64, seed: int = 0)
         seed: Chooses which.
 
     Raises:
-        BadInputError: The dataset is empty, or the suffix is not that of a picture.
+        BadInputError: The dataset is empty, the seed is negative, or the suffix is not that of a picture.
         OutputError: The file cannot be written.
     """
+    if seed < 0:
+        raise BadInputError(f"--seed: expected 0 or more, found {seed}")
     rows = _rows(dataset, count, np.random.default_rng(seed))
     if not rows:
         raise BadInputError(f"dataset {dataset.card.name!r}: no picture to draw; name another")
