@@ -17,10 +17,7 @@ from facegraft.data.assets import find_texture
 from facegraft.data.regions import REGIONS
 from facegraft.data.synth.body import Body
 from facegraft.data.synth.raster import nearest, scan, set_up
-
-FULL = 2048
-LEFT, TOP = 1296, 352
-ATLAS_HW = (FULL - TOP, FULL - LEFT)
+from facegraft.data.synth.skin_space import FULL_HW, FULL_PX, LEFT, TOP
 
 
 class UvSpace:
@@ -28,7 +25,7 @@ class UvSpace:
 
     def __init__(self, body: Body, assets: Path, scale: float) -> None:
         self.scale = scale
-        self.size_hw = (round(ATLAS_HW[0] * scale), round(ATLAS_HW[1] * scale))
+        self.size_hw = (round(FULL_HW[0] * scale), round(FULL_HW[1] * scale))
         self.place, self.along_x, self.along_y = self._positions(body)
         masks = {name: self._mask(assets, name, body.device) for name in ("face", "lips", "ears", "inside-mouth")}
         self.face = smooth_step(masks["face"], 0.12, 0.88)
@@ -37,8 +34,8 @@ class UvSpace:
 
     def texel(self, uvs: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
         """Column and row in the atlas (centre of the first texel at 0) of uv coordinates."""
-        x = (uvs[..., 0] * FULL - LEFT) * self.scale - 0.5
-        y = ((1 - uvs[..., 1]) * FULL - TOP) * self.scale - 0.5
+        x = (uvs[..., 0] * FULL_PX - LEFT) * self.scale - 0.5
+        y = ((1 - uvs[..., 1]) * FULL_PX - TOP) * self.scale - 0.5
         return torch.stack([x, y], -1)
 
     def _positions(self, body: Body) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +74,7 @@ class UvSpace:
 
     def _mask(self, assets: Path, name: str, device: torch.device) -> Tensor:
         pixels = read_picture(find_texture(assets / "mpfb2" / "textures", f"mpfb_{name}")).pixels[..., 0]
-        side = pixels.shape[0] / FULL
+        side = pixels.shape[0] / FULL_PX
         cut = pixels[round(TOP * side) :, round(LEFT * side) :].astype(np.float32) / 255
         grid = torch.as_tensor(cut, device=device)[None, None]
         mode = "area" if self.size_hw[0] < cut.shape[0] else "bilinear"
