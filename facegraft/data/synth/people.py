@@ -73,8 +73,21 @@ DAMPED = {
     "ear-rot": 0.6,
 }
 """Start of a slider's name, with its low word -> factor; the first that fits counts."""
-SHIFT = {"eyebrows-angle": 0.22}
-"""Means other than zero: level brows look angry."""
+SHIFT = {
+    "eyebrows-angle": 0.22,  # level brows look angry
+    "eyebrows-trans-down": 0.55,
+    "eye-scale-decr": 0.45,
+    "eye-trans-in": 0.25,
+    "nose-scale-horiz-decr": 0.45,
+    "mouth-scale-horiz-decr": 0.30,
+    "mouth-scale-vert-decr": -0.55,
+    "mouth-upperlip-height-decr": -0.15,
+    "mouth-lowerlip-height-decr": -0.15,
+    "mouth-angles-down": 0.22,
+    "chin-height-decr": 0.22,
+}
+"""Means other than zero, by slider and its low word. Against the mean of thousands of faces (`faces/mesh468.json`)
+MakeHuman's have small, close-set eyes, low brows, narrow noses and mouths, thick lips and short chins."""
 AGE_SHIFT = {"eye-bag": 0.25, "ear-lobe": 0.3, "ear-scale": 0.15, "eye-eyefold-down": 0.2, "nose-point-down": -0.15}
 """What moves with age besides the macro: start of the name -> shift at eighty years."""
 LARGEST = 1.0
@@ -205,7 +218,7 @@ def _draw_morphs(rng: np.random.Generator, base: traits.Base) -> dict[str, float
 def _slider_value(rng: np.random.Generator, base: traits.Base, gain: float, folder: str, stem: str, low: str) -> float:
     damp = _first(DAMPED, f"{stem}-{low}", 1.0)
     value = 0.6 * SPREAD[folder] * damp * gain * float(np.clip(rng.normal(), -2, 2))
-    value += _first(SHIFT, stem, 0.0) + _first(AGE_SHIFT, f"{stem}-{low}", 0.0) * base.old
+    value += _first(SHIFT, f"{stem}-{low}", 0.0) + _first(AGE_SHIFT, f"{stem}-{low}", 0.0) * base.old
     return value if damp else 0.0
 
 

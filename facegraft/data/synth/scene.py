@@ -36,6 +36,8 @@ FACE_HEIGHT_DM = 1.84
 """Chin to hairline of the mean face, decimetres; its chin lies 1.06 below the middle of the eyes."""
 FACE_CENTRE_DM = (0.0, -0.16, 0.10)
 """Half way from chin to hairline of the mean face, from the middle of the eyeballs' centres, in the head's frame."""
+FRINGES, FRINGE_LIMIT = ("bob01", "bob02", "short03"), 40.0
+"""Hair that hangs over one eye, and the yaw beyond which it would hide the whole face."""
 LARGEST_YAW, LARGEST_PITCH = 75.0, 30.0
 GAZE_SPREAD, GAZE_LIMIT = (9.0, 6.0), (25.0, 20.0)
 
@@ -179,8 +181,12 @@ def sample_scene(seed: int, stratum: str = "mixed") -> Scene:
     light = sample_light(next(streams), stratum)
     background = _sample_background(next(streams))
     hair = sample_hair(next(streams))
+    if abs(yaw) > FRINGE_LIMIT and hair.style in FRINGES:
+        hair = dataclasses.replace(hair, style="brushed-round")
     worn = sample_worn(next(streams), stratum)
     props = sample_props(next(streams), stratum, worn)
+    if props:  # fingers would reach through them
+        worn = tuple(thing for thing in worn if thing.kind != "glasses")
     return Scene(
         seed=seed,
         stratum=stratum,
@@ -328,7 +334,7 @@ def _sample_post(rng: np.random.Generator, seed: int, stratum: str) -> Post:
         white_balance=(float(balance[0]), 1.0, float(balance[1])),
         contrast=float(np.clip(rng.normal(1.0, 0.25), 0.4, 1.8)),
         saturation=float(np.clip(rng.normal(1.0, 0.10), 0.6, 1.35)),
-        noise=float(np.exp(rng.uniform(np.log(0.015), np.log(0.045))) if bad[0] else clean),
+        noise=float(np.exp(rng.uniform(np.log(0.015), np.log(0.032))) if bad[0] else clean),
         blur_px=float(rng.uniform(0.6, 2.0) if bad[1] else rng.uniform(0.0, 0.6)),
         motion_px=float(rng.uniform(2.0, 7.0)) if bad[4] and rng.random() < 0.5 else 0.0,
         motion_degrees=float(rng.uniform(0, 180)),
