@@ -180,3 +180,20 @@ def test_only_where_takes_planes_of_the_other_outside(moved):
         assert torch.equal(found[..., : SIZE // 2], getattr(one, name)[..., : SIZE // 2])
         assert torch.equal(found[..., SIZE // 2 :], getattr(other, name)[..., SIZE // 2 :])
     assert torch.equal(mixed.pose_degrees, one.pose_degrees)
+
+
+def test_each_eye_is_painted_with_its_own_iris(renderer):
+    """A dark iris is where the label of that side says."""
+    person = sample_person(HAIRLESS)
+    scene = still(camera=Camera(fov_degrees=20.0, scale=1.6, shift_xy=(0.0, 0.0), roll=0.0))
+    bright, dark = (1.6, 1.6, 1.6), (0.0, 0.0, 0.0)
+    eyes = [
+        replace(person.eyes, left=person.eyes.left, right=person.eyes.left, left_tint=left, right_tint=right)
+        for left, right in ((dark, bright), (bright, dark))
+    ]
+    made = renderer.render([replace(person, eyes=one) for one in eyes], [scene, scene])
+    change = made.image[1].float().mean(0) - made.image[0].float().mean(0)
+    for iris, sign in zip(made.labels.iris[0, :, :2], (1, -1), strict=True):
+        x, y = (int(v) for v in iris)
+        near = sign * change[y - 2 : y + 3, x - 2 : x + 3]
+        assert near.mean() > 5
