@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _tell_plan(args.out, planned(args.paths, args.out, options))
     began = time.perf_counter()
-    command = shlex.join(["facegraft", *sys.argv[1:]])
+    command = shlex.join(["facegraft", *args.words])
     with _bar() as progress:
         done = ingest(
             args.paths,

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         args = make_parser(verb).parse_args(arguments)
+        args.words = arguments
         set_up_logging(debug=debug)
         code: int = args.run(args)
         sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down

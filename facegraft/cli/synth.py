@@ -50,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(json.dumps(describe_plan(options, args.output)))
         return 0
+    if args.sheet:
+        from facegraft.core.image import output_format
+
+        output_format(args.sheet)  # a wrong suffix is told before hours of rendering
     facts = write_with_bar(options, args.output, jobs=args.jobs, assets=args.assets)
     if args.sheet:
         from facegraft.data.dataset import open_dataset

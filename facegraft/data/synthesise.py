@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facegraft import __version__
-from facegraft.core.errors import BadInputError, MissingPartError, OutputError
-from facegraft.core.files import atomic_path, read_bytes, shown
+from facegraft.core.errors import BadInputError, MissingPartError
 from facegraft.core.machine import physical_cores
 from facegraft.data.assets import assets_digest, find_assets
 from facegraft.data.benchmark_sets import SETS, counts, digests, swaps_of_shard
 from facegraft.data.dataset import Dataset, DatasetCard, Item, Pair, open_dataset, shard_done, write_card, write_shard
 from facegraft.data.fanout import run_units
+from facegraft.data.synth_folder import begin
 from facegraft.data.synth_items import changed_plane, make_items
 from facegraft.data.synth_plan import (
     PICTURES_OF_A_SWAP,
@@ -32,7 +31,6 @@ from facegraft.data.synth_plan import (
     Swap,
     SynthOptions,
     check_options,
-    differing,
     shard_length,
     shots_of,
     swaps_of,
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
     from facegraft.data.synth.render import Rendered, Renderer
     from facegraft.data.synth.scene import Scene
 
-PLAN_NAME = "synth.json"
-VERSION = 1
 DEFAULT_PICTURES = 8
 """Of each person, where the number of pictures is not given."""
 ABANDONED_S = 3600.0
@@ -95,7 +91,11 @@ def make_plan(options: SynthOptions) -> Plan:
         return Plan(*counts(options))
     units = unit_count(options)
     each = 1 if options.plan == "pictures" else PICTURES_OF_A_SWAP
-    return Plan(-(-units // shard_length(options)), units * each, min(options.people, units))
+    return Plan(
+        -(-units // shard_length(options)),
+        units * each,
+        min(options.people, units * (1 if options.plan == "pictures" else 2)),
+    )
 
 
 def synthesise(
@@ -160,7 +160,8 @@ def write_set(
     plan = make_plan(options)
     _check_torch(options.device)
     found = find_assets(assets).resolve()
-    _begin(out, options, digest := assets_digest(found))
+    count = _jobs(jobs, options)  # a wrong option leaves nothing behind
+    begin(out, options, digest := assets_digest(found))
     _sweep(out / "shards")
     missing = [n for n in range(plan.shards) if not shard_done(out, n)]
     if not missing and (out / "card.json").is_file():
@@ -169,10 +170,10 @@ def write_set(
     before = plan.shards - len(missing)
     progress(before, plan.shards)
     units = [Job(number, options, str(out), str(found)) for number in missing]
-    with contextlib.closing(run_units(write_one, units, jobs=_jobs(jobs, options))) as finished:
+    with contextlib.closing(run_units(write_one, units, jobs=count)) as finished:
         for done, _ in enumerate(finished, before + 1):
             progress(done, plan.shards)
-    write_card(out, _card(options, digest, out))
+    write_card(out, _card(options, digest, out, found))
     return open_dataset(out)
 
 
@@ -308,30 +309,6 @@ def _one_thread(device: str) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _begin(out: Path, options: SynthOptions, digest: str) -> None:
-    """Makes the folder and its plan, or checks that the one there is the same."""
-    path = out / PLAN_NAME
-    if path.is_file():
-        before = json.loads(read_bytes(path))
-        changes = differing(options, before.get("options", {}))
-        if before.get("assets_digest") != digest:
-            changes.append("the assets are others")
-        if before.get("version") != VERSION:
-            changes.append(f"the plan's version {before.get('version')} is now {VERSION}")
-        if changes:
-            raise BadInputError(f"{shown(out)}: begun with other options ({'; '.join(changes)}); name another folder")
-        return
-    if out.is_dir() and any(out.iterdir()):
-        raise BadInputError(f"{shown(out)}: is not empty and no rendered dataset; name another folder")
-    try:
-        (out / "shards").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{shown(out)}: cannot be made ({error.strerror or error}); name another folder") from error
-    facts = {"version": VERSION, "options": dataclasses.asdict(options), "assets_digest": digest}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-
-
 def _sweep(shards: Path) -> None:
     """Removes what killed workers began; what is young may be another run's."""
     for path in shards.glob(".facegraft-*"):
@@ -340,7 +317,15 @@ def _sweep(shards: Path) -> None:
                 path.unlink()
 
 
-def _card(options: SynthOptions, digest: str, out: Path) -> DatasetCard:
+def _expression_names(assets: Path) -> str:
+    """What the numbers of the array `expression` are weights of, in their order."""
+    from facegraft.data.synth.body import Body
+
+    body = Body(assets)
+    return " ".join((*body.morph_names, *body.unit_names))
+
+
+def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> DatasetCard:
     extra = digests(options, out) if options.plan in SETS else {}
     return DatasetCard(
         name=options.plan if options.plan in SETS else out.resolve().name,
@@ -349,7 +334,7 @@ def _card(options: SynthOptions, digest: str, out: Path) -> DatasetCard:
         commit=f"facegraft {__version__}",
         seed=options.seed,
         assets_digest=digest,
-        options=dataclasses.asdict(options) | extra,
+        options=dataclasses.asdict(options) | extra | {"expression_names": _expression_names(found)},
     )
 
 

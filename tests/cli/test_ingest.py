@@ -46,7 +46,7 @@ def test_wrong_options_are_one_line(tmp_path: Path, wall: Path, capfd: pytest.Ca
     assert "cannot be opened" in complaint(capfd, tmp_path / "none", "-o", out)
     assert "there are arcface_112_v1" in complaint(capfd, wall, "-o", out, "--template", "mine")
     assert "--people: expected folder" in complaint(capfd, wall, "-o", out, "--people", "all")
-    assert "min score: expected 0 to 1" in complaint(capfd, wall, "-o", out, "--min-score", "7")
+    assert "--min-score: expected 0 to 1" in complaint(capfd, wall, "-o", out, "--min-score", "7")
     assert "--size: expected 32" in complaint(capfd, wall, "-o", out, "--size", "8")
     assert "--jobs: expected 1" in complaint(capfd, wall, "-o", out, "--jobs", "0")
     assert "--quality: expected 1 to 100" in complaint(capfd, wall, "-o", out, "--quality", "0")

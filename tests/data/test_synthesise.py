@@ -17,7 +17,7 @@ pytest.importorskip("torch", reason="rendering needs the extra `train`")
 
 import facegraft as fg
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, OutputError
-from facegraft.data import benchmark_sets, synthesise
+from facegraft.data import benchmark_sets, synth_folder, synthesise
 from facegraft.data.assets import assets_digest
 from facegraft.data.dataset import Dataset, open_dataset
 from facegraft.data.synth_plan import SynthOptions
@@ -73,7 +73,7 @@ def test_a_lost_shard_comes_back_the_same_and_the_others_are_left_alone(
     made: Path, makehuman: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "small"
-    synthesise._begin(folder, SMALL, assets_digest(makehuman))
+    synth_folder.begin(folder, SMALL, assets_digest(makehuman))
     first = folder / "shards" / "000000.safetensors"
     first.write_bytes((made / "shards" / "000000.safetensors").read_bytes())
     written = first.stat().st_mtime_ns
@@ -219,3 +219,24 @@ def test_a_clip_has_a_truth_for_every_frame(makehuman: Path, tmp_path: Path, mon
 
 def test_nothing_stays_of_a_worker(made: Path) -> None:
     assert [path.name for path in (made / "shards").iterdir()] == ["000000.safetensors", "000001.safetensors"]
+
+
+def test_a_failed_first_try_leaves_the_folder_free(tmp_path: Path, makehuman: Path) -> None:
+    begin = synth_folder.begin
+    out = tmp_path / "set"
+    first, second = (
+        synthesise.sampled_options(people, images=None, pairs="none", size_px=48, seed=1) for people in (2, 3)
+    )
+    begin(out, first, "a")
+    begin(out, second, "a")  # nothing was rendered yet
+    (out / "synth.json").write_text("{")
+    begin(out, first, "a")
+    (out / "shards" / "000000.safetensors").write_bytes(b"x")
+    with pytest.raises(BadInputError, match="other options"):
+        begin(out, second, "a")
+    (out / "synth.json").write_text("{")
+    with pytest.raises(BadInputError, match="damaged"):
+        begin(out, first, "a")
+    with pytest.raises(BadInputError, match="--jobs"):
+        synthesise.write_set(first, tmp_path / "new", jobs=0, assets=makehuman)
+    assert not (tmp_path / "new").exists()

@@ -43,7 +43,8 @@ class Labels:
         dense: The 468 points of `faces/topology.py`.
         pose_degrees: Yaw, pitch, roll of the head as `core.types.Faces` has them.
         gaze_degrees: Yaw and pitch of left and right eye in the head.
-        expression: Weights of the expression's morphs, then of its pose units; names in `Dresser.expression_names`.
+        expression: Weights of the expression's morphs, then of its pose units; names in `Body.morph_names`,
+            `Body.unit_names` and the card of a dataset.
         openness: Mouth, left eye, right eye: gap over the distance of the eyes.
         light: Spherical harmonics of all light, nine a colour, in the order of `light.harmonic_basis`.
         key: Direction to the key lamp, then its colour.

@@ -1,0 +1,63 @@
+"""The folder of a rendered dataset: it remembers what was asked for, and refuses to become something else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from facegraft.core.errors import BadInputError, OutputError
+from facegraft.core.files import atomic_path, read_bytes, shown
+from facegraft.data.synth_plan import SynthOptions, differing
+
+PLAN_NAME = "synth.json"
+VERSION = 1
+
+
+def begin(out: Path, options: SynthOptions, digest: str) -> None:
+    """Makes the folder and its plan, or checks that the one there is the same."""
+    path = out / PLAN_NAME
+    if path.is_file():
+        before = _read_plan(path)
+        if before is None or not any((out / "shards").glob("*.safetensors")):
+            _write_plan(path, options, digest)  # nothing was rendered by the damaged or other plan
+            return
+        changes = differing(options, before.get("options", {}))
+        if before.get("assets_digest") != digest:
+            changes.append("the assets are others")
+        if before.get("version") != VERSION:
+            changes.append(f"the plan's version {before.get('version')} is now {VERSION}")
+        if changes:
+            raise BadInputError(f"{shown(out)}: begun with other options ({'; '.join(changes)}); name another folder")
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise BadInputError(f"{shown(out)}: is not empty and no rendered dataset; name another folder")
+    try:
+        (out / "shards").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(out)}: cannot be made ({error.strerror or error}); name another folder") from error
+    _write_plan(path, options, digest)
+
+
+def _read_plan(path: Path) -> dict[str, Any] | None:
+    """The plan; None where the file is damaged and no shard tells what was begun.
+
+    Raises:
+        BadInputError: It is damaged and shards lie beside it.
+    """
+    try:
+        plan = json.loads(read_bytes(path))
+        if isinstance(plan, dict) and isinstance(plan.get("options"), dict):
+            return plan
+    except ValueError:
+        pass
+    if any((path.parent / "shards").glob("*.safetensors")):
+        raise BadInputError(f"{shown(path)}: the plan of this dataset is damaged; name another folder")
+    return None
+
+
+def _write_plan(path: Path, options: SynthOptions, digest: str) -> None:
+    facts = {"version": VERSION, "options": dataclasses.asdict(options), "assets_digest": digest}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
