@@ -64,7 +64,7 @@ def test_leaving_early_leaves_no_process(tmp_path: Path) -> None:
     deadline = time.monotonic() + 10
     while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert set(multiprocessing.active_children()) == before
+    assert set(multiprocessing.active_children()) <= before  # one of before may have ended meanwhile
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
