@@ -80,7 +80,6 @@ class Body:
         self.ids = np.flatnonzero(kept)
         self.local = np.full(BODY_COUNT, -1)
         self.local[self.ids] = np.arange(len(self.ids))
-        self.races = RACES
         self.place = self._tensor(v[self.ids])
         self.landmarks = self._tensor(self.local[np.array(LANDMARKS68)])
         self._read_rig()
@@ -157,6 +156,12 @@ class Body:
             rows, deltas = read_morph(path)
             out[rows] += weight * deltas
         return self._tensor(out[self.ids])
+
+    def mean_adult(self) -> Float[Tensor, "v 3"]:
+        """Half man, half woman, a third of each race, young."""
+        weights = {f"macrodetails/universal-{s}-young-averagemuscle-averageweight": 0.5 for s in ("female", "male")}
+        weights |= {f"macrodetails/{race}-{s}-young": 1 / 6 for race in RACES for s in ("female", "male")}
+        return self.shape(weights)
 
     def pose(self, neutral: Float[Tensor, "b v 3"], race: Float[Tensor, "b 3"], motion: Motion) -> Posed:
         """Expression, lids, bones; then the face centre of the posed head goes to the origin."""

@@ -106,8 +106,6 @@ class Openness:
 
     def _pose(self, jaw: float) -> _Bodies:
         body = self.body
-        weights = {f"macrodetails/universal-{s}-young-averagemuscle-averageweight": 0.5 for s in ("female", "male")}
-        weights |= {f"macrodetails/{r}-{s}-young": 1 / 6 for r in body.races for s in ("female", "male")}
         one = torch.zeros(1, device=body.device)
         units = torch.zeros(1, len(body.unit_names), device=body.device)
         units[0, body.unit_names.index("JawDrop")] = jaw
@@ -120,7 +118,7 @@ class Openness:
             units=units,
         )
         race = torch.full((1, 3), 1 / 3, device=body.device)
-        posed = body.pose(body.shape(weights)[None], race, motion)
+        posed = body.pose(body.mean_adult()[None], race, motion)
         triangles = torch.as_tensor(body.skin_triangles, device=body.device)
         return _Bodies(posed, posed.vertices[0], triangles)
 

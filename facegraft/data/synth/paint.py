@@ -102,13 +102,7 @@ class Painter:
     ) -> Samples:
         """Samples of a batch at `size` x `size`."""
         count = len(actors)
-        owned = view.matrix.index_select(0, soup.owner)
-        position = soup.vertices[:, :3]
-        flat = torch.einsum("nij,nj->ni", owned[:, :, :3], position) + owned[:, :, 3]
-        w = flat[:, 2].clamp(min=1e-3)
-        near, far = view.distance * 0.35, view.distance * 3.0
-        depth = (1 / near[soup.owner] - 1 / w) / (1 / near - 1 / far)[soup.owner]
-        points = torch.cat([flat[:, :2] / w[:, None] * size, depth[:, None]], 1)
+        points, inverse_w = view.project_each(soup.vertices[:, :3], soup.owner, size)
         picture = soup.picture[soup.part]
         solid = soup.kind[soup.part] < HAIR
         shadow_size = max(96, int(size * SHADOW_SHARE))
@@ -121,7 +115,7 @@ class Painter:
             lights,
             view,
             self.cast.slots(actors),
-            1 / w,
+            inverse_w,
             F.pad(view.distance[:, None], (2, 0)),
             shadows,
             size,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facegraft.data.regions import REGIONS
 from facegraft.data.synth import soup
-from facegraft.data.synth.body import RACES, Body, Posed
+from facegraft.data.synth.body import Body, Posed
 from facegraft.data.synth.eyeballs import Eyeballs
 from facegraft.data.synth.ground import Ground
 from facegraft.data.synth.perform import motion_of
@@ -28,9 +28,7 @@ class Things:
 
     def __init__(self, body: Body, ground: Ground, eyeballs: Eyeballs) -> None:
         self.body, self.props, self.eyeballs = body, Props(ground), eyeballs
-        weights = {f"macrodetails/universal-{s}-young-averagemuscle-averageweight": 0.5 for s in ("female", "male")}
-        weights |= {f"macrodetails/{race}-{s}-young": 1 / 6 for race in RACES for s in ("female", "male")}
-        self.neutral = body.shape(weights)
+        self.neutral = body.mean_adult()
 
     def add(self, cook: Cook, scenes: Sequence[Scene]) -> None:
         """Everything the scenes hold before the face."""

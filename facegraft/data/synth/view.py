@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from facegraft.data.synth.scene import Camera, camera_distance
@@ -29,15 +29,20 @@ class View:
 
     def project(self, points: Float[Tensor, "b n 3"], size: int) -> Float[Tensor, "b n 3"]:
         """x, y in pixels of a square picture (centre of the first at .5) and depth, 0 near .. 1 far."""
-        one = points @ self.matrix[:, :, :3].transpose(1, 2) + self.matrix[:, None, :, 3]
-        w = one[..., 2:].clamp(min=1e-3)
-        near, far = self.distance * NEAR, self.distance * FAR
-        scale = (1 / (1 / near - 1 / far))[:, None]
-        depth = (1 / near[:, None] - 1 / w[..., 0]) * scale
-        return torch.cat([one[..., :2] / w * size, depth[..., None]], -1)
+        count, each = points.shape[:2]
+        owner = torch.arange(count, device=points.device).repeat_interleave(each)
+        return self.project_each(points.reshape(-1, 3), owner, size)[0].reshape(count, each, 3)
 
-    def inverse_w(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n"]:
-        return 1 / (self.distance[:, None] - points[..., 2]).clamp(min=1e-3)
+    def project_each(
+        self, points: Float[Tensor, "m 3"], picture: Int64[Tensor, "m"], size: int
+    ) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m"]]:
+        """The same for points of any pictures in any order; and 1 / distance from the camera's plane."""
+        matrix = self.matrix.index_select(0, picture)
+        flat = torch.einsum("nij,nj->ni", matrix[:, :, :3], points) + matrix[:, :, 3]
+        w = flat[:, 2].clamp(min=1e-3)
+        near, far = self.distance * NEAR, self.distance * FAR
+        depth = (1 / near[picture] - 1 / w) / (1 / near - 1 / far)[picture]
+        return torch.cat([flat[:, :2] / w[:, None] * size, depth[:, None]], 1), 1 / w
 
     def distance_of(self, depth: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         """Decimetres from the camera's plane for depths of `project`."""

@@ -147,7 +147,23 @@ def test_visible_eye_corners_lie_at_eyes_and_hidden_points_behind_something(rend
     assert near_eye > 3
     side = replace(scenes[1], yaw=70.0, pitch=0.0, roll=0.0, gaze=(0.0, 0.0))
     turned = renderer.render([sample_person(4)], [side]).labels
-    assert turned.visible68[0, :6].mean() > turned.visible68[0, 11:17].mean() or turned.visible68[0, 11:17].mean() < 0.5
+    # The face looks to the frame's right: the person's right jaw is towards the camera, the left one behind the head.
+    assert turned.visible68[0, :6].mean() > turned.visible68[0, 11:17].mean()
+
+
+def test_brows_lie_where_their_landmarks_are(renderer):
+    """Bald, bare and from the front: most brow points stand on brow, and no brow is painted anywhere far from them."""
+    scene = sample_scene(3, "ordinary")
+    bare = replace(scene, yaw=0.0, pitch=0.0, roll=0.0, worn=(), props=(), hair=replace(scene.hair, style="bald"))
+    people = [replace(p, brow=replace(p.brow, style="001", strength=1.0)) for p in map(sample_person, (4, 6, 8))]
+    labels = renderer.render(people, [bare] * 3).labels
+    for row in range(3):
+        brow = labels.regions[row] == REGIONS["brow"]
+        at = brow.nonzero().flip(1) + 0.5
+        points = labels.landmarks68[row, 17:27, :2]
+        assert brow.sum() > 8
+        assert torch.cdist(at, points).amin(1).max() < 0.07 * SIZE
+        assert (torch.cdist(points, at).amin(1) < 0.03 * SIZE).float().mean() > 0.6
 
 
 def test_the_pupil_is_dark_and_where_the_iris_label_says(renderer):
