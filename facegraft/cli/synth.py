@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facegraft.data.synth_plan import PLANES, USUAL_PLANES
+
 if TYPE_CHECKING:
     from facegraft.data.synth_plan import SynthOptions
 
@@ -37,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how and where")
     how.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the dataset's folder")
     how.add_argument("--format", choices=("png", "jpg"), help="default: jpg; png with --pairs exact")
+    how.add_argument(
+        "--planes",
+        default=USUAL_PLANES,
+        metavar="LIST",
+        help=f"labels of every pixel to store, out of {','.join(PLANES)} (default: {USUAL_PLANES})",
+    )
     how.add_argument("--split", choices=("train", "val", "test"), default="train", help="of all people of this set")
     how.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
     how.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
@@ -80,6 +88,7 @@ def _options(args: argparse.Namespace) -> SynthOptions:
         stratum=args.stratum,
         device=args.device,
         split=args.split,
+        planes=args.planes,
         **chosen,
     )
 

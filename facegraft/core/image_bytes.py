@@ -1,4 +1,4 @@
-"""Small pictures as bytes in memory: the fast way in and out of datasets. No metadata, 8 bits, PNG or JPEG.
+"""Small pictures as bytes in memory: the fast way in and out of datasets. No metadata, PNG or JPEG.
 
 Files of users go through `core/image.py`, which keeps all that they hold; these pictures are our own.
 """
@@ -9,7 +9,7 @@ import io
 import struct
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from facegraft.core.errors import BadInputError
@@ -18,6 +18,8 @@ from facegraft.core.types import Frame
 
 Plane = UInt8[np.ndarray, "_h _w"]
 """One channel: labels, or a mask of 0..255."""
+DeepPlane = UInt16[np.ndarray, "_h _w"]
+"""One channel of 16 bits."""
 
 _OPENERS = {"image/png": PngImagePlugin.PngImageFile, "image/jpeg": JpegImagePlugin.JpegImageFile}
 
@@ -35,6 +37,13 @@ def encode_frame(frame: Frame, jpeg_quality: int | None = None) -> bytes:
 
 def encode_plane(plane: Plane) -> bytes:
     """A plane as PNG; exact."""
+    out = io.BytesIO()
+    Image.fromarray(plane).save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+def encode_deep_plane(plane: DeepPlane) -> bytes:
+    """A plane of 16 bits as PNG; exact."""
     out = io.BytesIO()
     Image.fromarray(plane).save(out, "PNG", compress_level=6)
     return out.getvalue()
@@ -59,6 +68,18 @@ def decode_plane(data: bytes) -> Plane:
     im = _open(data)
     if im.mode != "L":
         raise BadInputError(f"plane: expected a PNG with one channel of 8 bits, found mode {im.mode}; write it anew")
+    return np.asarray(im)
+
+
+def decode_deep_plane(data: bytes) -> DeepPlane:
+    """Pixels of a PNG with one channel of 16 bits.
+
+    Raises:
+        BadInputError: Another kind of picture, or damaged.
+    """
+    im = _open(data)
+    if im.mode != "I;16":
+        raise BadInputError(f"plane: expected a PNG with one channel of 16 bits, found mode {im.mode}; write it anew")
     return np.asarray(im)
 
 

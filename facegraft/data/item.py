@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.image_bytes import decode_frame, decode_plane
+from facegraft.core.image_bytes import decode_deep_plane, decode_frame, decode_plane, encode_deep_plane, encode_frame
 from facegraft.core.types import Frame
 from facegraft.data.shards import ShardReader
 
 SPLITS = ("train", "val", "test")
 ROLES = ("picture", "truth")
+DEPTH_STEPS_PER_DM = 1000
+"""The plane "depth" counts tenths of a millimetre in 16 bits: 0.1 mm to 6.5535 m, and 0 where there is nothing."""
+NORMAL_STEPS = 127
+"""The plane "normals" holds 128 + 127 times x, y and z as red, green and blue; all 128 where there is nothing."""
 Facts = dict[str, str | float | int | bool]
 
 
@@ -37,7 +41,8 @@ class Item:
         stratum: Group for scores, such as "large pose".
         clip: Clip that the picture is a frame of; "" = none.
         frame_number: Of the clip, from 0; -1 = none.
-        planes: PNGs of one channel: "regions", "occluder", "visible", "changed" ...
+        planes: PNGs, most of one channel: "regions", "occluder", "visible", "changed" ...; "depth" and "normals" are
+            read by functions of their names.
         arrays: float32: "landmarks68" (68,2), "visible68" (68,), "iris" (2,2), "dense" (468,3), "visible_dense"
             (468,), "matrix" (2,3: original frame to crop), "pose_degrees" (3,), "gaze_degrees" (2,2), "expression",
             "light" (9,3), "camera" (3,4), "embedding" ...
@@ -75,10 +80,47 @@ class Item:
         Raises:
             BadInputError: The item has no such plane, or it is damaged.
         """
-        if name not in self.planes:
-            raise BadInputError(f"{self.key}: no plane {name!r}; it has {', '.join(self.planes) or 'none'}")
+        if name in ("depth", "normals") and name in self.planes:
+            raise BadInputError(f"{self.key}: {name!r} is more than one channel of 8 bits; call item.{name}()")
         with _named(f"{self.key}: {name}"):
-            return decode_plane(self.planes[name])
+            return decode_plane(self._bytes(name))
+
+    def depth(self) -> Float32[np.ndarray, "_h _w"]:
+        """Decimetres from the camera's plane to what each pixel shows, to 0.05 mm; 0 where there is background.
+
+        Raises:
+            BadInputError: The item has no such plane, or it is damaged.
+        """
+        with _named(f"{self.key}: depth"):
+            return decode_deep_plane(self._bytes("depth")) / np.float32(DEPTH_STEPS_PER_DM)
+
+    def normals(self) -> Float32[np.ndarray, "_h _w 3"]:
+        """Unit normals of what each pixel shows, to 0.4 degrees; 0 where there is background.
+
+        x points to the picture's right, y up, z to the camera.
+
+        Raises:
+            BadInputError: The item has no such plane, or it is damaged.
+        """
+        with _named(f"{self.key}: normals"):
+            steps = decode_frame(self._bytes("normals")).astype(np.float32) - np.float32(NORMAL_STEPS + 1)
+        length = np.linalg.norm(steps, axis=2, keepdims=True)
+        return steps / np.maximum(length, np.float32(1))
+
+    def _bytes(self, name: str) -> bytes:
+        if name not in self.planes:
+            raise BadInputError(f"no plane {name!r}; it has {', '.join(self.planes) or 'none'}")
+        return self.planes[name]
+
+
+def depth_plane(depth_dm: Float32[np.ndarray, "_h _w"]) -> bytes:
+    """What `Item.depth` reads; distances beyond 6.5535 m are stored as that."""
+    return encode_deep_plane(np.rint(depth_dm * DEPTH_STEPS_PER_DM).clip(0, 65535).astype(np.uint16))
+
+
+def normals_plane(normals: Float32[np.ndarray, "_h _w 3"]) -> bytes:
+    """What `Item.normals` reads; each is of length 1 or 0."""
+    return encode_frame((np.rint(normals * NORMAL_STEPS) + NORMAL_STEPS + 1).astype(np.uint8))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from facegraft.core.image_bytes import encode_frame, encode_plane
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Item
-from facegraft.data.item import Facts
+from facegraft.data.item import Facts, depth_plane, normals_plane
 from facegraft.data.measure import measure
 from facegraft.data.synth_plan import Shot, SynthOptions
 
@@ -39,6 +39,7 @@ def make_items(
         raise ValueError("expected pictures with labels, found none")
     numbers = {name: getattr(labels, name).cpu().numpy() for name in (*FLAT, *PLAIN)}
     planes = {"regions": labels.regions.cpu().numpy(), **_shares(labels)}
+    stored = options.planes.split(",")
     frames = rendered.image.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     items = []
     for row, (shot, person, scene) in enumerate(zip(shots, people, scenes, strict=True)):
@@ -58,7 +59,8 @@ def make_items(
                 stratum=scene.stratum,
                 clip=shot.clip,
                 frame_number=shot.frame,
-                planes={name: encode_plane(plane) for name, plane in shown.items()},
+                planes={name: encode_plane(plane) for name, plane in shown.items() if name in stored}
+                | _deep_planes(labels, row, stored),
                 arrays=arrays,
                 facts=_facts(frames[row], arrays, shown, person, scene),
             )
@@ -76,6 +78,16 @@ def _shares(labels: Labels) -> dict[str, UInt8[np.ndarray, "b h w"]]:
     """Shares of pixels, 0..1, as 0..255."""
     named = {"occluder": labels.occluder, "visible": labels.inner, "own": labels.own}
     return {name: (share.clamp(0, 1) * 255).round().byte().cpu().numpy() for name, share in named.items()}
+
+
+def _deep_planes(labels: Labels, row: int, stored: Sequence[str]) -> dict[str, bytes]:
+    """Depth and normals of one picture, where they are asked for."""
+    made = {}
+    if "depth" in stored:
+        made["depth"] = depth_plane(labels.depth[row].cpu().numpy())
+    if "normals" in stored:
+        made["normals"] = normals_plane(labels.normals[row].permute(1, 2, 0).cpu().numpy())
+    return made
 
 
 def _facts(

@@ -6,6 +6,7 @@ No torch, no assets and no disk: a plan can be made, compared and printed anywhe
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ TRUTHS = ("inner", "inner_recoloured", "head")
 PICTURES_OF_A_SWAP = 2 + len(TRUTHS)
 STRATA = ("mixed", "ordinary", "large pose", "extreme expression", "occluded", "hard light")
 SHARDS_WANTED = 16
+PLANES = ("regions", "occluder", "visible", "own", "depth", "normals")
+"""Labels of every pixel that a set can hold, in their order."""
+USUAL_PLANES = "regions,occluder,visible,own"
 FEWEST, MOST = 32, 256
 """Pictures in a shard: few enough that all processes have something to do, enough to be worth a file."""
 
@@ -42,6 +46,7 @@ class SynthOptions:
         device: "cpu" or "cuda"; the two agree up to rounding, so a set is made on one of them.
         split: train, val or test; all people of a set are of one split.
         frames: Of a clip; 0 where there are none.
+        planes: Which of PLANES are stored, in that order, with commas between them.
     """
 
     plan: str
@@ -57,6 +62,7 @@ class SynthOptions:
     device: str = "cpu"
     split: str = "train"
     frames: int = 0
+    planes: str = USUAL_PLANES
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,8 @@ def check_options(options: SynthOptions) -> None:
         f"found {options.seed}": 0 <= options.seed < RESERVED.start // PEOPLE_PER_SEED,
         f"--dial: expected 0 to 1, found {options.dial}": 0 <= options.dial <= 1,
         f"--stratum: expected one of {', '.join(STRATA)}, found {options.stratum!r}": options.stratum in STRATA,
+        f"--planes: expected names of {', '.join(PLANES)}, each once, with commas between them, found "
+        f"{options.planes!r}": _are_planes(options.planes.split(",")),
         f"--format: expected png or jpg, found {options.picture!r}": options.picture in ("png", "jpg"),
     }
     for message, fine in checks.items():
@@ -104,6 +112,16 @@ def check_options(options: SynthOptions) -> None:
     for option, folder in (("--backgrounds", options.backgrounds), ("--environments", options.environments)):
         if folder and not Path(folder).is_dir():
             raise BadInputError(f"{option}: {folder} is no folder; name one, or leave it out")
+
+
+def in_order(planes: str) -> str:
+    """Names of planes as `SynthOptions.planes` has them; what is no list of their names comes back as it is."""
+    names = [name.strip() for name in planes.split(",")]
+    return ",".join(sorted(names, key=PLANES.index)) if _are_planes(names) else planes
+
+
+def _are_planes(names: Sequence[str]) -> bool:
+    return set(names) <= set(PLANES) and len(set(names)) == len(names)
 
 
 def person_seed(seed: int, number: int) -> int:
@@ -171,4 +189,5 @@ def _dealt(number: int, all_of_them: int, people: int) -> tuple[int, int]:
 def differing(options: SynthOptions, before: dict[str, object]) -> list[str]:
     """Options that are not those that a folder was begun with, in words."""
     now = dataclasses.asdict(options)
-    return [f"{name} {before.get(name)!r} is now {value!r}" for name, value in now.items() if before.get(name) != value]
+    was = {"planes": USUAL_PLANES} | before  # sets that were begun before there was a choice
+    return [f"{name} {was.get(name)!r} is now {value!r}" for name, value in now.items() if was.get(name) != value]

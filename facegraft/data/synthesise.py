@@ -27,10 +27,12 @@ from facegraft.data.synth_folder import begin
 from facegraft.data.synth_items import changed_plane, make_items
 from facegraft.data.synth_plan import (
     PICTURES_OF_A_SWAP,
+    USUAL_PLANES,
     Shot,
     Swap,
     SynthOptions,
     check_options,
+    in_order,
     shard_length,
     shots_of,
     swaps_of,
@@ -45,6 +47,11 @@ if TYPE_CHECKING:
 DEFAULT_PICTURES = 8
 """Of each person, where the number of pictures is not given."""
 ABANDONED_S = 3600.0
+UNITS = {
+    "depth": "16 bits: tenths of a millimetre from the camera's plane; 0 = background",
+    "normals": "red, green, blue: 128 + 127 x (x right, y up, z to the camera); 128, 128, 128 = background",
+}
+"""What the card says of planes that are not plain shares or labels."""
 BATCH = {"cpu": 8, "cuda": 64}
 ABOUT = (
     "Rendered adults who do not exist, made of MakeHuman's CC0 assets, with exact labels. They are no substitute for "
@@ -123,7 +130,8 @@ def synthesise(
         jobs: Processes; default: one per core. The files do not depend on it.
         assets: MakeHuman's assets; default: see `facegraft data assets`.
         progress: Called after every shard.
-        others: Further fields of `SynthOptions`: dial, stratum, picture, backgrounds, environments, device, split.
+        others: Further fields of `SynthOptions`: dial, stratum, picture, planes, backgrounds, environments,
+            device, split.
 
     Raises:
         BadInputError: An option cannot be used, or the folder holds a dataset of other options.
@@ -143,6 +151,7 @@ def sampled_options(people: int, *, images: int | None, pairs: str, **others: An
     """Options of a sampled set with the defaults that depend on each other; swaps are stored exactly."""
     exact = pairs == "exact"
     others.setdefault("picture", "png" if exact else "jpg")
+    others["planes"] = in_order(others.get("planes", USUAL_PLANES))
     each = PICTURES_OF_A_SWAP if exact else DEFAULT_PICTURES
     count = people * each if images is None else images
     return SynthOptions(plan="swaps" if exact else "pictures", people=people, images=count, **others)
@@ -317,12 +326,13 @@ def _sweep(shards: Path) -> None:
                 path.unlink()
 
 
-def _expression_names(assets: Path) -> str:
-    """What the numbers of the array `expression` are weights of, in their order."""
+def _explained(options: SynthOptions, assets: Path) -> dict[str, str]:
+    """What the numbers of arrays and planes mean: of `expression` the weights' names, of planes their units."""
     from facegraft.data.synth.body import Body
 
     body = Body(assets)
-    return " ".join((*body.morph_names, *body.unit_names))
+    units = {f"{name}_unit": UNITS[name] for name in options.planes.split(",") if name in UNITS}
+    return {"expression_names": " ".join((*body.morph_names, *body.unit_names))} | units
 
 
 def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> DatasetCard:
@@ -334,7 +344,7 @@ def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> Dataset
         commit=f"facegraft {__version__}",
         seed=options.seed,
         assets_digest=digest,
-        options=dataclasses.asdict(options) | extra | {"expression_names": _expression_names(found)},
+        options=dataclasses.asdict(options) | extra | _explained(options, found),
     )
 
 
@@ -346,6 +356,7 @@ def command_of(options: SynthOptions, out: str) -> str:
     words += ["--size", options.size_px, "--seed", options.seed, "--dial", options.dial]
     words += ["--pairs", "exact"] if options.plan == "swaps" else []
     words += ["--stratum", options.stratum, "--format", options.picture, "--split", options.split]
+    words += ["--planes", options.planes] if options.planes != USUAL_PLANES else []
     words += ["--backgrounds", options.backgrounds] if options.backgrounds else []
     words += ["--environments", options.environments] if options.environments else []
     return shlex.join(map(str, words))

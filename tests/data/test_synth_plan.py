@@ -109,6 +109,9 @@ def test_the_people_of_the_benchmarks_cannot_be_trained_on() -> None:
         ({"dial": 1.5}, "--dial"),
         ({"stratum": "large"}, "--stratum: expected one of mixed, ordinary"),
         ({"picture": "webp"}, "--format"),
+        ({"planes": ""}, "--planes: expected names of regions, occluder"),
+        ({"planes": "regions,edges"}, "--planes"),
+        ({"planes": "own,own"}, "--planes"),
         ({"plan": "swaps", "people": 1}, "--pairs exact: expected 2 people"),
         ({"plan": "swaps", "images": 4}, "--pairs exact"),
         ({"backgrounds": "no/such"}, "--backgrounds: no/such is no folder"),
@@ -124,11 +127,22 @@ def test_options_that_changed_are_named() -> None:
     assert differing(PICTURES, dataclasses.asdict(PICTURES)) == []
     changed = differing(dataclasses.replace(PICTURES, seed=1), dataclasses.asdict(PICTURES))
     assert changed == ["seed 0 is now 1"]
+    before_planes = {name: value for name, value in dataclasses.asdict(PICTURES).items() if name != "planes"}
+    assert differing(PICTURES, before_planes) == []
+    assert differing(dataclasses.replace(PICTURES, planes="own"), before_planes) == [
+        "planes 'regions,occluder,visible,own' is now 'own'"
+    ]
 
 
 def test_defaults_depend_on_pairs() -> None:
     assert sampled_options(10, images=None, pairs="none") == SynthOptions("pictures", 10, 80, picture="jpg")
     assert sampled_options(10, images=None, pairs="exact") == SynthOptions("swaps", 10, 50, picture="png")
+
+
+def test_the_order_of_planes_does_not_count() -> None:
+    one, two = (sampled_options(2, images=None, pairs="none", planes=p) for p in (" depth, regions", "regions,depth"))
+    assert one == two
+    assert one.planes == "regions,depth"
 
 
 def test_the_command_on_the_card_makes_the_same_options() -> None:
@@ -139,7 +153,7 @@ def test_the_command_on_the_card_makes_the_same_options() -> None:
 
     parser = argparse.ArgumentParser()
     synth.add_arguments(parser)
-    for options in (PICTURES, SWAPS, dataclasses.replace(SWAPS, picture="png", dial=0.5, stratum="hard light", seed=4)):
+    for options in (PICTURES, SWAPS, dataclasses.replace(SWAPS, picture="png", dial=0.5, planes="own,depth", seed=4)):
         words = shlex.split(command_of(options, "my set"))
         assert synth._options(parser.parse_args(words[2:])) == options
 
