@@ -1,4 +1,4 @@
-"""What a face does: presets and random mixtures of MakeHuman's expression morphs and face bones.
+"""What a face does: presets, ours and MakeHuman's, and random mixtures of its expression morphs and face bones.
 
 Two systems, each for what it does well: morphs (below `targets/expression/units/<race>/`) move lids, brows and mouth
 corners; pose units (of `face-poseunits.json`) drop the jaw and move lips, cheeks, chin and tongue. Left and right are
@@ -7,14 +7,12 @@ the person's own. Blink is kept apart, because closing an eye must be calibrated
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from facegraft.core.errors import BadInputError, MissingPartError
-from facegraft.core.files import shown
+from facegraft.data.synth.named import NAMED_UNITS
 
 RELAXED_BLINK = 0.12
 """How far the lids of a relaxed person are closed; at 0 everybody stares."""
@@ -148,7 +146,50 @@ STRONG = {
 }
 """What a training set of portraits lacks."""
 
-PRESETS = MILD | STRONG
+
+_AS_MORPH = {
+    "BrowDown": "eyebrows-{}-down",
+    "InnerBrowUp": "eyebrows-{}-inner-up",
+    "OuterBrowUp": "eyebrows-{}-extern-up",
+    "UpperLidOpen": "eye-{}-opened-up",
+}
+
+
+def from_units(weights: Mapping[str, float]) -> Preset:
+    """Pose units, with morphs for what bones do badly: brows, open lids and smiles; closed lids become the blink."""
+    morphs: dict[str, float] = {}
+    units = dict(weights)
+    for side in ("Left", "Right"):
+        for unit, morph in _AS_MORPH.items():
+            if side + unit in units:
+                morphs[morph.format(side.lower())] = units.pop(side + unit)
+    left, right = (units.pop(f"{side}UpperLidClosed", 0.0) for side in ("Left", "Right"))
+    both = min(units.get("MouthLeftPullUp", 0.0), units.get("MouthRightPullUp", 0.0))
+    if both > 0:
+        morphs[_CORNERS] = both
+        units |= {unit: units[unit] - both for unit in ("MouthLeftPullUp", "MouthRightPullUp")}
+    return Preset(morphs, {unit: weight for unit, weight in units.items() if weight > 0}, (left, right))
+
+
+# Looked at on two people at 256 px, five are left out. effort02 and laugh02 pull lips from the jaw they drop: holes
+# beside the side teeth. fear02 and fear04 stretch the jaw fully and shift it fully aside: a skewed round hole, full of
+# tongue. vocalize01 turns the upper lip up over its teeth: only a dark lower row shows.
+BROKEN = ("effort02", "fear02", "fear04", "laugh02", "vocalize01")
+NAMED_MILD = {
+    name: from_units(NAMED_UNITS[name])
+    for name in (
+        *("attention01", "determination01", "determination02", "doubt01", "sad01", "sad02", "sceptical01"),
+        *("smile01", "smile02", "smile03", "smile04", "smile05", "threaten01"),
+    )
+}
+NAMED_STRONG = {
+    name: from_units(weights) for name, weights in NAMED_UNITS.items() if name not in (*NAMED_MILD, *BROKEN)
+}
+"""MakeHuman's own, as mild and as strong as ours."""
+NAMED_SHARE = 0.2
+"""How many of all presets drawn are MakeHuman's."""
+
+PRESETS = MILD | STRONG | NAMED_MILD | NAMED_STRONG
 
 RANDOM_MORPHS = (
     *(f"{stem}" for stem in (_UP, _DOWN, _INNER, "eyebrows-*-extern-up", _OPEN_EYE, _SLIT, _FLARE, "nose-*-elevation")),
@@ -184,30 +225,38 @@ _SPREAD = {"mouth-corner-puller", "mouth-retraction", "UpperLipStretched", "Mout
 def sample_expression(rng: np.random.Generator, stratum: str = "mixed") -> tuple[Expression, tuple[float, float]]:
     """A random expression, and how far it closes the left and right eye (0..1, relaxed eyes included).
 
-    15 % neutral, 50 % one or two presets at .3 to 1, 35 % four random units up to .7. In the stratum "extreme
-    expression" one or two strong presets at .8 to 1.1 with a little noise; in "ordinary" neutral or a mild preset.
+    15 % neutral, 50 % one or two presets at .3 to 1 (one of five is MakeHuman's), 35 % four random units up to .7. In
+    the stratum "extreme expression" one or two strong presets at .8 to 1.1 with a little noise; in "ordinary" neutral
+    or a mild preset.
     """
     if stratum == "extreme expression":
-        names = rng.choice(sorted(STRONG), 1 if rng.random() < 0.7 else 2, replace=False)
-        first = preset_mix({str(name): float(rng.uniform(0.8, 1.1)) * 0.8**i for i, name in enumerate(names)})
+        names = _drawn(rng, STRONG, NAMED_STRONG, 1 if rng.random() < 0.7 else 2)
+        first = preset_mix({name: float(rng.uniform(0.8, 1.1)) * 0.8**i for i, name in enumerate(names)})
         expression, blink = first[0], first[1]
         if rng.random() < 0.5:
             expression = combined(expression, random_units(rng, count=2, most=0.3), name=expression.name)
     elif stratum in ("ordinary", "large pose", "hard light", "occluded"):
         kind = rng.random()
-        names = rng.choice(sorted(MILD), 0 if kind < 0.3 else 1, replace=False)
-        expression, blink = preset_mix({str(name): float(rng.uniform(0.3, 0.9)) for name in names})
+        names = _drawn(rng, MILD, NAMED_MILD, 0 if kind < 0.3 else 1)
+        expression, blink = preset_mix({name: float(rng.uniform(0.3, 0.9)) for name in names})
     else:
         kind = rng.random()
         expression, blink = Expression(), (0.0, 0.0)
         if 0.15 <= kind < 0.65:
-            names = rng.choice(sorted(PRESETS), int(rng.integers(1, 3)), replace=False)
-            expression, blink = preset_mix({str(name): float(rng.uniform(0.3, 1.0)) for name in names})
+            names = _drawn(rng, MILD | STRONG, NAMED_MILD | NAMED_STRONG, int(rng.integers(1, 3)))
+            expression, blink = preset_mix({name: float(rng.uniform(0.3, 1.0)) for name in names})
         elif kind >= 0.65:
             expression = random_units(rng)
     if rng.random() < 0.5:
         expression, blink = mirrored(expression), (blink[1], blink[0])
     return tamed(expression), _lids(rng, blink)
+
+
+def _drawn(rng: np.random.Generator, ours: Mapping[str, Preset], named: Mapping[str, Preset], count: int) -> list[str]:
+    """`count` different names, each MakeHuman's with the probability NAMED_SHARE."""
+    names = [*sorted(ours), *sorted(named)]
+    shares = np.repeat([(1 - NAMED_SHARE) / len(ours), NAMED_SHARE / len(named)], [len(ours), len(named)])
+    return [str(name) for name in rng.choice(names, count, replace=False, p=shares)]
 
 
 def preset_mix(weights: dict[str, float]) -> tuple[Expression, tuple[float, float]]:
@@ -285,38 +334,6 @@ def tamed(expression: Expression) -> Expression:
         {name: limited[name] for name in expression.morphs if name in limited},
         {name: limited[name] for name in expression.units if name in limited},
     )
-
-
-def named_expression(assets: Path, name: str) -> Expression:
-    """One of MakeHuman's own expressions (`data/expressions/<name>.mhpose`), read from the assets.
-
-    Eye turns are left out (a scene has its own gaze); bones that close lids leave a slit, so they become morphs.
-
-    Raises:
-        MissingPartError: There is no such file.
-        BadInputError: The file is not what it should be.
-    """
-    path = assets / "data" / "expressions" / f"{name}.mhpose"
-    if not path.is_file():
-        raise MissingPartError(
-            f"{shown(path)}: expected a named expression, found no file; run `facegraft data assets`"
-        )
-    try:
-        weights = {str(k): float(v) for k, v in json.loads(path.read_text())["unit_poses"].items()}
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BadInputError(
-            f"{shown(path)}: expected JSON with numbers in `unit_poses`, found {type(error).__name__}; fetch it again"
-        ) from error
-    morphs, units = {}, {}
-    for unit, weight in weights.items():
-        side = "left" if unit.startswith("Left") else "right"
-        if unit.endswith("UpperLidClosed"):
-            morphs[f"eye-{side}-closure"] = 0.85 * weight
-        elif unit.endswith("UpperLidOpen"):
-            morphs[f"eye-{side}-opened-up"] = weight
-        elif "Eye" not in unit:
-            units[unit] = weight
-    return tamed(Expression(name, morphs, units))
 
 
 def _other_side(name: str) -> str:

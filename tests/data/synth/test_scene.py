@@ -11,7 +11,10 @@ import pytest
 
 from facegraft.core.errors import BadInputError, MissingPartError
 from facegraft.data.synth.expressions import (
+    BROKEN,
     MILD,
+    NAMED_MILD,
+    NAMED_STRONG,
     PRESETS,
     RANDOM_MORPHS,
     RANDOM_UNITS,
@@ -19,12 +22,12 @@ from facegraft.data.synth.expressions import (
     Expression,
     combined,
     mirrored,
-    named_expression,
     preset_mix,
     random_units,
     sample_expression,
     tamed,
 )
+from facegraft.data.synth.named import NAMED_UNITS, read_named
 from facegraft.data.synth.scene import (
     FACE_CENTRE_DM,
     FACE_HEIGHT_DM,
@@ -75,10 +78,10 @@ def test_strata_keep_their_promises() -> None:
     ordinary, large, hard = scenes("ordinary"), scenes("large pose"), scenes("hard light")
     assert all(abs(s.yaw) < 30 and not s.props and s.light.kind not in strong for s in ordinary)
     assert all(not any(worn.kind in ("face_mask", "scarf") for worn in s.worn) for s in ordinary)
-    assert all(set(s.expression.name.split(" + ")) <= {*MILD, "neutral"} for s in ordinary)
+    assert all(set(s.expression.name.split(" + ")) <= {*MILD, *NAMED_MILD, "neutral"} for s in ordinary)
     assert all(40 <= abs(s.yaw) <= 75 and abs(s.pitch) <= 30 for s in large)
     assert all(s.light.kind in strong for s in hard)
-    assert all(set(s.expression.name.split(" + ")) <= set(STRONG) for s in scenes("extreme expression"))
+    assert all(set(s.expression.name.split(" + ")) <= {*STRONG, *NAMED_STRONG} for s in scenes("extreme expression"))
     hides = {"face_mask", "scarf", "glasses", "hat"}
     assert all(s.props or any(worn.kind in hides for worn in s.worn) for s in scenes("occluded"))
 
@@ -192,18 +195,42 @@ def test_taming_lets_opposites_cancel_and_leaves_one_preset_nearly_alone() -> No
     assert combined(smile, smile, 0.5).morphs["mouth-corner-puller"] == pytest.approx(1.2)
 
 
-def test_named_expressions_are_read_without_gaze_and_bone_lids(makehuman: Path) -> None:
-    doubt, sleep = named_expression(makehuman, "doubt01"), named_expression(makehuman, "sleep01")
-    assert doubt.units["RightOuterBrowUp"] == 0.322
-    assert not any("Eye" in unit for unit in doubt.units)
-    assert sleep.morphs == {"eye-left-closure": 0.85, "eye-right-closure": 0.85}
-    assert all(named_expression(makehuman, p.stem).units for p in (makehuman / "data/expressions").glob("laugh*"))
+def test_the_table_of_named_expressions_is_what_the_assets_say(makehuman: Path) -> None:
+    names = {path.stem for path in (makehuman / "data/expressions").glob("*.mhpose")}
+    assert names == set(NAMED_UNITS)
+    assert {name: read_named(makehuman, name) for name in names} == NAMED_UNITS
+    assert not any("Eyeturn" in unit or unit.endswith(("EyeUp", "EyeDown")) for w in NAMED_UNITS.values() for unit in w)
+
+
+def test_named_expressions_keep_their_sides_and_leave_lids_to_the_blink() -> None:
+    stunned, smile = PRESETS["stunned01"], PRESETS["smile02"]
+    assert stunned.blink == (0.42, 0.64)
+    assert stunned.morphs == {"eyebrows-left-extern-up": 0.22}
+    assert stunned.units == {"JawDrop": 0.16}
+    assert smile.morphs == {"eyebrows-left-down": 0.12, "mouth-corner-puller": 0.54}
+    assert smile.units["MouthLeftPullUp"] == pytest.approx(0.89 - 0.54)
+    assert "MouthRightPullUp" not in smile.units
+
+
+def test_named_expressions_are_a_fifth_of_all_presets_drawn_and_broken_ones_never() -> None:
+    rng = np.random.default_rng(5)
+    for stratum, ours, named in (
+        ("ordinary", MILD, NAMED_MILD),
+        ("extreme expression", STRONG, NAMED_STRONG),
+        ("mixed", MILD | STRONG, NAMED_MILD | NAMED_STRONG),
+    ):
+        drawn = [n for _ in range(1500) for n in sample_expression(rng, stratum)[0].name.split(" + ")]
+        drawn = [name for name in drawn if name not in ("neutral", "random")]
+        assert set(drawn) == {*ours, *named}, "each is drawn some time"
+        assert np.mean([name in named for name in drawn]) == pytest.approx(0.2, abs=0.04)
+    assert not set(BROKEN) & set(PRESETS)
+    assert {*BROKEN, *NAMED_MILD, *NAMED_STRONG} == set(NAMED_UNITS)
 
 
 def test_a_missing_or_broken_expression_says_so(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match="facegraft data assets"):
-        named_expression(tmp_path, "joy")
+        read_named(tmp_path, "joy")
     (tmp_path / "data/expressions").mkdir(parents=True)
     (tmp_path / "data/expressions/joy.mhpose").write_text('{"unit_poses": {"JawDrop": "wide"}}')
     with pytest.raises(BadInputError, match="unit_poses"):
-        named_expression(tmp_path, "joy")
+        read_named(tmp_path, "joy")
