@@ -45,7 +45,7 @@ LIMITS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="photographs, clips, folders of them")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the dataset's folder")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the dataset's folder")
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of a crop (default: 256)")
     parser.add_argument("--template", default="ffhq", metavar="NAME", help="alignment (default: ffhq)")
     parser.add_argument("--people", default="none", metavar="HOW", help="who is who: folder, cluster or none (default)")
@@ -80,13 +80,13 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise BadInputError(f"--jobs: expected 1 or more, found {args.jobs}")
     if args.dry_run:
-        return _tell_plan(args.out, planned(args.paths, args.out, options))
+        return _tell_plan(args.output, planned(args.paths, args.output, options))
     began = time.perf_counter()
     command = shlex.join(["facegraft", *args.words])
     with _bar() as progress:
         done = ingest(
             args.paths,
-            args.out,
+            args.output,
             options,
             jobs=args.jobs or physical_cores(),
             scheduler=args.scheduler,
@@ -94,10 +94,10 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     seconds = time.perf_counter() - began
-    _tell(args.out, done, seconds)
-    facts: dict[str, Any] = {"out": str(args.out), **dataclasses.asdict(done), "seconds": round(seconds, 2)}
+    _tell(args.output, done, seconds)
+    facts: dict[str, Any] = {"output": str(args.output), **dataclasses.asdict(done), "seconds": round(seconds, 2)}
     if args.report:
-        facts["report"] = _report(args.out)
+        facts["report"] = _report(args.output)
     print(json.dumps(facts))
     return 0
 
@@ -173,7 +173,7 @@ def _tell_plan(out: Path, plan: Plan) -> int:
     for note in (*plan.notes, *([f"{len(plan.rejected)} files are neither"] if plan.rejected else [])):
         print(f"note: {note}")
     facts = {"photos": photos, "clips": clips, "parts": len(plan.units), "not_readable": len(plan.rejected)}
-    print(json.dumps({"out": None, **facts}))
+    print(json.dumps({"output": None, **facts}))
     return 0
 
 

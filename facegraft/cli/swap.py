@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of the identity, then the attribute picture, clip or folder (with --map: that alone)",
     )
     parser.add_argument(
-        "-o", "--out", type=Path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
+        "-o", "--output", type=Path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
     )
     who = parser.add_argument_group("who is swapped")
     who.add_argument(

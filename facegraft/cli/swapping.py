@@ -78,7 +78,7 @@ class Work:
         if not 0 < args.max_megapixels <= 10_000:
             raise BadInputError(f"--max-megapixels must be above 0 and at most 10000, found {args.max_megapixels}")
         max_pixels = int(args.max_megapixels * 1e6)
-        out = args.out or default_out(attribute)
+        out = args.output or default_out(attribute)
         for_clips = {name: getattr(args, name) for name in ("crf", "codec", "preset", "start", "end", "drop")}
         given = [f"--{name}" for name, value in for_clips.items() if value not in (None, [])]
         if given and not _is_clip(out) and not attribute.is_dir():
@@ -261,7 +261,7 @@ class _People:
             if not faces[1] and self._work.on_no_face == "fail":
                 raise NoFaceError(f"{shown(attribute)}: none of {faces[0]} faces would be swapped")
             say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")
-            return {"attribute": str(attribute), "out": None, "faces": faces[0], "swapped": faces[1]}
+            return {"attribute": str(attribute), "written": None, "faces": faces[0], "swapped": faces[1]}
         done = swap_picture(
             self._swapper,
             selector.choose,
@@ -282,7 +282,7 @@ class _People:
         if self._work.dry_run:
             clip = probe(attribute)
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
-            return {"attribute": str(attribute), "out": None}
+            return {"attribute": str(attribute), "written": None}
         began = time.perf_counter()
         with _bar(shown(attribute)) as progress:
             done = swap_clip(

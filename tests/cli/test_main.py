@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -213,3 +214,18 @@ def test_one_line_is_printable_and_keeps_what_was_printable(text: str) -> None:
 def test_readme_lists_the_verbs(root: Path) -> None:
     listed = re.findall(r"(?m)^\| `(\w+)` \| ", (root / "README.md").read_text(encoding="utf-8"))
     assert listed == list(frame.VERBS)
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[tuple[str, ...]]:
+    """Spellings of every option of a parser and of the actions below it."""
+    found: set[tuple[str, ...]] = set()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*map(options_of, action.choices.values()))
+        found.add(tuple(action.option_strings))
+    return found
+
+
+def test_what_is_written_has_one_name_in_every_verb() -> None:
+    spellings = {spelling for verb in frame.VERBS for spelling in options_of(frame.make_parser(verb))}
+    assert {spelling for spelling in spellings if {"-o", "--out", "--output"} & set(spelling)} == {("-o", "--output")}
