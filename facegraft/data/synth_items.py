@@ -34,6 +34,8 @@ def make_items(
     rendered: Rendered, shots: Sequence[Shot], people: Sequence[Person], scenes: Sequence[Scene], options: SynthOptions
 ) -> list[Item]:
     """One item per picture; `rendered` has labels."""
+    from facegraft.data.synth.strata import stratum_of
+
     labels = rendered.labels
     if labels is None:
         raise ValueError("expected pictures with labels, found none")
@@ -56,7 +58,7 @@ def make_items(
                 origin=f"facegraft synth, person {shot.person}, scene {shot.scene}",
                 synthetic=True,
                 split=options.split,
-                stratum=scene.stratum,
+                stratum=stratum_of(scene, photographed_light=bool(options.environments)),
                 clip=shot.clip,
                 frame_number=shot.frame,
                 planes={name: encode_plane(plane) for name, plane in shown.items() if name in stored}

@@ -229,12 +229,13 @@ def render_swaps(renderer: Renderer, swaps: Sequence[Swap], options: SynthOption
         for batch in _batches(swap.attributes, options):
             people, scenes = [person_of(shot, options) for shot in batch], [scene_of(shot, options) for shot in batch]
             made = renderer.swap([who] * len(batch), people, scenes, swap.truths)
-            items += make_items(made.pictures, batch, people, scenes, options)
+            items += (attributes := make_items(made.pictures, batch, people, scenes, options))
             for kind, answers in made.truths.items():
                 items += _truth_items(kind, answers, made.pictures, batch, who, scenes, options)
-            for shot in batch:
+            for shot, shown in zip(batch, attributes, strict=True):
                 named = {kind: truth_key(shot.key, kind) for kind in swap.truths}
-                pairs.append(Pair(identity.key, shot.key, named, swap.stratum))
+                stratum = shown.stratum if swap.stratum == "mixed" else swap.stratum
+                pairs.append(Pair(identity.key, shot.key, named, stratum))
     return items, pairs
 
 

@@ -20,7 +20,7 @@ from facegraft.core.errors import BadInputError, FacegraftError, MissingPartErro
 from facegraft.data import benchmark_sets, synth_folder, synthesise
 from facegraft.data.assets import assets_digest
 from facegraft.data.dataset import Dataset, open_dataset
-from facegraft.data.synth_plan import SynthOptions
+from facegraft.data.synth_plan import STRATA, SynthOptions
 
 SMALL = SynthOptions("pictures", people=3, images=36, size_px=32, seed=5)
 """Two shards."""
@@ -193,7 +193,16 @@ def test_swaps_say_what_is_true(swaps: Dataset) -> None:
             assert np.array_equal(truth.frame()[changed == 0], picture[changed == 0])
             assert (truth.frame() != picture).any(axis=2)[changed == 255].all()
             assert np.array_equal(truth.arrays["pose_degrees"], attribute.arrays["pose_degrees"])
-            assert truth.stratum == attribute.stratum
+            assert truth.stratum == attribute.stratum == pair.stratum
+
+
+def test_mixed_sets_hold_the_stratum_of_every_scene(made: Path, swaps: Dataset) -> None:
+    card = open_dataset(made).card
+    assert card.options["stratum"] == "mixed"
+    assert sum(card.counts["stratum"].values()) == 36
+    assert set(card.counts["stratum"]) <= set(STRATA) - {"mixed"}
+    assert len(card.counts["stratum"]) > 2
+    assert "mixed" not in {pair.stratum for pair in swaps.pairs}
 
 
 def test_one_swap_changes_the_face(swaps: Dataset) -> None:
