@@ -20,13 +20,14 @@ from facegraft.data.synth.cast import Actor
 from facegraft.data.synth.dense import dense_rows
 from facegraft.data.synth.eyeballs import Eyeballs
 from facegraft.data.synth.openness import Openness
+from facegraft.data.synth.patterns import PATTERNS, TILE_PX, pattern_texture
 from facegraft.data.synth.proxy import Proxy
 from facegraft.data.synth.scene import Scene
 from facegraft.data.synth.soup import Cook, Soup
 from facegraft.data.synth.textures import TextureBank
 from facegraft.data.synth.things import Things
 from facegraft.data.synth.wardrobe import Wardrobe
-from facegraft.data.synth.wear import CARD_STYLES
+from facegraft.data.synth.wear import CARD_STYLES, Cloth
 from facegraft.data.synth.wear import Worn as WornThing
 
 Key = TypeVar("Key", bound=Hashable)
@@ -74,6 +75,10 @@ class Look:
     thin: Tensor | None = None
     """Added to the cut."""
     length: Tensor | None = None
+    tint2: Tensor | None = None
+    pattern: Tensor | None = None
+    """Rows in the bank of patterns, -1 for none."""
+    uvs: Tensor | None = None
 
 
 class Dresser:
@@ -85,6 +90,7 @@ class Dresser:
         device = body.device
         self.alphas = TextureBank(self.wardrobe.texture, 2, texture_px, device)
         self.colours = TextureBank(self.wardrobe.texture, 3, 256, device)
+        self.patterns = TextureBank(pattern_texture, 2, TILE_PX, device)
         self.eyeballs = Eyeballs(assets, body)
         self.things = Things(body, self.wardrobe.ground, self.eyeballs)
         self.ready: dict[Hashable, tuple[Ready, ...]] = {}
@@ -198,10 +204,8 @@ class Dresser:
         device = self.body.device
         for key, rows in grouped([s.cloth.kind for s in scenes], list(range(len(scenes)))).items():
             for ready in self._get(("shirt", key), partial(self.wardrobe.shirt, key)):
-                tint = torch.tensor([scenes[r].cloth.colour for r in rows], device=device)
-                traits = torch.tensor([[0.8, 0.15, 1.0, 0.0]], device=device)
-                thin = torch.tensor([[-0.1 * scenes[r].cloth.neckline] for r in rows], device=device)
-                self._add(cook, ready, posed, torch.tensor(rows, device=device), Look(tint, traits, thin))
+                look = self._cloth(ready, [scenes[r].cloth for r in rows])
+                self._add(cook, ready, posed, torch.tensor(rows, device=device), look)
         worn = [(r, thing) for r, scene in enumerate(scenes) for thing in scene.worn]
         for name, where in grouped([(w.kind, w.variant) for _, w in worn], list(range(len(worn)))).items():
             things = [worn[i] for i in where]
@@ -209,6 +213,23 @@ class Dresser:
             for ready in self._get(("worn", *name), partial(self.wardrobe.worn, *name)):
                 tint, traits = worn_look(ready.proxy, [t for _, t in things], device)
                 self._add(cook, ready, posed, index, Look(tint, traits))
+
+    def _cloth(self, ready: Ready, cloths: Sequence[Cloth]) -> Look:
+        """Colours, neckline and pattern; a pattern too fine for the samples fades into its mean."""
+        device = self.body.device
+        laid = [PATTERNS.get(cloth.pattern) for cloth in cloths]
+        period = [pattern.period * c.pattern_size if pattern else 1.0 for pattern, c in zip(laid, cloths, strict=True)]
+        tile = [length * (pattern.repeats if pattern else 1) for pattern, length in zip(laid, period, strict=True)]
+        missed = [float(np.clip(1.5 - length * self.samples_per_dm / 4, 0, 1)) for length in period]
+        rows = [self.patterns.row(c.pattern) if pattern else -1 for pattern, c in zip(laid, cloths, strict=True)]
+        return Look(
+            tint=torch.tensor([cloth.colour for cloth in cloths], device=device),
+            traits=torch.tensor([[0.8, 0.15, 1.0, miss] for miss in missed], device=device),
+            thin=torch.tensor([[-0.1 * cloth.neckline] for cloth in cloths], device=device),
+            tint2=torch.tensor([cloth.colour2 for cloth in cloths], device=device),
+            pattern=torch.tensor(rows, device=device),
+            uvs=ready.uvs / torch.tensor(tile, device=device)[:, None, None],
+        )
 
     def _get(self, key: Hashable, make: Callable[[], Sequence[Proxy]]) -> tuple[Ready, ...]:
         if key not in self.ready:
@@ -240,6 +261,7 @@ class Dresser:
         normals = vertex_normals(positions, ready.triangles, ready.incident)
         kind = kind_of(proxy)
         bank = self.alphas if proxy.layer == "alpha" else self.colours
+        row = bank.row(proxy.texture) if proxy.texture and kind != soup.EYE else -1
         cook.add(
             rows,
             positions,
@@ -247,13 +269,14 @@ class Dresser:
             ready.triangles,
             kind=kind,
             region=REGIONS[proxy.region],
-            uvs=ready.uvs,
+            uvs=ready.uvs if look.uvs is None else look.uvs,
             place=ready.place,
             shade=ready.shade,
             cut=ready.cut if look.thin is None else ready.cut + look.thin,
             openness=self.openness.of(ready.openness, kind, posed, rows),
-            texture=bank.row(proxy.texture) if proxy.texture and kind != soup.EYE else -1,
+            texture=look.pattern if look.pattern is not None else row,
             tint=look.tint,
+            tint2=look.tint2,
             traits=look.traits,
             two_sided=kind not in (soup.EYE, soup.MOUTH),
         )
@@ -265,6 +288,18 @@ class Dresser:
     def colour_texel(self, texture: Tensor, uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
         """Linear colour; plain surfaces are 1."""
         return self.colours.sample(texture, uv)
+
+    def dyed(
+        self, pattern: Tensor, uv: Float[Tensor, "n 2"], tints: tuple[Tensor, Tensor], missed: Float[Tensor, "n"]
+    ) -> Float[Tensor, "n 3"]:
+        """Linear colour of cloth: two tints in a pattern, of which samples miss a share and see the mean instead."""
+        out = tints[0].clone()
+        rows = (pattern >= 0).nonzero()[:, 0]
+        if len(rows):
+            means = self.patterns.bank.float().mean((1, 2))[pattern[rows]]
+            texel = torch.lerp(self.patterns.sample(pattern[rows], uv[rows]), means, missed[rows, None])
+            out[rows] = torch.lerp(tints[0][rows], tints[1][rows], texel[:, :1]) * texel[:, 1:]
+        return out
 
     def dense_points(self, posed: Posed) -> Float[Tensor, "b 468 3"]:
         """The points of `faces/topology.py` on the posed heads."""

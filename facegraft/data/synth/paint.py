@@ -220,9 +220,13 @@ class Painter:
             rows = (kind == of_kind).nonzero()[:, 0]
             inner[rows] = True
             light[rows] = (self._eyes if of_kind == EYE else self._mouth)(stage, hits.take(rows))
-        rows = ((kind == MATT) | (kind == SOLID)).nonzero()[:, 0]
+        rows = (kind == SOLID).nonzero()[:, 0]
         some = hits.take(rows)
         light[rows] = shade.solid(some, self.dresser.colour_texel(some.texture, some.uv), stage.lights)
+        rows = (kind == MATT).nonzero()[:, 0]
+        some, second = hits.take(rows), soup.tint2[part[rows]]
+        dyed = self.dresser.dyed(some.texture, some.uv, (some.tint, second), some.traits[:, 3])
+        light[rows] = shade.solid(replace(some, tint=dyed), None, stage.lights)
         total = count * size * size
 
         def spread(values: Tensor, empty: float | int) -> Tensor:

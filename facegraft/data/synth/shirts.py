@@ -39,7 +39,7 @@ def shirt(ground: Ground, kind: str) -> tuple[Proxy, ...]:
         offset=(goal - ground.usual[used]).astype(np.float32),
         scale_refs=ground.scale_refs,
         push=np.zeros(len(used), np.float32),
-        uvs=place[:, :2].astype(np.float32),
+        uvs=_laid(place).astype(np.float32),
         triangles=np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32),
         texture="",
         part="cloth",
@@ -51,6 +51,19 @@ def shirt(ground: Ground, kind: str) -> tuple[Proxy, ...]:
     )
     body = keep_triangles(body, (cut[body.triangles] < 0.62).any(1))
     return (body, *_collar(ground, kind))
+
+
+RIDGE, RIDGE_RADIUS = (5.0, 0.2), 0.85
+"""Height and depth of a line below the shoulders that cloth is bent around, and how far from it."""
+
+
+def _laid(place: np.ndarray) -> np.ndarray:
+    """Cloth as it lies on a table, decimetres: in front, bent over the shoulders, behind; sleeves are flat."""
+    up, ahead = place[:, 1] - RIDGE[0], place[:, 2] - RIDGE[1]
+    bent = np.arctan2(np.maximum(up, 0), ahead)
+    hanging = np.where(ahead > 0, np.minimum(up, 0), -np.minimum(up, 0))
+    sleeve = np.clip((np.abs(place[:, 0]) - 1.4) / 0.6, 0, 1)
+    return np.stack([place[:, 0], (RIDGE_RADIUS * bent + hanging) * (1 - sleeve) + up * sleeve], 1)
 
 
 def _neckline(place: np.ndarray, kind: str) -> np.ndarray:
@@ -133,6 +146,8 @@ def _collar(ground: Ground, kind: str) -> tuple[Proxy, ...]:
     margin = np.array([p[1] for p in profiles[kind]])[:, None] * (1 + (0.5 * behind if kind == "hoodie" else 0))
     far = _neck_radius(ground, heights, wide) + margin
     points = np.stack([far * np.sin(np.radians(wide)), heights, _axis_z(heights) + far * np.cos(np.radians(wide))], -1)
+    profile = np.array(profiles[kind])[:, :2]
+    height = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(profile, axis=0), axis=1))])
     shade = np.repeat([p[2] for p in profiles[kind]], columns)
     centre = ground.centres[ground.body_faces]
     neck = (centre[:, 1] > 5.3) & (centre[:, 1] < 6.4) & (np.hypot(centre[:, 0], centre[:, 2] - 0.3) < 1.1)
@@ -144,7 +159,7 @@ def _collar(ground: Ground, kind: str) -> tuple[Proxy, ...]:
         ground.body_faces[neck],
         part="cloth",
         region="cloth",
-        uvs=points.reshape(-1, 3)[:, :2],
+        uvs=np.stack([np.radians(wide) * 0.55, np.broadcast_to(height[:, None], wide.shape)], -1).reshape(-1, 2),
         shade=shade,
     )
     return (collar,)

@@ -29,8 +29,10 @@ class Soup:
     kind: Int64[Tensor, "p"]
     region: Int64[Tensor, "p"]
     texture: Int64[Tensor, "p"]
-    """Row in the bank of textures, -1 for plain colour."""
+    """Row in the bank of textures (of patterns for MATT), -1 for plain colour."""
     tint: Float[Tensor, "p 3"]
+    tint2: Float[Tensor, "p 3"]
+    """Of the pattern; `tint` where there is none."""
     traits: Float[Tensor, "p 4"]
     """What the kind makes of it: roughness or opacity, gloss, sharpness of alpha, how far samples miss its detail."""
     owner: Int64[Tensor, "n"]
@@ -67,6 +69,7 @@ class Cook:
         openness: Tensor | None = None,
         texture: Tensor | int = -1,
         tint: Tensor | None = None,
+        tint2: Tensor | None = None,
         traits: Tensor | None = None,
         two_sided: bool = False,
     ) -> None:
@@ -99,22 +102,23 @@ class Cook:
         self.two_sided.append(torch.full((count * len(triangles),), two_sided, device=self.device))
         self.owner.append(rows.repeat_interleave(points))
         full = torch.full((count,), 0, dtype=torch.int64, device=self.device)
-        one = positions.new_ones(count, 3)
+        first = positions.new_ones(count, 3) if tint is None else tint.expand(count, 3)
         self.table.append(
             (
                 rows,
                 full + kind,
                 full + region,
                 full + texture,
-                one if tint is None else tint.expand(count, 3),
-                PLAIN.to(one).expand(count, 4) if traits is None else traits.expand(count, 4),
+                first,
+                first if tint2 is None else tint2.expand(count, 3),
+                PLAIN.to(first).expand(count, 4) if traits is None else traits.expand(count, 4),
             )
         )
         self.vertex_count += count * points
         self.part_count += count
 
     def done(self) -> Soup:
-        picture, kind, region, texture, tint, traits = (
+        picture, kind, region, texture, tint, tint2, traits = (
             torch.cat(list(column)) for column in zip(*self.table, strict=True)
         )
         return Soup(
@@ -127,6 +131,7 @@ class Cook:
             region,
             texture,
             tint,
+            tint2,
             traits,
             torch.cat(self.owner),
         )

@@ -59,7 +59,7 @@ FACE_MASKS = ("medical", "cloth")
 SCARVES = ("mouth", "chin")
 HAND_POSES = ("flat", "fist", "pointing", "covering", "holding", "spread", "peace")
 CLOTHS = ("t-shirt", "v-neck", "collar", "turtleneck", "hoodie")
-PATTERNS = ("plain", "heather", "stripes", "checks")
+PATTERNS = ("plain", "heather", "stripes", "checks", "knit", "print")
 STRATA = ("mixed", "ordinary", "large pose", "extreme expression", "occluded", "hard light")
 
 
@@ -127,9 +127,9 @@ class Cloth:
     colour: Colour
     colour2: Colour
     pattern: str
-    """One of PATTERNS, of colour and colour2."""
+    """One of PATTERNS, of colour and colour2 (knit: of colour alone)."""
     pattern_size: float
-    """Decimetres per repeat."""
+    """Decimetres per repeat of stripes and checks; the others keep to it (`patterns.py`)."""
     neckline: float
     """-1 low .. 1 high, for kinds with an open neck."""
 
@@ -187,7 +187,7 @@ def sample_cloth(rng: np.random.Generator) -> Cloth:
         kind=CLOTHS[rng.choice(len(CLOTHS), p=[0.38, 0.16, 0.2, 0.12, 0.14])],
         colour=sample_dye(rng),
         colour2=sample_dye(rng),
-        pattern=PATTERNS[rng.choice(len(PATTERNS), p=[0.55, 0.2, 0.15, 0.1])],
+        pattern=PATTERNS[rng.choice(len(PATTERNS), p=[0.42, 0.12, 0.15, 0.1, 0.11, 0.1])],
         pattern_size=float(rng.uniform(0.08, 0.5)),
         neckline=float(rng.uniform(-1, 1)),
     )
