@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _tell_plan(args.output, planned(args.paths, args.output, options))
     began = time.perf_counter()
-    command = shlex.join(["facegraft", *args.words])
+    command = shlex.join(["facegraft", *map(_without_place, args.words)])
     with _bar() as progress:
         done = ingest(
             args.paths,
@@ -129,6 +129,12 @@ def _options(args: argparse.Namespace) -> IngestOptions:
         test_share=args.test_share,
         **_given(args, "licence", "same_person"),
     )
+
+
+def _without_place(word: str) -> str:
+    """An absolute path as its last name: a card is shown to others, and where the files lay is not their business."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else word
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

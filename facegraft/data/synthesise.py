@@ -345,14 +345,23 @@ def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> Dataset
         commit=f"facegraft {__version__}",
         seed=options.seed,
         assets_digest=digest,
-        options=dataclasses.asdict(options) | extra | _explained(options, found),
+        options=dataclasses.asdict(_nameless(options)) | extra | _explained(options, found),
     )
 
 
+def _nameless(options: SynthOptions) -> SynthOptions:
+    """Folders by their last names: where they lie is nobody's business."""
+    last = {name: Path(getattr(options, name)).name for name in ("backgrounds", "environments")}
+    return dataclasses.replace(options, **last)
+
+
 def command_of(options: SynthOptions, out: str) -> str:
-    """The command line that makes this set."""
+    """The command line that makes this set, folders by their last names."""
+    options = _nameless(options)
+    device = ["--device", options.device] if options.device != "cpu" else []
     if options.plan in SETS:
-        return f"facegraft data benchmark {options.plan} -o {shlex.quote(out)} --size {options.size_px}"
+        words = ["facegraft", "data", "benchmark", options.plan, "-o", out, "--size", options.size_px]
+        return shlex.join(map(str, words + device))
     words = ["facegraft", "synth", "-o", out, "--people", options.people, "--images", options.images]
     words += ["--size", options.size_px, "--seed", options.seed, "--dial", options.dial]
     words += ["--pairs", "exact"] if options.plan == "swaps" else []
@@ -360,7 +369,7 @@ def command_of(options: SynthOptions, out: str) -> str:
     words += ["--planes", options.planes] if options.planes != USUAL_PLANES else []
     words += ["--backgrounds", options.backgrounds] if options.backgrounds else []
     words += ["--environments", options.environments] if options.environments else []
-    return shlex.join(map(str, words))
+    return shlex.join(map(str, words + device))
 
 
 def _jobs(jobs: int | None, options: SynthOptions) -> int:

@@ -85,7 +85,8 @@ def test_summary_says_what_was_left_out_and_cries_over_licences(
     again, facts = run(capfd, *arguments)
     assert "done already" in again
     assert facts["already_done"]
-    assert open_dataset(tmp_path / "set").card.command.startswith("facegraft ")
+    command = "facegraft ingest identity_1.jpg wall.png -o set --size 64 --report"
+    assert open_dataset(tmp_path / "set").card.command == command
     assert "was begun with size 64" in complaint(capfd, picture, wall, "-o", tmp_path / "set")
 
 

@@ -158,6 +158,17 @@ def test_the_command_on_the_card_makes_the_same_options() -> None:
         assert synth._options(parser.parse_args(words[2:])) == options
 
 
+def test_the_card_names_the_device_and_no_place(tmp_path: Path) -> None:
+    lit = dataclasses.replace(
+        PICTURES, device="cuda", backgrounds=str(tmp_path / "my rooms"), environments=str(tmp_path / "skies")
+    )
+    command = command_of(lit, "set")
+    assert command.endswith("--backgrounds 'my rooms' --environments skies --device cuda")
+    exact = command_of(sets.benchmark_options("exact-1k", device="cuda"), "my set")
+    assert exact == "facegraft data benchmark exact-1k -o 'my set' --size 256 --device cuda"
+    assert "--device" not in command_of(PICTURES, "set")
+
+
 def test_exact_1k_is_what_it_says() -> None:
     options = sets.benchmark_options("exact-1k")
     swaps = [swap for shard in (0, 49) for swap in sets.swaps_of_shard(options, shard)]

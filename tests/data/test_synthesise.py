@@ -17,6 +17,7 @@ pytest.importorskip("torch", reason="rendering needs the extra `train`")
 
 import facegraft as fg
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, OutputError
+from facegraft.core.image import save_frame
 from facegraft.data import benchmark_sets, synth_folder, synthesise
 from facegraft.data.assets import assets_digest
 from facegraft.data.dataset import Dataset, open_dataset
@@ -60,6 +61,19 @@ def test_what_is_written(made: Path, makehuman: Path) -> None:
     shapes |= {"camera": (3, 4), "gaze_degrees": (2, 2), "pose_degrees": (3,), "visible_dense": (468,)}
     assert {name: item.arrays[name].shape for name in shapes} == shapes
     assert {"age", "female", "exposure", "occluded_share", "mouth_open"} <= item.facts.keys()
+
+
+def test_a_card_tells_no_place(tmp_path: Path, makehuman: Path) -> None:
+    (tmp_path / "rooms").mkdir()
+    save_frame(tmp_path / "rooms" / "wall.png", np.full((64, 64, 3), 90, np.uint8))
+    folder = tmp_path / "set"
+    card = fg.synthesise(
+        1, folder, images=1, size_px=32, jobs=1, assets=makehuman, backgrounds=str(tmp_path / "rooms")
+    ).card
+    assert card.options["backgrounds"] == "rooms"
+    assert card.command.endswith("--backgrounds rooms")
+    for name in ("card.json", "CARD.md"):
+        assert str(tmp_path) not in (folder / name).read_text()
 
 
 @pytest.mark.slow
