@@ -351,8 +351,8 @@ def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> Dataset
 
 def _nameless(options: SynthOptions) -> SynthOptions:
     """Folders by their last names: where they lie is nobody's business."""
-    last = {name: Path(getattr(options, name)).name for name in ("backgrounds", "environments")}
-    return dataclasses.replace(options, **last)
+    behind, around = Path(options.backgrounds).name, Path(options.environments).name
+    return dataclasses.replace(options, backgrounds=behind, environments=around)
 
 
 def command_of(options: SynthOptions, out: str) -> str:
