@@ -14,6 +14,7 @@ from facegraft.data.synth.labels import Labels
 from facegraft.data.synth.people import Person, sample_person
 from facegraft.data.synth.render import TRUTHS, Rendered, Renderer
 from facegraft.data.synth.scene import STRATA, Scene, sample_scene
+from facegraft.data.synth_plan import person_seed
 from facegraft.tensors import Aligned, SwapBatch
 
 
@@ -23,7 +24,8 @@ class StreamOptions:
 
     Attributes:
         people: How many take part; each is baked once while it stays in the renderer's memory.
-        first_person: Seed of the first; others follow. Keep clear of the people of benchmark sets.
+        people_seed: Says who: the people of `facegraft synth --seed` of this number, and so never those of a
+            benchmark set. Beside a rendered dataset take another number than its seed.
         dial: 0 ordinary .. 1 extreme people.
         stratum: Of the attribute pictures; identity pictures are always "ordinary".
         truth: Which right answer: "inner", "inner_recoloured" or "head".
@@ -32,7 +34,7 @@ class StreamOptions:
     """
 
     people: int = 1000
-    first_person: int = 0
+    people_seed: int = 0
     dial: float = 0.35
     stratum: str = "mixed"
     truth: str = "inner"
@@ -66,6 +68,9 @@ class RenderedPairs:
                 f"expected a truth of {', '.join(TRUTHS)} and a stratum of {', '.join(STRATA)}, "
                 f"found {options.truth!r} and {options.stratum!r}"
             )
+        if options.people_seed < 0:
+            raise BadInputError(f"people_seed: expected 0 or more, found {options.people_seed}")
+        person_seed(options.people_seed, options.people - 1)  # tells at once whether the last one may be shown
         self.renderer, self.options = renderer, options
 
     def batch(self, seed: int, images_seen: int, size: int) -> SwapBatch:
@@ -102,7 +107,7 @@ class RenderedPairs:
         return _Draw(attribute if same else identity, attribute, (first, second), bool(same or exact))
 
     def _person(self, number: int) -> Person:
-        return sample_person(self.options.first_person + number, self.options.dial)
+        return sample_person(person_seed(self.options.people_seed, number), self.options.dial)
 
     def _answers(
         self, draws: list[_Draw], identities: list[Person], attributes: list[Person], scenes: list[Scene]

@@ -12,6 +12,7 @@ from facegraft.data.synth.people import sample_person  # noqa: E402
 from facegraft.data.synth.render import Renderer  # noqa: E402
 from facegraft.data.synth.scene import sample_scene  # noqa: E402
 from facegraft.data.synth.stream import RenderedPairs, StreamOptions  # noqa: E402
+from facegraft.data.synth_plan import PEOPLE_PER_SEED, RESERVED, SynthOptions, shots_of  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_draws_have_the_shares_asked_for_and_never_repeat(renderer):
 
 
 def test_a_batch_holds_what_its_draws_say(renderer):
-    options = StreamOptions(people=4, first_person=20, same_share=0.3, exact_share=0.5, truth="inner_recoloured")
+    options = StreamOptions(people=4, people_seed=20, same_share=0.3, exact_share=0.5, truth="inner_recoloured")
     maker = RenderedPairs(renderer, options)
     draws = [maker.draw(2, n) for n in range(6)]
     batch = maker.batch(2, 0, 6)
@@ -70,7 +71,7 @@ def test_a_batch_holds_what_its_draws_say(renderer):
     assert {True, False} == set(batch.has_truth.tolist())
     exact = next(n for n, d in enumerate(draws) if d.exact and d.identity != d.attribute)
     draw = draws[exact]
-    who, on = sample_person(20 + draw.identity), sample_person(20 + draw.attribute)
+    who, on = (sample_person(20_000_000 + number) for number in (draw.identity, draw.attribute))
     here, there = sample_scene(draw.scenes[0], "ordinary"), sample_scene(draw.scenes[1], "mixed")
     asked, shown = renderer.render([who], [here]), renderer.render([on], [there])
     answer = renderer.truth([who], [on], [there], "inner_recoloured")
@@ -83,7 +84,20 @@ def test_a_batch_holds_what_its_draws_say(renderer):
     assert torch.equal(batch.changed[exact, 0] > 0, changed)
 
 
-@pytest.mark.parametrize("wrong", [{"people": 1}, {"same_share": 1.5}, {"truth": "outer"}, {"stratum": "night"}])
+def test_its_people_are_those_of_datasets_and_never_those_of_benchmarks(renderer):
+    shots = shots_of(SynthOptions("pictures", people=4, images=4, seed=6), 0, 4)
+    maker = RenderedPairs(renderer, StreamOptions(people=4, people_seed=6))
+    assert [maker._person(number).seed for number in range(4)] == [shot.person for shot in shots]
+    last = RESERVED.start // PEOPLE_PER_SEED - 1
+    RenderedPairs(renderer, StreamOptions(people=PEOPLE_PER_SEED, people_seed=last))
+    for people, seed in ((PEOPLE_PER_SEED, last + 1), (2, RESERVED.start), (PEOPLE_PER_SEED + 1, 0)):
+        with pytest.raises(BadInputError, match="kept for the benchmark sets"):
+            RenderedPairs(renderer, StreamOptions(people=people, people_seed=seed))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"people": 1}, {"people_seed": -1}, {"same_share": 1.5}, {"truth": "outer"}, {"stratum": "night"}]
+)
 def test_wrong_options_are_named(renderer, wrong):
     with pytest.raises(BadInputError, match="expected"):
         RenderedPairs(renderer, StreamOptions(**wrong))
