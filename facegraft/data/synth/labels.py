@@ -38,7 +38,8 @@ class Labels:
         inner: Share of each pixel where the inner face shows, be it through hair.
         own: Share of each pixel that the person or what they wear covers.
         landmarks68: Pixels and, third, decimetres from the camera's plane; so are iris and dense.
-        visible68: 1 where the point is seen, 0 where something hides it or it faces away; so are the others.
+        visible68: 1 where the point is seen, 0 where it lies outside the picture or more than 0.6 mm behind what its
+            pixel shows, be that a thing, hair or the head itself; so are the others. Only depth is looked at.
         iris: Left and right, the person's own.
         dense: The 468 points of `faces/topology.py`.
         pose_degrees: Yaw, pitch, roll of the head as `core.types.Faces` has them.
