@@ -147,11 +147,24 @@ def _benchmark(args: argparse.Namespace) -> dict[str, object]:
 
 @contextmanager
 def progress_bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error with a count and the time left; yields what is called with how much is done."""
+    """A bar on standard error with a count and the time left; yields what is called with how much is done.
+
+    It shows itself at the first call, so that what fails before says its one line alone, and goes away at the end.
+    Without a terminal there is none.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(name, total=total)
+
+    def update(done: int) -> None:
+        bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        yield update
+    finally:
+        bar.stop()

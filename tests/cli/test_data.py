@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facegraft.cli.data import progress_bar
 from facegraft.cli.main import main
+from facegraft.core.errors import BadInputError
 from facegraft.core.image import read_picture
 from facegraft.core.image_bytes import encode_frame
 from facegraft.data.dataset import DatasetCard, Item, Pair, write_card, write_shard
@@ -99,3 +101,19 @@ def test_assets_from_a_folder(makehuman: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["data", "assets", "--from", str(makehuman), "--to", str(folder), "--link"]) == 0
     assert last_line(capsys)["copied"] == 715
     assert folder.is_symlink()
+
+
+def test_the_bar_keeps_quiet_until_something_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    with pytest.raises(BadInputError), progress_bar("shards", 3):
+        raise BadInputError("early")
+    assert capsys.readouterr().err == ""
+    with progress_bar("shards", 3) as update:
+        update(2)
+    assert "2/3" in capsys.readouterr().err
+    monkeypatch.delenv("FORCE_COLOR")
+    with progress_bar("shards", 3) as update:
+        update(2)
+    assert capsys.readouterr().err == ""
