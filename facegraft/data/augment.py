@@ -81,7 +81,7 @@ class Stages:
     Attributes:
         identity: To the identity image.
         attribute: To the attribute image; its truth follows.
-        mask: To a mask that a method asks for changed, by itself.
+        mask: Moves of the attribute image's mask alone, after all else; nothing but its moves counts.
         truth_colour: Whether the truth gets the attribute image's colours too.
         truth_elastic: Whether it gets its elastic warp too.
     """

@@ -14,20 +14,22 @@ import torch
 from torch import Tensor
 
 from facegraft.core.errors import BadInputError
-from facegraft.data.augment import Change, Stages, augment, draw, generator_for, same_for_truth, without_elastic
+from facegraft.data.augment import Change, Stage, Stages, augment, draw, generator_for, same_for_truth, without_elastic
 from facegraft.data.cutouts import Cutout
+from facegraft.data.moves import move_images
 from facegraft.data.occluders import Occluder, paste
 from facegraft.data.occluders import draw as draw_occluder
 from facegraft.data.regions import REGIONS
 from facegraft.tensors import Aligned, SwapBatch
 
-_IDENTITY, _ATTRIBUTE, _OTHER = range(3)
+_IDENTITY, _ATTRIBUTE, _OTHER, _MASK = range(4)
 
 
 def vary(batch: SwapBatch, generator: torch.Generator, *, stages: Stages, cutouts: Sequence[Cutout] = ()) -> SwapBatch:
     """Changes both sides of each pair, and its truth with the attribute image.
 
-    Occluders go over attribute images and truths before anything else, and into their masks and regions.
+    Occluders go over attribute images and truths before anything else, and into their masks and regions. Masks are
+    moved once more, alone, where the stage says so.
 
     Args:
         batch: Pairs, on any device.
@@ -36,7 +38,8 @@ def vary(batch: SwapBatch, generator: torch.Generator, *, stages: Stages, cutout
         cutouts: For occluders; without them all are drawn.
 
     Raises:
-        BadInputError: Occluders are asked for, but the attribute images have no landmarks.
+        BadInputError: Occluders are asked for, but the attribute images have no landmarks; or changed masks, but they
+            have none.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
     rows = range(len(batch))
@@ -52,11 +55,21 @@ def vary(batch: SwapBatch, generator: torch.Generator, *, stages: Stages, cutout
     return replace(
         batch,
         identity=augment(batch.identity, for_identity),
-        attribute=attribute,
+        attribute=_masked(attribute, stages.mask, [generator_for(seed, row, _MASK) for row in rows]),
         identity_other=other,
         truth=torch.where(given, answer.image, batch.truth),
         changed=answer.mask,
     )
+
+
+def _masked(attribute: Aligned, stage: Stage, generators: Sequence[torch.Generator]) -> Aligned:
+    """The attribute images with their masks moved on, by themselves."""
+    if stage == Stage():
+        return attribute
+    if attribute.mask is None:
+        raise BadInputError("vary: the stage changes masks, found none; require 'mask'")
+    moves = [draw(stage, generator).move for generator in generators]
+    return replace(attribute, mask=move_images(attribute.mask, moves))
 
 
 def _for_truth(change: Change, stages: Stages) -> Change:

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facegraft.core.errors import BadInputError  # noqa: E402
-from facegraft.data.augment import COLOUR, DEEPFACELAB, GAN, Stage, Stages  # noqa: E402
+from facegraft.data.augment import COLOUR, DEEPFACELAB, DIFFUSION, GAN, Stage, Stages  # noqa: E402
 from facegraft.data.regions import REGIONS  # noqa: E402
 from facegraft.data.vary import vary  # noqa: E402
 from facegraft.tensors import Aligned, SwapBatch  # noqa: E402
@@ -88,3 +88,27 @@ def test_deepfacelabs_truth_moves_but_is_not_warped() -> None:
 def test_occluders_need_landmarks() -> None:
     with pytest.raises(BadInputError, match="require 'landmarks'"):
         vary(pairs(1, landmarks=False), generator(), stages=Stages(attribute=Stage(occluded=1.0)))
+
+
+def test_masks_are_warped_alone_and_each_in_its_own_way() -> None:
+    batch = pairs(3)
+    square = torch.zeros(3, 1, SIZE, SIZE)
+    square[..., 12:36, 12:36] = 1
+    batch = replace(batch, attribute=replace(batch.attribute, mask=square))
+    plain, warped = (
+        vary(batch, generator(), stages=stages) for stages in (replace(DIFFUSION, mask=Stage()), DIFFUSION)
+    )
+    assert plain.attribute.mask is not None
+    assert warped.attribute.mask is not None
+    assert torch.equal(plain.attribute.mask, square)
+    apart = (warped.attribute.mask - square).abs().mean((1, 2, 3))
+    assert ((apart > 0.005) & (apart < 0.2)).all()
+    assert len(set(apart.tolist())) == 3
+    assert torch.equal(warped.attribute.image, plain.attribute.image)
+    assert torch.equal(warped.identity.image, plain.identity.image)
+    assert torch.equal(warped.truth, plain.truth)
+    assert plain.changed is not None
+    assert warped.changed is not None
+    assert torch.equal(warped.changed, plain.changed)
+    with pytest.raises(BadInputError, match="require 'mask'"):
+        vary(replace(batch, attribute=replace(batch.attribute, mask=None)), generator(), stages=DIFFUSION)
