@@ -94,9 +94,12 @@ class Loader:
         requires: Names out of `REQUIRABLE`.
         augment: Applied to each batch in turn, on its device.
         rendered: Makes `options.rendered_share` of every batch; rendered people get numbers behind the dataset's.
+        identities: People who may be identities, as `Dataset.people` names them; None = all. A method for one pair of
+            people (the policies "df" and "liae") needs one name here ...
+        attributes: ... and the other here.
 
     Raises:
-        BadInputError: The dataset cannot serve the policy, or an unknown field is required.
+        BadInputError: The dataset cannot serve the policy, or an unknown field or person is named.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class Loader:
         requires: Collection[str] = (),
         augment: Sequence[Augment] = (),
         rendered: BatchMaker | None = None,
+        identities: Collection[str] | None = None,
+        attributes: Collection[str] | None = None,
     ) -> None:
         dataset = datasets if isinstance(datasets, Dataset) else join(datasets)
         self.options, self.requires = options, frozenset(requires)
@@ -118,7 +123,10 @@ class Loader:
             raise BadInputError("loader: a rendered share and a renderer come together; give both or none")
         if "identity_other" in self.requires:
             policy = dataclasses.replace(policy, second_photo=True)
-        self.pairs = Pairs(dataset, policy, options.seed, group=options.batch * options.world)
+        for role, named in (("identities", identities), ("attributes", attributes)):
+            _check_people(dataset, role, named)
+        group = options.batch * options.world
+        self.pairs = Pairs(dataset, policy, options.seed, group=group, identities=identities, attributes=attributes)
         self._people = {person: number for number, person in enumerate(dataset.people)}
         self._fields = sorted(self.requires & _OF_PICTURES)
         self._augment, self._rendered = tuple(augment), rendered
@@ -223,6 +231,14 @@ class Loader:
 
     def _numbers(self, rows: Sequence[Row]) -> Tensor:
         return torch.tensor([self._people.get(row.person, -1) for row in rows], dtype=torch.int64)
+
+
+def _check_people(dataset: Dataset, role: str, named: Collection[str] | None) -> None:
+    if isinstance(named, str):
+        raise BadInputError(f"loader: {role}: expected a list of people, found the text {named!r}")
+    unknown = sorted(set(named or ()) - set(dataset.people))
+    if unknown:
+        raise BadInputError(f"loader: {role}: no {', '.join(unknown)} among the {len(dataset.people)} known people")
 
 
 def rendered_batches(

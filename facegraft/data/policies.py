@@ -82,6 +82,7 @@ OURS_EXACT = Policy(same_person=0.15, triplets=0.35, similar_pose=0.5, balance=(
 POLICIES: dict[str, Policy] = {
     "ours": OURS,
     "ours_exact": OURS_EXACT,
+    # Both: give the loader one person as `identities`, the other as `attributes`.
     "df": Policy(taken_from="DeepFaceLab: pictures of two people, drawn by themselves"),
     "liae": Policy(taken_from="DeepFaceLab: pictures of two people, drawn by themselves"),
     "faceshifter": Policy(same_image=0.2, taken_from="FaceShifter's paper; the unofficial code's default is 0.8"),

@@ -326,3 +326,30 @@ def test_closing_stops_the_threads(dataset: Dataset) -> None:
     while running() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert running() == 0
+
+
+@pytest.mark.parametrize("name", ["df", "liae"])
+def test_a_method_for_one_pair_of_people_sees_them_alone(tmp_path: Path, name: str) -> None:
+    dataset = small_set(tmp_path, people=5, photos=4)
+    loader = Loader(dataset, POLICIES[name], LoaderOptions(batch=6, size_px=16), identities=["p3"], attributes=["p1"])
+    draws = [draw for start in range(0, 60, 6) for draw in loader.draws_at(start)]
+    assert {draw.identity.person for draw in draws} == {"p3"}
+    assert {draw.attribute.person for draw in draws} == {"p1"}
+    assert {draw.identity.key for draw in draws} == {f"p3-{n}" for n in range(4)}
+    assert {draw.attribute.key for draw in draws} == {f"p1-{n}" for n in range(4)}
+    batch = loader.batch_at(0)
+    assert batch.identity_person is not None
+    assert batch.attribute_person is not None
+    assert set(batch.identity_person.tolist()) == {3}
+    assert set(batch.attribute_person.tolist()) == {1}
+    assert not batch.has_truth.any()
+
+
+def test_people_who_are_not_there_are_named(tmp_path: Path) -> None:
+    dataset, options = small_set(tmp_path, people=2), LoaderOptions(batch=2, size_px=16)
+    with pytest.raises(BadInputError, match=r"identities: no anna, bob among the 2 known people"):
+        Loader(dataset, POLICIES["df"], options, identities=["bob", "p0", "anna"])
+    with pytest.raises(BadInputError, match="attributes: expected a list of people, found the text 'p1'"):
+        Loader(dataset, POLICIES["df"], options, attributes="p1")
+    with pytest.raises(BadInputError, match="needs two people"):
+        Loader(dataset, POLICIES["df"], options, identities=["p0"], attributes=["p0"])
