@@ -44,11 +44,12 @@ KINDS = {
 CLOSED_LIPS = 0.02
 """Gap between the lips in decimetres below which nobody sees teeth."""
 THINNING = 0.5
-HIDDEN = 9.0
+"""How far a density of 0 raises the cut of hair."""
+HIDDEN, BRIM_EDGE = 9.0, 40.0
+"""Cut that nothing passes; its rise per decimetre above a brim, so that hair ends along a line and not at vertices."""
 MOST_COARSE = {"hair": 0.45, "shadow": 0.85, "beard": 0.85}
 STRAND_TEXELS = {"straight": 2.0, "stubble": 3.0, "beard": 2.0, "curl": 8.0, "frizz": 5.0}
 """Width of a strand or dot in each texture."""
-"""How far a density of 0 raises the cut of hair."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Dresser:
             if hat_of(scene):
                 brim = self.wardrobe.brim(hat_of(scene))
                 above = (ready.place - ready.place.new_tensor(brim.point)) @ ready.place.new_tensor(brim.normal)
-                out[row] = (above > 0) * HIDDEN
+                out[row] = (above * BRIM_EDGE).clamp(0, HIDDEN)
         return out
 
     def _clothes(self, cook: Cook, scenes: Sequence[Scene], posed: Posed) -> None:

@@ -11,8 +11,17 @@ from facegraft.data.synth.ground import Ground, hang_on
 from facegraft.data.synth.proxy import Proxy
 from facegraft.data.synth.wrap import join, tube
 
-BRIDGE, TEMPLES, BROWS = 28, (16, 0), (24, 19)
-"""Landmarks that carry them: skin that moves with the skull (BROWS only set how far forward the rims stand)."""
+BRIDGE, BROWS = 28, (24, 19)
+"""Landmarks that carry the rims: skin that moves with the skull (BROWS only set how far forward they stand)."""
+ON_NOSE = (0.8, 0.1, 0.1)
+EARS = (7577, 872)
+"""Vertices of base.obj where the left and the right ear's upper edge meets the head."""
+TEMPLES = ((7440, 11848, 12004), (717, 5239, 5405))
+"""Vertices of the skin below the left and the right arm, from the eye to the ear."""
+ALONG = ((0.4, 0.0, 0.6), (0.15, 0.15, 0.7), (0.0, 0.5, 0.5))
+"""How far the arm follows bridge, ear and skin there."""
+CLEAR = 0.03
+"""Between the middle of the arm and the skin, decimetres."""
 COLUMNS = 26
 Piece = tuple[np.ndarray, np.ndarray]
 """Points and triangles."""
@@ -65,19 +74,18 @@ def glasses(ground: Ground, variant: str) -> tuple[Proxy, ...]:
     for eye, sign in zip(eyes, (1.0, -1.0), strict=True):
         rim = _rim(frame, eye, sign, iod, front)
         lenses.append(_lens(rim))
-        (metal if frame.upper_only or frame.double_bridge else solid).append(tube(rim, frame.radius, 5, closed=True))
+        thin = frame.upper_only or frame.double_bridge or frame.rimless
+        (metal if thin else solid).append(tube(rim, frame.radius, 5, closed=True))
         if frame.upper_only:
             brow = rim[np.sort(_upper(rim))]
             solid.append(tube(brow + np.array([0, 0.01, 0.005]), 0.026, 6, closed=False))
         hinges.append(rim[np.argmax(sign * rim[:, 0] + 0.5 * rim[:, 1])])
     metal += _bridges(frame, eyes, iod, front)
     out = []
-    if frame.rimless:
-        solid = []
     for name, parts, part in (("frame", solid, "colour"), ("metal", metal, "colour2"), ("lens", lenses, "lens")):
         if parts:
             out.append(_on_nose(ground, f"{variant}-{name}", parts, part))
-    return (*out, _arms(ground, variant, hinges, marks, frame))
+    return (*out, _arms(ground, variant, hinges, frame))
 
 
 def _rim(frame: Frame, eye: np.ndarray, sign: float, iod: float, front: float) -> np.ndarray:
@@ -128,28 +136,30 @@ def _on_nose(ground: Ground, name: str, parts: list[tuple[np.ndarray, np.ndarray
     points, triangles = join(parts)
     carriers = ground.landmarks[[BRIDGE, *BROWS]]
     index = np.tile(carriers, (len(points), 1))
-    weight = np.tile([0.8, 0.1, 0.1], (len(points), 1))
+    weight = np.tile(ON_NOSE, (len(points), 1))
     layer = "alpha" if part == "lens" else "opaque"
     uvs = points[:, :2]
     return hang_on(ground, name, points, triangles, index, weight, part=part, region="glasses", uvs=uvs, layer=layer)
 
 
-def _arms(ground: Ground, variant: str, hinges: list[np.ndarray], marks: np.ndarray, frame: Frame) -> Proxy:
-    """From the rims to behind the ears; their ends stay with the nose and with the ears."""
-    parts, shares, sides = [], [], []
-    for hinge, sign, temple in zip(hinges, (1.0, -1.0), TEMPLES, strict=True):
-        ear = np.array([sign * (abs(marks[temple, 0]) + 0.045), marks[temple, 1] + 0.09, marks[temple, 2] - 0.20])
-        tip = ear + np.array([sign * -0.01, -0.14, -0.20])
-        corner = np.array([max(abs(hinge[0]) + 0.03, abs(ear[0]) - 0.02) * sign, hinge[1] + 0.005, hinge[2] - 0.09])
-        path = np.array([hinge, corner, corner * 0.66 + ear * 0.34, corner * 0.33 + ear * 0.67, ear, tip])
-        mesh = tube(path, max(frame.radius * 0.9, 0.010), 5, closed=False)
-        parts.append(mesh)
-        shares.append(np.repeat([0.0, 0.1, 0.45, 0.75, 1.0, 1.0], 5))
-        sides.append(np.full(len(mesh[0]), ground.landmarks[temple]))
+def _arms(ground: Ground, variant: str, hinges: list[np.ndarray], frame: Frame) -> Proxy:
+    """From the rims along the skin of the temples to behind the ears: each part stays with what it touches."""
+    parts, index, weight = [], [], []
+    bridge, brows = ground.landmarks[BRIDGE], ground.landmarks[list(BROWS)]
+    for hinge, sign, ear, sides in zip(hinges, (1.0, -1.0), EARS, TEMPLES, strict=True):
+        skin, root = ground.usual[list(sides)], ground.usual[ear]
+        end = root + np.array([sign * 0.025, 0.02, 0.0])
+        share = ((hinge[2] - skin[:, 2]) / (hinge[2] - end[2]))[:, None]
+        along = hinge + (end - hinge) * share
+        along[:, 0] = sign * np.maximum(np.abs(along[:, 0]), np.abs(skin[:, 0]) + CLEAR)
+        corner = hinge + np.array([sign * 0.015, 0.0, -0.05])
+        tip = root + np.array([sign * -0.005, -0.16, -0.32])
+        path = np.stack([hinge, corner, *along, end, tip])
+        parts.append(tube(path, max(frame.radius * 0.9, 0.010), 5, closed=False))
+        on_nose, on_ear = [bridge, *brows], [bridge, ear, ear]
+        index += [on_nose, on_nose, *([bridge, ear, side] for side in sides), on_ear, on_ear]
+        weight += [ON_NOSE, ON_NOSE, *ALONG, (0.0, 1.0, 0.0), (0.0, 1.0, 0.0)]
     points, triangles = join(parts)
-    share, side = np.concatenate(shares), np.concatenate(sides)
-    bridge = np.full(len(points), ground.landmarks[BRIDGE])
-    index = np.stack([bridge, side, bridge], 1)
-    weight = np.stack([1 - share, share, 0 * share], 1)
     part = "colour2" if frame.rimless or frame.double_bridge else "colour"
-    return hang_on(ground, f"{variant}-arms", points, triangles, index, weight, part=part, region="glasses")
+    carriers, shares = np.repeat(np.array(index), 5, 0), np.repeat(np.array(weight), 5, 0)
+    return hang_on(ground, f"{variant}-arms", points, triangles, carriers, shares, part=part, region="glasses")

@@ -73,9 +73,16 @@ class Ground:
         """Of head and neck."""
         return self._reach_within(0.85)
 
-    def _reach_within(self, width: float) -> Reach:
+    @cached_property
+    def skull_reach(self) -> Reach:
+        """Of head and neck without the ears, which would hold a hat off the head."""
+        return self._reach_within(0.85, ears=False)
+
+    def _reach_within(self, width: float, *, ears: bool = True) -> Reach:
         centre = self.centres[self.body_faces]
         near = (centre[:, 1] > 5.3) & (np.abs(centre[:, 0]) < width)
+        if not ears:
+            near &= (np.abs(centre[:, 0]) < 0.705) | (centre[:, 1] > 7.39) | (centre[:, 1] < 6.75)
         return measure(self.usual, self.base.faces[self.body_faces[near]])
 
 

@@ -21,6 +21,8 @@ class Brim:
 
 HAIR_BELOW = 0.06
 """Hair reaches this far under the edge of a hat, decimetres."""
+HOOD_WIDTH = 1.12
+"""How far a hood reaches over the shoulders before it goes into the collar, decimetres."""
 BRIMS = {
     "fedora": Brim((0.0, 7.66, 0.5), (0.0, 1.0, 0.0)),
     "beanie": Brim((0.0, 7.55, 0.45), (0.0, 0.95, -0.31)),
@@ -52,7 +54,7 @@ def beanie(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
     around, down, share = cap_grid(loose, BRIMS["beanie"], 15, 40)
     fold = np.clip((share - 0.74) / 0.03, 0, 1)
     ribs = 0.008 * np.cos(np.radians(around) * 20)
-    slack = 0.07 + 0.10 * (1 - share) ** 1.5 + 0.05 * fold + ribs * np.clip(share * 3, 0, 1)
+    slack = 0.045 + 0.11 * (1 - share) ** 1.5 + 0.035 * fold + ribs * np.clip(share * 3, 0, 1)
     points = loose.points(around, down, slack)
     rim = loose.points(around[-1:], down[-1:], 0.015)
     points = np.concatenate([points, rim])
@@ -65,7 +67,7 @@ def cap(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
     loose = reach.loose(1, 1.5)
     around, down, share = cap_grid(loose, BRIMS["cap"], 11, 36)
     front = np.clip(np.cos(np.radians(around)), 0, 1)
-    slack = 0.06 + 0.10 * (1 - share) + 0.16 * front * np.sin(np.pi * np.clip(share, 0, 1)) * share
+    slack = 0.04 + 0.11 * (1 - share) + 0.16 * front * np.sin(np.pi * np.clip(share, 0, 1)) * share
     seam = 1 - 0.25 * np.exp(-((((around + 30) % 60 - 30) / 2.5) ** 2))
     points = loose.points(around, down, slack)
     rim = loose.points(around[-1:], down[-1:], 0.01)
@@ -169,6 +171,11 @@ def hood(ground: Ground, reach: Reach) -> tuple[Proxy, ...]:
     around, down = _sphere(26, 44, 132)
     forward = np.clip(np.cos(np.radians(around)), -0.2, 1)
     points = loose.points(around, down, 0.10 + 0.10 * forward + 0.08 * np.clip((down - 70) / 40, 0, 1))
+    far = np.hypot(points[..., 0], points[..., 2] - CENTRE[2])
+    points[..., [0, 2]] = (points[..., [0, 2]] - [0, CENTRE[2]]) * np.minimum(1, HOOD_WIDTH / far)[..., None] + [
+        0,
+        CENTRE[2],
+    ]
     points[..., 1] += 0.05
     plane = (points - np.array([0, 7.2, 0.98])) @ np.array([0, -0.22, 0.975])
     shade = np.clip(1 - 0.25 * np.clip(0.1 - plane, 0, 0.1) / 0.1 * (np.abs(plane + 0.05) < 0.012), 0, 1)

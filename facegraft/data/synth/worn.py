@@ -40,7 +40,8 @@ def worn_proxies(ground: Ground, kind: str, variant: str) -> tuple[Proxy, ...]:
         return hats.scarf(ground, ground.neck_reach, variant)
     makers = {"beanie": hats.beanie, "cap": hats.cap, "headscarf": hats.headscarf, "hood": hats.hood}
     if kind == "hat" and variant in makers:
-        return makers[variant](ground, ground.reach)
+        on_skull = variant in ("beanie", "cap")
+        return makers[variant](ground, ground.skull_reach if on_skull else ground.reach)
     if kind == "hat" and variant == "fedora":
         return (fedora(ground),)
     raise BadInputError(f"nothing to wear is called {kind!r} {variant!r}; see data/synth/wear.py for what is")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from facegraft.core.errors import BadInputError
 from facegraft.data.regions import REGIONS
-from facegraft.data.synth.formats import read_proxy
+from facegraft.data.synth.formats import read_morph, read_proxy
+from facegraft.data.synth.glasses import EARS
 from facegraft.data.synth.ground import BODY_COUNT, Ground, hang
 from facegraft.data.synth.patch import body_normals, cut_patch, simplified, subdivide_times
 from facegraft.data.synth.proxy import Proxy, keep_triangles, place_proxy
@@ -107,6 +109,60 @@ def test_lenses_stand_before_the_eyes(wardrobe: Wardrobe, ground: Ground, varian
         assert box[:, 0].min() < marks[corner, 0] < box[:, 0].max()
         assert box[:, 1].min() < marks[corner, 1] < box[:, 1].max()
         assert box[:, 2].min() > marks[corner, 2]
+
+
+WIDE = (
+    {},
+    {"head/head-scale-horiz-incr": 0.6},
+    {"head/head-scale-horiz-incr": 0.4, "head/head-fat-incr": 0.5, "head/head-square": 0.5},
+    {"head/head-scale-horiz-decr": 0.5, "head/head-oval": 0.5},
+    {"ears/l-ear-trans-up": 0.5, "ears/r-ear-trans-up": 0.5, "head/head-round": 0.6},
+    {"ears/l-ear-trans-down": 0.5, "ears/r-ear-trans-down": 0.5, "head/head-invertedtriangular": 0.6},
+)
+
+
+@pytest.fixture(scope="module")
+def refined(ground: Ground) -> csr_matrix:
+    """From the body's vertices to those of one Catmull-Clark step, about the head."""
+    near = ground.centres[ground.body_faces, 1] > 6.6
+    return subdivide_times(ground.base.faces[ground.body_faces[near]], len(ground.usual), 1)[0]
+
+
+def shaped(ground: Ground, morphs: dict[str, float]) -> np.ndarray:
+    body = ground.usual.copy()
+    for name, weight in morphs.items():
+        rows, moved = read_morph(ground.assets / "data/targets" / f"{name}.target")
+        body[rows] += weight * moved
+    return body
+
+
+@pytest.mark.parametrize("morphs", WIDE, ids=[" ".join(m) or "usual" for m in WIDE])
+def test_temples_run_along_the_head_to_the_ear_of_narrow_and_wide_heads(
+    wardrobe: Wardrobe, ground: Ground, refined: csr_matrix, morphs: dict[str, float]
+) -> None:
+    body = shaped(ground, morphs)
+    skin = refined @ body
+    for variant in GLASSES:
+        arms = next(p for p in wardrobe.worn("glasses", variant) if p.name.endswith("-arms"))
+        path = fit(ground, arms, body).reshape(2, -1, 5, 3).mean(2)
+        for side, ear in zip(path, EARS, strict=True):
+            assert np.linalg.norm(side[-2] - body[ear]) < 0.06, "it rests where the ear meets the head"
+            assert side[-1, 1] < body[ear, 1] - 0.1, "and ends behind it"
+            for point in side[2:-1]:
+                near = skin[(np.hypot(*(skin - point)[:, 1:].T) < 0.05) & (skin[:, 0] * point[0] > 0)]
+                gap = abs(point[0]) - np.abs(near[:, 0]).max()
+                assert -0.13 < gap < 0.10, (variant, morphs)  # an ear's upper rim may stand over it
+
+
+def test_hats_sit_close_around_the_skull(wardrobe: Wardrobe, ground: Ground) -> None:
+    """Above the ears, where they used to hold hats off the head."""
+    for variant, most in (("beanie", 0.15), ("cap", 0.09)):
+        hat = fit(ground, wardrobe.worn("hat", variant)[0], ground.usual)
+        edge = hat[(hat[:, 1] < 7.62) & (np.abs(hat[:, 2] - CENTRE[2]) < 0.25)]
+        skull = ground.usual[:13380]
+        skull = skull[(np.abs(skull[:, 1] - 7.55) < 0.08) & (np.abs(skull[:, 2] - CENTRE[2]) < 0.25)]
+        assert len(edge) > 4
+        assert np.abs(edge[:, 0]).max() - np.abs(skull[:, 0]).max() < most
 
 
 @pytest.mark.parametrize("variant", FACE_MASKS)
