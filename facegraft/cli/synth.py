@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facegraft.core.errors import BadInputError
+from facegraft.core.files import shown
 from facegraft.data.synth_plan import PLANES, USUAL_PLANES
 
 if TYPE_CHECKING:
@@ -61,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
     if args.sheet:
         from facegraft.core.image import output_format
 
-        output_format(args.sheet)  # a wrong suffix is told before hours of rendering
+        output_format(args.sheet)  # what cannot be written is told before hours of rendering
+        folder = args.sheet.resolve().parent
+        if not folder.is_dir() and folder != args.output.resolve():
+            raise BadInputError(f"--sheet: its folder {shown(folder)} does not exist; make it first")
     facts = write_with_bar(options, args.output, jobs=args.jobs, assets=args.assets)
     if args.sheet:
         from facegraft.data.dataset import open_dataset

@@ -19,6 +19,7 @@ def begin(out: Path, options: SynthOptions, digest: str) -> None:
     """Makes the folder and its plan, or checks that the one there is the same."""
     path = out / PLAN_NAME
     if path.is_file():
+        (out / "shards").mkdir(exist_ok=True)
         before = _read_plan(path)
         if before is None or not any((out / "shards").glob("*.safetensors")):
             _write_plan(path, options, digest)  # nothing was rendered by the damaged or other plan
@@ -31,13 +32,16 @@ def begin(out: Path, options: SynthOptions, digest: str) -> None:
         if changes:
             raise BadInputError(f"{shown(out)}: begun with other options ({'; '.join(changes)}); name another folder")
         return
+    if out.exists() and not out.is_dir():
+        raise BadInputError(f"{shown(out)}: expected a folder for the dataset, found a file; name another by -o")
     if out.is_dir() and any(out.iterdir()):
         raise BadInputError(f"{shown(out)}: is not empty and no rendered dataset; name another folder")
     try:
-        (out / "shards").mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{shown(out)}: cannot be made ({error.strerror or error}); name another folder") from error
-    _write_plan(path, options, digest)
+    _write_plan(path, options, digest)  # first: a folder with shards but no plan would be taken for another's
+    (out / "shards").mkdir(exist_ok=True)
 
 
 def _read_plan(path: Path) -> dict[str, Any] | None:

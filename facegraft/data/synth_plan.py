@@ -20,6 +20,8 @@ TRUTHS = ("inner", "inner_recoloured", "head")
 """Kinds of truth of a still swap; the first is the default."""
 PICTURES_OF_A_SWAP = 2 + len(TRUTHS)
 STRATA = ("mixed", "ordinary", "large pose", "extreme expression", "occluded", "hard light")
+PHOTOGRAPHS, ENVIRONMENTS = (".jpg", ".jpeg", ".png"), (".hdr",)
+"""What a folder of backgrounds, or of light, must hold."""
 SHARDS_WANTED = 16
 PLANES = ("regions", "occluder", "visible", "own", "depth", "normals")
 """Labels of every pixel that a set can hold, in their order."""
@@ -109,9 +111,17 @@ def check_options(options: SynthOptions) -> None:
             f"--pairs exact: expected 2 people and {PICTURES_OF_A_SWAP} images or more (a swap takes "
             f"{PICTURES_OF_A_SWAP}), found {options.people} and {options.images}"
         )
-    for option, folder in (("--backgrounds", options.backgrounds), ("--environments", options.environments)):
-        if folder and not Path(folder).is_dir():
-            raise BadInputError(f"{option}: {folder} is no folder; name one, or leave it out")
+    _check_folder("--backgrounds", options.backgrounds, PHOTOGRAPHS)
+    _check_folder("--environments", options.environments, ENVIRONMENTS)
+
+
+def _check_folder(option: str, folder: str, suffixes: Sequence[str]) -> None:
+    if not folder:
+        return
+    if not Path(folder).is_dir():
+        raise BadInputError(f"{option}: {folder} is no folder; name one, or leave it out")
+    if not any(path.suffix.lower() in suffixes for path in Path(folder).iterdir()):
+        raise BadInputError(f"{option}: {folder} holds no {' or '.join(suffixes)} file; name a folder that does")
 
 
 def in_order(planes: str) -> str:

@@ -34,6 +34,10 @@ def test_dry_run_says_what_would_be_written_and_loads_no_torch(tmp_path: Path) -
         (["--people", "2", "--seed", "2000000"], "--seed: expected 0 to 1099510 "),
         (["--people", "2", "--stratum", "dark"], "--stratum: expected one of mixed, "),
         (["--people", "1", "--pairs", "exact"], "--pairs exact: expected 2 people"),
+        (["--people", "2", "--size", "7"], "--size: expected 32 to 2048 pixels, found 7"),
+        (["--people", "2", "--size", "100000"], "--size: expected 32 to 2048 pixels, found 100000"),
+        (["--people", "2", "--dial", "nan"], "--dial: expected 0 to 1, found nan"),
+        (["--people", "2", "--planes", "edges"], "--planes: expected names of regions, occluder, "),
     ],
 )
 def test_faults_are_one_line(
@@ -43,6 +47,52 @@ def test_faults_are_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"facegraft synth: {message}")
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "file", "--people", "1"], "file: expected a folder for the dataset, found a file; name another by -o"),
+        (["-o", "set", "--people", "1", "--backgrounds", "empty"], "--backgrounds: "),
+        (["-o", "set", "--people", "1", "--sheet", "no/sheet.png"], "--sheet: its folder "),
+        (["-o", "set", "--people", "1", "--sheet", "sheet.txt"], "sheet.txt: cannot write pictures as '.txt'"),
+        (["-o", "set", "--people", "1", "--device", "tpu"], "--device: expected cpu or cuda, found 'tpu'"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line_and_makes_nothing(
+    tmp_path: Path,
+    makehuman: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    message: str,
+) -> None:
+    pytest.importorskip("torch", reason="rendering needs the extra `train`")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    assert main(["synth", *words, "--assets", str(makehuman.resolve())]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"facegraft synth: {message}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+def test_a_disk_that_takes_no_shard(tmp_path: Path, makehuman: Path) -> None:
+    """4 kB hold the plan, but no shard; without the limit the same command ends well."""
+    pytest.importorskip("torch", reason="rendering needs the extra `train`")
+    words = ["synth", "-o", str(tmp_path / "set"), "--people", "1", "--images", "2", "--size", "32", "--jobs", "1"]
+    words += ["--assets", str(makehuman)]
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        "from facegraft.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "000000.safetensors: cannot be written (file too large)" in line
+    assert sorted(path.name for path in (tmp_path / "set").rglob("*")) == ["shards", "synth.json"]
+    assert main(words) == 0
 
 
 def test_a_set_and_its_sheet(tmp_path: Path, makehuman: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from facegraft.data.synth.people import sample_person
 from facegraft.data.synth_plan import (
     MOST,
     PEOPLE_PER_SEED,
+    PHOTOGRAPHS,
     RESERVED,
     STRATA,
     TRUTHS,
@@ -67,9 +68,10 @@ def test_swaps_are_between_two_people_and_every_pair_of_people_comes_before_one_
 def test_truths_and_strata_are_those_of_the_renderer() -> None:
     assert STRATA == scene.STRATA
     pytest.importorskip("torch")
-    from facegraft.data.synth import render
+    from facegraft.data.synth import background, render
 
     assert TRUTHS == render.TRUTHS
+    assert PHOTOGRAPHS == background.PHOTOGRAPHS
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,13 @@ def test_the_people_of_the_benchmarks_cannot_be_trained_on() -> None:
 def test_options_that_cannot_be(change: dict[str, object], message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         make_plan(dataclasses.replace(PICTURES, **change))
+
+
+def test_folders_without_pictures_are_told_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    for option, suffix in (("backgrounds", r"\.jpg or \.jpeg or \.png"), ("environments", r"\.hdr")):
+        with pytest.raises(BadInputError, match=f"--{option}: .* holds no {suffix} file"):
+            make_plan(dataclasses.replace(PICTURES, **{option: str(tmp_path)}))
 
 
 def test_options_that_changed_are_named() -> None:
@@ -213,5 +222,6 @@ def test_clips_50_is_what_it_says() -> None:
 
 
 def test_a_set_may_be_as_large_as_its_seed_allows(tmp_path: Path) -> None:
+    (tmp_path / "wall.JPG").touch()
     plan = make_plan(SynthOptions("pictures", PEOPLE_PER_SEED, 20_000_000, backgrounds=str(tmp_path)))
     assert plan.shards == -(-20_000_000 // MOST)

@@ -244,12 +244,20 @@ def test_nothing_stays_of_a_worker(made: Path) -> None:
     assert [path.name for path in (made / "shards").iterdir()] == ["000000.safetensors", "000001.safetensors"]
 
 
+def _no_space(path: Path, *_: object, **__: object) -> int:
+    raise OSError(28, "No space left on device", str(path))
+
+
 def test_a_failed_first_try_leaves_the_folder_free(tmp_path: Path, makehuman: Path) -> None:
     begin = synth_folder.begin
     out = tmp_path / "set"
     first, second = (
         synthesise.sampled_options(people, images=None, pairs="none", size_px=48, seed=1) for people in (2, 3)
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "write_text", _no_space)
+        with pytest.raises(OutputError, match="no space left"):
+            begin(out, first, "a")
     begin(out, first, "a")
     begin(out, second, "a")  # nothing was rendered yet
     (out / "synth.json").write_text("{")
