@@ -1,0 +1,1 @@
+"""Architectures of the face networks, one file each."""

@@ -1,0 +1,1 @@
+"""Training: a config and a recipe become a run."""
