@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +106,13 @@ class Recipe(Protocol):
         ...
 
 
-def find_recipe(network: str) -> type[Recipe]:
+if TYPE_CHECKING:
+    RecipeClass = type[Recipe]
+else:
+    RecipeClass = type  # checks of types at run time cannot ask whether a class is a protocol with data members
+
+
+def find_recipe(network: str) -> RecipeClass:
     """The recipe of a network by its name.
 
     Raises:
@@ -121,7 +127,7 @@ def find_recipe(network: str) -> type[Recipe]:
         module = None
     if module is None or not hasattr(module, "RECIPE"):
         raise BadInputError(unknown_name(f"network = {network!r}", network, network_names()))
-    recipe: type[Recipe] = module.RECIPE
+    recipe: RecipeClass = module.RECIPE
     return recipe
 
 
