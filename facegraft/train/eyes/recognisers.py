@@ -1,0 +1,85 @@
+"""Recognisers of others and ours behind one call: teachers of training, rivals and judges of measuring. ONNX only.
+
+What a file wants is told by the name and shape of its input:
+
+    "crop"    b x 3 x 112 x 112, RGB 0..1      ours, batch axis free
+    "chips"   b x 3 x 150 x 150, RGB 0..255    dlib's ResNet as faces/dlib_resnet.py writes it
+    "input0"  1 x 3 x 112 x 112, RGB, colours normalised as ImageNet's   MobileFaceNet, foamliu/MobileFaceNet (Apache-2.0)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from facegraft.core.errors import BadInputError
+from facegraft.core.files import check_input_file, shown
+from facegraft.core.geometry import warp
+from facegraft.core.types import Frame
+from facegraft.faces.align import alignment
+from facegraft.faces.embed import CHIP_SIZE, chip_matrix
+
+TEMPLATE, CROP_SIZE = "arcface_112_v2", 112
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def cut(
+    frame: Frame, points5: Float[np.ndarray, "5 2"], dense: Float32[np.ndarray, "k 3"] | None, size_px: int
+) -> UInt8[np.ndarray, "s s 3"]:
+    """A face as a recogniser wants it: 150 px by the dense points as dlib aligns, else by five points as ArcFace.
+
+    Raises:
+        BadInputError: A chip of dlib's is asked for without dense points.
+    """
+    if size_px == CHIP_SIZE:
+        if dense is None:
+            raise BadInputError("dlib's recogniser needs the dense points of a face, found five points only")
+        return warp(frame, chip_matrix(dense), (CHIP_SIZE, CHIP_SIZE))
+    return warp(frame, alignment(points5, TEMPLATE, size_px), (size_px, size_px))
+
+
+class OnnxRecogniser:
+    """One recogniser's session.
+
+    Raises:
+        BadInputError: No ONNX file, or none of a known kind.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        import onnxruntime
+
+        check_input_file(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base but RuntimeError and Exception
+            raise BadInputError(f"{shown(path)}: expected an ONNX file; {str(error).splitlines()[0]}") from error
+        self.input = self._session.get_inputs()[0]
+        if self.input.name not in ("crop", "chips", "input0"):
+            raise BadInputError(
+                f"{shown(path)}: a recogniser's input is crop, chips or input0; found {self.input.name!r}"
+            )
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops that `embed` takes."""
+        return CHIP_SIZE if self.input.name == "chips" else CROP_SIZE
+
+    def embed(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float32[np.ndarray, "n d"]:
+        """Unit vectors; each crop runs alone, so that none depends on its neighbours."""
+        rows = [self._session.run(None, {self.input.name: self._prepared(crop)})[0].reshape(-1) for crop in crops]
+        raw = np.stack(rows).astype(np.float32)
+        return raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
+
+    def _prepared(self, crop: np.ndarray) -> np.ndarray:
+        pixels = crop.astype(np.float32)
+        if self.input.name != "chips":
+            pixels /= 255
+        if self.input.name == "input0":
+            pixels = (pixels - _IMAGENET_MEAN) / _IMAGENET_DEVIATION
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
