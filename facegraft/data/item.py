@@ -86,7 +86,7 @@ class Item:
             return decode_plane(self._bytes(name))
 
     def depth(self) -> Float32[np.ndarray, "_h _w"]:
-        """Decimetres from the camera's plane to what each pixel shows, to 0.05 mm; 0 where there is background.
+        """Decimetres from the camera's plane to the nearest thing in each pixel, hair too, to 0.05 mm; 0 = background.
 
         Raises:
             BadInputError: The item has no such plane, or it is damaged.
@@ -95,9 +95,9 @@ class Item:
             return decode_deep_plane(self._bytes("depth")) / np.float32(DEPTH_STEPS_PER_DM)
 
     def normals(self) -> Float32[np.ndarray, "_h _w 3"]:
-        """Unit normals of what each pixel shows, to 0.4 degrees; 0 where there is background.
+        """Unit normals of the nearest opaque surface, to 0.4 degrees; 0 where there is none.
 
-        x points to the picture's right, y up, z to the camera.
+        Hair is looked through. x points to the picture's right, y up, z to the camera.
 
         Raises:
             BadInputError: The item has no such plane, or it is damaged.
