@@ -11,7 +11,7 @@ LANDMARKS68 = (
     *(3707, 5362, 520, 11964, 10375, 7266, 523, 519),
 )
 """0-16 jaw from the person's right to the left, 17-26 brows, 27-35 nose, 36-41 right eye, 42-47 left eye, 48-59 outer
-lips, 60-67 inner lips. Jaw points are fixed points of the skin, not the outline that a turned face shows. Brow points run
-along the upper half of where the twelve brow styles grow."""
+lips, 60-67 inner lips. Jaw points are fixed points of the skin, not the outline that a turned face shows. Brow points
+run along the upper half of where the twelve brow styles grow."""
 IRISES = (477, 1009)
 """Vertices of the high-poly eye proxy at the centres of the left and the right iris."""

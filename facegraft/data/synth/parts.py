@@ -71,6 +71,8 @@ class Skin:
     lip_lines: float = 0.5
     stubble_shadow: float = 0.0
     """Shaved hair below the skin, 0..1."""
+    complexion: tuple[float, ...] = ()
+    """Coefficients of the learned complexion, unit spread; none: painted skin alone. See `complexion.py`."""
     marks: Marks = field(default_factory=Marks)
     make_up: MakeUp = field(default_factory=MakeUp)
 

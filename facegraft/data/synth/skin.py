@@ -19,6 +19,7 @@ from torch import Tensor
 from facegraft.core.errors import BadInputError
 from facegraft.data.synth import skin_fields
 from facegraft.data.synth.brows import brow_alpha
+from facegraft.data.synth.complexion import Complexions
 from facegraft.data.synth.parts import Skin
 from facegraft.data.synth.people import Person
 from facegraft.data.synth.skin_marks import MarkPainter
@@ -86,6 +87,7 @@ class SkinBaker:
         self._read_smooth()
         coarse = read_space(assets, SCALES[-1]) if self.scale != SCALES[-1] else self.space
         self._marks = MarkPainter(self.space, coarse)
+        self._complexions = Complexions(coarse, self._beards["full"])
         size = self.space.size_hw
         self._pores = torch.from_numpy(_pore_noise(size))
         self._dots = torch.from_numpy(np.clip(full_noise(33, (0.9, 0.9), size), 0, None))
@@ -121,6 +123,7 @@ class SkinBaker:
         logs, fine = structure[:3], structure[3]
         logs.mul_(skin.contrast)
         logs.add_(self._upsampled(self._smooth_paint(person, smooth)))
+        logs.add_(self._upsampled(self._complexions.paint(skin)))
         creases = self._static_creases(skin, rng)
         marks = self._marks.paint(person, smooth)
         tone = torch.tensor(np.log(skin_tone(skin)), dtype=torch.float32)

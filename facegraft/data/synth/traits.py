@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from facegraft.data.synth.complexion import count as complexion_parts
 from facegraft.data.synth.parts import Beard, Brow, Colour, Eyes, Lashes, MakeUp, Marks, Skin, Teeth
 from facegraft.data.synth.skin_tone import BLOOD, MELANIN
 
@@ -107,6 +108,7 @@ def draw_skin(rng: np.random.Generator, base: Base) -> Skin:
         stubble_shadow=0.0 if base.female > 0.5 else float(np.clip(0.3 * rng.normal() + 0.3, 0, 0.9)),
         marks=draw_marks(rng, base),
         make_up=draw_make_up(rng, base),
+        complexion=tuple((0.65 + base.dial) * float(v) for v in rng.normal(size=complexion_parts()).clip(-2, 2)),
     )
 
 

@@ -1,0 +1,96 @@
+"""How faces differ in colour: brows, eye sockets, cheeks, the shadow of a beard, as measured on portraits.
+
+Painted skins alone vary less than people do. `complexion.safetensors` (made by `tools/complexion.py`, see
+`complexion.md`) holds the mean difference between portraits and our renders, and the directions in which people differ
+from each other beyond what light and expression do to one person, on the left half of the face of the quarter-size
+head rectangle (see `skin_space`); faces are mirrored.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib import resources
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from safetensors.numpy import load
+from scipy.spatial import cKDTree
+
+from facegraft.data.synth.parts import Skin
+from facegraft.data.synth.skin_space import FULL_HW, SkinSpace
+
+FILE = "complexion.safetensors"
+SCALE = 0.25
+GRID_HW = (round(FULL_HW[0] * SCALE), round(FULL_HW[1] * SCALE))
+SOFT_PX = 1.0
+BEARD_LIMIT = -0.10
+"""Faces without a beard's shadow are darkened by no more than this where beards grow."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Log colour (linear light) on texels of the left half: `mean` (t, 3), `parts` (k, t, 3) of unit coefficients."""
+
+    texels: Int64[np.ndarray, "t"]
+    mean: Float32[np.ndarray, "t 3"]
+    parts: Float32[np.ndarray, "k t 3"]
+
+
+@functools.cache
+def read_learned() -> Learned:
+    """The file, decoded: 8-bit numbers with a scale per direction. Read-only: callers share the arrays."""
+    data = load(resources.files("facegraft.data.synth").joinpath(FILE).read_bytes())
+    parts = data["parts"].astype(np.float32) * data["part_scales"][:, None, None]
+    mean = data["mean"].astype(np.float32) * data["mean_scale"]
+    return Learned(data["texels"].astype(np.int64), mean, parts)
+
+
+@functools.cache
+def facts() -> dict[str, str | int]:
+    """Which pictures it was learned from, under which licences, by which command."""
+    text = resources.files("facegraft.data.synth").joinpath("complexion.json").read_text(encoding="utf-8")
+    found: dict[str, str | int] = json.loads(text)
+    return found
+
+
+def count() -> int:
+    """How many coefficients a person has."""
+    return int(facts()["parts"])
+
+
+class Complexions:
+    """Paints complexions on the head rectangle of a `SkinBaker`."""
+
+    def __init__(self, coarse: SkinSpace, beard: Float32[np.ndarray, "h w"]) -> None:
+        learned = read_learned()
+        places = coarse.places.reshape(3, -1).T
+        face = np.flatnonzero(coarse.head.reshape(-1) & (places[:, 0] < 0.02) & (places[:, 2] > -0.9))
+        left = places[learned.texels]
+        distance, twins = cKDTree(places[face]).query(left * (-1, 1, 1))
+        near = distance < 3 * coarse.texel_dm
+        self._texels = np.concatenate([learned.texels, face[twins[near]]])
+        self._rows = np.concatenate([np.arange(len(left)), np.flatnonzero(near)])
+        self._learned = learned
+        covered = np.zeros(GRID_HW, np.float32)
+        covered.reshape(-1)[self._texels] = 1
+        self._covered: Bool[np.ndarray, "h w"] = covered > 0
+        self._around = cv2.GaussianBlur(covered, (0, 0), SOFT_PX)
+        self._beard = cv2.resize(beard, GRID_HW[::-1], interpolation=cv2.INTER_AREA)
+
+    def paint(self, skin: Skin) -> Float32[np.ndarray, "3 h w"]:
+        """Log colour to add, on the quarter-size grid; all zero for a skin without coefficients."""
+        out = np.zeros((GRID_HW[0] * GRID_HW[1], 3), np.float32)
+        if not skin.complexion:
+            return out.T.reshape(3, *GRID_HW)
+        weights = np.array(skin.complexion, np.float32)
+        field = self._learned.mean + np.tensordot(weights, self._learned.parts[: len(weights)], 1)
+        out[self._texels] = field[self._rows]
+        grid: Float32[np.ndarray, "h w 3"] = out.reshape(*GRID_HW, 3)
+        soft = cv2.GaussianBlur(grid, (0, 0), SOFT_PX) / np.maximum(self._around, 0.3)[..., None]
+        grid = np.where(self._covered[..., None], grid, soft).astype(np.float32)
+        if skin.stubble_shadow == 0:
+            grid += self._beard[..., None] * (np.maximum(grid, BEARD_LIMIT) - grid)
+        return np.ascontiguousarray(grid.transpose(2, 0, 1), np.float32)
