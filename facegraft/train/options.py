@@ -1,0 +1,84 @@
+"""The tables of a run's config that the loop reads itself; `[model]` and `[data]` belong to the recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """`[train]`. The clock counts images, so that runs with other batch sizes compare; `*_every` are images too."""
+
+    images: int
+    """Training ends with the first batch that reaches this many."""
+    batch: int
+    ema: float = 0.999
+    """How much of the average a step keeps; less in the first steps. 0: the result is the last step's network."""
+    clip: float = 1.0
+    """Longest gradient, over all weights together; longer ones are shortened. 0: none is."""
+    log_every: int = 6_400
+    save_every: int = 64_000
+    preview_every: int = 64_000
+    validate_every: int = 64_000
+    save_minutes: float = 2.0
+    """Saved after this long too, whatever the clock says."""
+    ahead: int = 0
+    """Batches made ahead in a thread of their own. Worth it where a GPU waits for them; changes no result."""
+
+    def __post_init__(self) -> None:
+        for name in ("images", "batch", "log_every", "save_every", "preview_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+        for name in ("clip", "save_minutes", "ahead"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema: expected 0 or more and less than 1, found {self.ema}")
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """`[optimiser]`: AdamW (Loshchilov and Hutter, arXiv:1711.05101)."""
+
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    """Of convolutions and matrices; biases, normalisations and other vectors have none."""
+    warmup: int = 0
+    """Images over which the rate rises from 0."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    last_lr: float = 0.01
+    """Share of `lr` that the cosine ends at."""
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"lr: expected more than 0, found {self.lr}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas: expected two from 0 to below 1, found {self.betas}")
+        for name in ("weight_decay", "warmup", "last_lr"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole config; `model` and `data` stay tables, because only the recipe knows their keys."""
+
+    network: str
+    """A file of facegraft/train/eyes."""
+    train: TrainOptions
+    optimiser: OptimiserOptions
+    losses: dict[str, float]
+    """Name of a loss -> its weight; the names are the recipe's, all of them."""
+    seed: int = 0
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed: expected 0 or more, found {self.seed}")
+
+
+MAY_CHANGE = {"images", "log_every", "save_every", "preview_every", "validate_every", "save_minutes", "ahead"}
+"""Keys of `[train]` with which a run may go on though they differ from those that it began with."""
