@@ -1,0 +1,106 @@
+"""Who a face shows: an aligned crop becomes a unit vector of 512 numbers. Trained by train/eyes/identity.py.
+
+MobileFaceNet's shape (Chen et al., arXiv:1804.07573): inverted residuals, then a depthwise convolution as large as the
+last map, so that every place of the face is weighed by itself. Ours differs in plain ReLU, which ONNX Runtime fuses,
+and in 512 numbers instead of 128. Differentiable: a loss may look through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from facegraft.nn.conv import Activation, ConvNormAct, Inverted
+from facegraft.nn.weights import load_weights
+
+SIZE_PX = 112
+TEMPLATE = "arcface_112_v2"
+"""Of faces/align.py: crops are brought to it by five points."""
+STRIDES = (2, 2, 1, 2, 1)
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """Size of the network."""
+
+    stem: int = 64
+    """Channels at half the crop's size."""
+    widths: tuple[int, ...] = (64, 128, 128, 192, 192)
+    """Channels of the five stages, at 28, 14, 14, 7 and 7 pixels a side."""
+    depths: tuple[int, ...] = (5, 1, 6, 1, 2)
+    """Blocks of each stage."""
+    expansions: tuple[int, ...] = (2, 4, 3, 4, 2)
+    """How much wider a block is inside."""
+    head: int = 512
+    """Channels that the whole map is weighed in."""
+    embedding: int = 512
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.depths) == len(self.expansions) == len(STRIDES) or min(self.depths) < 1:
+            raise ValueError(f"expected {len(STRIDES)} widths, depths of 1 or more, and expansions")
+
+
+class Identity(nn.Module):
+    """Aligned crop -> embedding.
+
+    `forward` gives unit vectors. `features` gives them before they are brought to length 1: their length says how much
+    of a face the network saw, which `losses.margin.adaptive_margins` uses.
+    """
+
+    def __init__(self, config: IdentityConfig) -> None:
+        super().__init__()
+        self.config = config
+        act = config.activation
+        layers: list[nn.Module] = [
+            ConvNormAct(3, config.stem, stride=2, activation=act),
+            ConvNormAct(config.stem, config.stem, groups=config.stem, activation=act),
+        ]
+        before = config.stem
+        for width, depth, expansion, stride in zip(
+            config.widths, config.depths, config.expansions, STRIDES, strict=True
+        ):
+            for block in range(depth):
+                layers.append(
+                    Inverted(
+                        before, width, expansion=expansion, stride=stride if block == 0 else 1, activation=act
+                    )
+                )
+                before = width
+        self.body = nn.Sequential(*layers, ConvNormAct(before, config.head, 1, activation=act))
+        self.whole = nn.Sequential(
+            nn.Conv2d(config.head, config.head, SIZE_PX // 16, groups=config.head, bias=False),
+            nn.BatchNorm2d(config.head),
+        )
+        self.last = nn.Sequential(
+            nn.Linear(config.head, config.embedding, bias=False), nn.BatchNorm1d(config.embedding, affine=False)
+        )
+
+    def features(self, crop: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
+        """As `forward`, of any length."""
+        return self.last(self.whole(self.body(crop * 2 - 1)).flatten(1))
+
+    def forward(self, crop: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
+        """Unit vectors of crops in RGB 0..1."""
+        return F.normalize(self.features(crop), eps=1e-6)
+
+
+def load(path: Path, config: IdentityConfig | None = None) -> Identity:
+    """A trained network from `weights.safetensors`, frozen, for losses and metrics.
+
+    Raises:
+        BadInputError: The file is missing or holds another network's weights.
+    """
+    net = Identity(config or IdentityConfig())
+    load_weights(path, net)
+    return net.eval().requires_grad_(False)
+
+
+def cosine(first: Float[Tensor, "*b d"], second: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+    """Likeness of two embeddings, -1..1."""
+    return torch.sum(first * second, dim=-1)
