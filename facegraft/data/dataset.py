@@ -171,12 +171,13 @@ def write_shard(folder: Path, number: int, items: Sequence[Item], pairs: Sequenc
     return path
 
 
-def open_dataset(path: Path) -> Dataset:
+def open_dataset(path: Path | str) -> Dataset:
     """Opens a dataset by its index; no picture is read.
 
     Raises:
         BadInputError: No dataset, shards missing or damaged, a key twice, a person in two splits.
     """
+    path = Path(path)
     card = read_card(path)
     shards = shard_paths(path)
     if len(shards) < card.shards or not shards:

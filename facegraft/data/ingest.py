@@ -101,8 +101,8 @@ class IngestSummary:
 
 
 def ingest(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[Path | str],
+    out_dir: Path | str,
     options: IngestOptions | None = None,
     *,
     jobs: int = 1,
@@ -114,7 +114,7 @@ def ingest(
 
     Args:
         paths: Files and folders.
-        out: The dataset's folder; made where it is missing.
+        out_dir: The dataset's folder; made where it is missing.
         options: What the dataset will hold.
         jobs: Processes.
         scheduler: Address of a dask scheduler instead.
@@ -122,16 +122,17 @@ def ingest(
         progress: Called after each unit.
 
     Raises:
-        BadInputError: No input; an option out of range; `out` was begun with other options.
+        BadInputError: No input; an option out of range; `out_dir` was begun with other options.
         NoFaceError: Not one face came through; `rejected.csv` says why.
         MissingPartError: Models, or an extra, are not there.
-        OutputError: `out` cannot be written.
+        OutputError: `out_dir` cannot be written.
     """
-    options = options or IngestOptions()
-    kept = _options_dict(paths, options)
+    options, out = options or IngestOptions(), Path(out_dir)
+    inputs = [Path(path) for path in paths]
+    kept = _options_dict(inputs, options)
     plan = read_plan(out)
     if plan is None:
-        plan = planned(paths, out, options)
+        plan = planned(inputs, out, options)
         _make_folder(out)
         write_plan(out, plan)
     check_options(out, plan, kept)

@@ -107,14 +107,14 @@ def make_plan(options: SynthOptions) -> Plan:
 
 def synthesise(
     people: int,
-    out_dir: Path,
+    out_dir: Path | str,
     *,
     images: int | None = None,
     size_px: int = 256,
     seed: int = 0,
     pairs: str = "none",
     jobs: int | None = None,
-    assets: Path | None = None,
+    assets: Path | str | None = None,
     progress: Progress = lambda _done, _all: None,
     **others: Any,
 ) -> Dataset:
@@ -144,7 +144,8 @@ def synthesise(
     if unknown:
         raise BadInputError(f"synthesise: no option {', '.join(sorted(unknown))}")
     options = sampled_options(people, images=images, pairs=pairs, size_px=size_px, seed=seed, **others)
-    return write_set(options, out_dir, jobs=jobs, assets=assets, progress=progress)
+    folder = Path(assets) if assets else None
+    return write_set(options, Path(out_dir), jobs=jobs, assets=folder, progress=progress)
 
 
 def sampled_options(people: int, *, images: int | None, pairs: str, **others: Any) -> SynthOptions:

@@ -75,7 +75,7 @@ def test_items_come_back_as_they_went_in(items: list[Item]) -> None:
         folder = Path(name)
         write_shard(folder, 3, items)
         write_card(folder, DatasetCard(name="random"))
-        dataset = open_dataset(folder)
+        dataset = open_dataset(str(folder))  # a path or its text
         assert [row.key for row in dataset.rows] == [entry.key for entry in items]
         for entry in items:
             found = dataset.item(entry.key)
