@@ -34,9 +34,9 @@ EYES = Stage(
     noise_range=(0.004, 0.06),
     compressed=0.35,
     quality_range=(25.0, 95.0),
-    cutout=0.08,
 )
-"""Strong: these networks must see through anything that a camera or a phone makes of a face."""
+"""Strong: these networks must see through anything that a camera or a phone makes of a face. No holes: they would make
+points invisible that are labelled as seen; `paste_occluders` says what it hides."""
 
 
 @dataclass(frozen=True)

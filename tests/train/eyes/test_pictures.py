@@ -13,8 +13,8 @@ from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.core.image_bytes import encode_frame, encode_plane  # noqa: E402
 from facegraft.data.dataset import Dataset, DatasetCard, Item, open_dataset, write_card, write_shard  # noqa: E402
 from facegraft.faces.topology import landmarks68, load_topology  # noqa: E402
-from facegraft.train.eyes.pictures import load_backgrounds, load_pictures, train_and_val  # noqa: E402
 from facegraft.train.eyes.face_wear import EYES, Wear, paste_occluders, wear  # noqa: E402
+from facegraft.train.eyes.pictures import load_backgrounds, load_pictures, train_and_val  # noqa: E402
 
 
 def item(number: int, side: int = 32, *, dense: bool = True) -> Item:
