@@ -4,8 +4,9 @@
 
 EVAL holds `lfw_pairs.csv` (fold, same, first, second) and the pictures in `lfw/`. The protocol is View 2's (Huang et
 al., 2007): ten folds, or as many as the file has; the threshold for a fold is chosen on the others. No pair is dropped:
-where no face is found, the median place of the others' faces is taken. A pair's score is the cosine between sums of a
-face's and its mirror image's unit vectors, and is printed without the mirror too. Measures only; train on none of it.
+where no face is found, the median place of the others' faces is taken. A pair's score is the cosine between the sums of
+a face's and its mirror image's unit vectors (for dlib's: minus the distance between the means of the raw ones), and is
+printed without the mirror too. Measures only; train on none of it.
 
 CACHE keeps what was found, by the analyser's networks (delete it when they change), and each model's vectors, by the
 file's content. `--labels CSV` (first column: picture, or person; other columns: groups) adds figures per group, of the
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -34,6 +36,8 @@ from facegraft.faces.align import alignment
 from facegraft.faces.analyse import Analyser
 from facegraft.train.eyes.recognisers import TEMPLATE, OnnxRecogniser, cut
 from facegraft.train.eyes.verification import Verification, best_threshold, verify, wilson
+
+logger = logging.getLogger("lfw")
 
 FEWEST_PAIRS = 30
 """Smaller groups get no figure."""
@@ -87,7 +91,7 @@ def find_faces(names: list[str], folder: Path, cache: Path) -> dict[str, np.ndar
 def main_face(analyser: Analyser, path: Path, number: int, count: int) -> tuple[np.ndarray, ...] | None:
     """Points of the face nearest to the picture's middle, big ones first: LFW names that one."""
     if number % 100 == 0:
-        print(f"faces: {number} of {count}", file=sys.stderr, flush=True)
+        logger.info("faces: %d of %d", number, count)
     frame = read_picture(path).frame
     faces = analyser.analyse(frame, thorough=False)
     if not len(faces):
@@ -110,7 +114,7 @@ def skin_tone(frame: np.ndarray, points5: np.ndarray) -> float:
 
 
 def embeddings(model: Path, pairs: Pairs, faces: dict[str, np.ndarray], folder: Path, cache: Path) -> np.ndarray:
-    """Unit vectors of each picture's face and of its mirror image, n x 2 x d."""
+    """Vectors of each picture's face and of its mirror image, n x 2 x d; of length 1 where cosines compare them."""
     path = cache / f"vectors-{sha256(model)[:16]}.npz"
     if path.is_file():
         with np.load(path) as stored:
@@ -120,14 +124,17 @@ def embeddings(model: Path, pairs: Pairs, faces: dict[str, np.ndarray], folder: 
     rows = []
     for name, points5, dense in zip(pairs.names, faces["points5"], faces["dense"], strict=True):
         crop = cut(read_picture(folder / name).frame, points5, dense, recogniser.size_px)
-        rows.append(recogniser.embed(np.stack([crop, crop[:, ::-1]])))
+        ask = recogniser.raw if recogniser.by_distance else recogniser.embed
+        rows.append(ask(np.stack([crop, crop[:, ::-1]])))
     np.savez(path, vectors=np.stack(rows), points5=faces["points5"], names=np.array(pairs.names))
     return np.stack(rows)
 
 
 def scores_of(vectors: np.ndarray, pairs: Pairs, *, mirrored: bool) -> np.ndarray:
-    """Cosine of each pair."""
-    both = vectors.sum(axis=1) if mirrored else vectors[:, 0]
+    """How alike each pair is: cosines of unit vectors, minus the distance of others."""
+    both = vectors.mean(axis=1) if mirrored else vectors[:, 0]
+    if np.abs(np.linalg.norm(vectors, axis=2) - 1).max() > 1e-3:
+        return -np.linalg.norm(both[pairs.first] - both[pairs.second], axis=1).astype(np.float64)
     both = both / np.linalg.norm(both, axis=1, keepdims=True)
     return np.asarray((both[pairs.first] * both[pairs.second]).sum(axis=1))
 
@@ -156,7 +163,9 @@ def _agreeing(column: str, values: list[str], pairs: Pairs) -> Iterator[tuple[st
         yield f"{column}: {value}", (array[pairs.first] == value) & (array[pairs.second] == value)
 
 
-def group_figures(scores: np.ndarray, pairs: Pairs, masks: list[tuple[str, np.ndarray]]) -> dict[str, dict[str, object]]:
+def group_figures(
+    scores: np.ndarray, pairs: Pairs, masks: list[tuple[str, np.ndarray]]
+) -> dict[str, dict[str, object]]:
     """Accuracy, errors of both kinds and pairs of each group, at the folds' thresholds."""
     thresholds = np.zeros(len(scores))
     for number in np.unique(pairs.folds):
@@ -179,7 +188,9 @@ def group_figures(scores: np.ndarray, pairs: Pairs, masks: list[tuple[str, np.nd
     return found
 
 
-def worst_sheet(scores: np.ndarray, pairs: Pairs, faces: dict[str, np.ndarray], folder: Path, count: int = 20) -> np.ndarray:
+def worst_sheet(
+    scores: np.ndarray, pairs: Pairs, faces: dict[str, np.ndarray], folder: Path, count: int = 20
+) -> np.ndarray:
     """The pairs that lie farthest on the wrong side of the common threshold, two faces each, worst first."""
     signed = (scores - best_threshold(scores, pairs.same)) * np.where(pairs.same, 1, -1)
     tiles = []
@@ -207,8 +218,8 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
     args.cache.mkdir(parents=True, exist_ok=True)
     faces = find_faces(pairs.names, pictures, args.cache)
     lost = int((~faces["found"]).sum())
-    print(f"{len(pairs.same)} pairs, {len(pairs.names)} pictures, {lost} without a face found")
-    print(f"{'model':24s} accuracy [95 %]           TAR at FAR 1 % [95 %]     by fold")
+    logger.info("%d pairs, %d pictures, %d without a face found", len(pairs.same), len(pairs.names), lost)
+    logger.info("%-24s accuracy [95 %%]           TAR at FAR 1 %% [95 %%]     by fold", "model")
     report: dict[str, object] = {"pairs": len(pairs.same), "pictures": len(pairs.names), "no_face": lost}
     masks = list(groups(pairs, faces, args.labels))
     for name, path in (given.split("=", 1) for given in args.model):
@@ -216,10 +227,10 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
         scores = scores_of(vectors, pairs, mirrored=True)
         found = verify(scores, pairs.same, pairs.folds)
         plain = verify(scores_of(vectors, pairs, mirrored=False), pairs.same, pairs.folds)
-        print(line_of(name, found), line_of(f"{name}, no mirror", plain), sep="\n")
+        logger.info("%s\n%s", line_of(name, found), line_of(f"{name}, no mirror", plain))
         figures = group_figures(scores, pairs, masks)
         for group, figure in figures.items():
-            print(f"    {group:36s} {100 * float(str(figure['accuracy'])):6.2f}  of {figure['pairs']}")
+            logger.info("    %-36s %6.2f  of %d", group, 100 * float(str(figure["accuracy"])), figure["pairs"])
         report[name] = {"sha256": sha256(Path(path)), **asdict(found), "no_mirror": asdict(plain), "groups": figures}
         if args.worst is not None:
             save_frame(args.worst / f"worst_{name}.png", worst_sheet(scores, pairs, faces, pictures))
@@ -235,10 +246,11 @@ def main() -> int:
     parser.add_argument("--worst", type=Path, metavar="DIR", help="write a sheet of the 20 worst pairs of each model")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         report = measure(args)
     except FacegraftError as error:
-        print(f"lfw: {error}", file=sys.stderr)
+        logger.error("lfw: %s", error)
         return 2
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -67,9 +67,7 @@ class Identity(nn.Module):
         ):
             for block in range(depth):
                 layers.append(
-                    Inverted(
-                        before, width, expansion=expansion, stride=stride if block == 0 else 1, activation=act
-                    )
+                    Inverted(before, width, expansion=expansion, stride=stride if block == 0 else 1, activation=act)
                 )
                 before = width
         self.body = nn.Sequential(*layers, ConvNormAct(before, config.head, 1, activation=act))
@@ -83,7 +81,8 @@ class Identity(nn.Module):
 
     def features(self, crop: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
         """As `forward`, of any length."""
-        return self.last(self.whole(self.body(crop * 2 - 1)).flatten(1))
+        found: Tensor = self.last(self.whole(self.body(crop * 2 - 1)).flatten(1))
+        return found
 
     def forward(self, crop: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
         """Unit vectors of crops in RGB 0..1."""

@@ -65,7 +65,8 @@ class Judge(nn.Module):
         """RGB 0..1, cut out as `faces.embed.chip_matrix` says."""
         x = (chips * 255 - self.mean[:, None, None]) / 256
         x = F.max_pool2d(F.relu(self.stem(x)), 3, 2)
-        return self.head(self.blocks(x).mean(dim=(2, 3)))
+        embedding: Tensor = self.head(self.blocks(x).mean(dim=(2, 3)))
+        return embedding
 
 
 @runtime_checkable
@@ -90,8 +91,9 @@ def load_judge(means: Sequence[float], layers: Sequence[FileLayer]) -> Judge:
     """
     judge = Judge()
     convolutions = [judge.stem]
-    for block in judge.blocks:
-        convolutions += [block.first, block.second]
+    for block in judge.modules():
+        if isinstance(block, Block):
+            convolutions += [block.first, block.second]
     weighted = [layer for layer in layers if layer.weights]
     if [layer.kind for layer in weighted] != ["con", "affine"] * len(convolutions) + ["fc"]:
         raise BadInputError(
@@ -118,7 +120,7 @@ def _fill(convolution: nn.Conv2d, layer: FileLayer, affine: FileLayer) -> None:
 
 
 def _sum_padded(a: Tensor, b: Tensor) -> Tensor:
-    """dlib's `add_prev`: zeros behind the last channel, row and column of the smaller one."""
+    """As dlib's `add_prev`: zeros behind the last channel, row and column of the smaller one."""
     channels, height, width = (max(a.shape[axis], b.shape[axis]) for axis in (1, 2, 3))
     first, second = (
         F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2], 0, channels - x.shape[1])) for x in (a, b)

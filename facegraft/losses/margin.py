@@ -76,9 +76,7 @@ def adaptive_margins(
     return -margin * quality, margin * quality + margin
 
 
-def supervised_contrast(
-    embedding: Embedding, labels: Int64[Tensor, "b"], *, temperature: float | int = 0.1
-) -> Scalar:
+def supervised_contrast(embedding: Embedding, labels: Int64[Tensor, "b"], *, temperature: float | int = 0.1) -> Scalar:
     """Supervised contrastive loss (Khosla et al., arXiv:2004.11362, eq. 2, L_out) within a batch.
 
     Rows without another row of their person are only pushed from, never pulled; without any pair the loss is 0.

@@ -1,4 +1,4 @@
-"""Faces by person, brought to the recogniser's template once, a margin wider than its crop: what identity learns from."""
+"""Faces by person, brought to the recogniser's template once, in crops a margin wider than its own."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ INNER = ("face", "nose", "upper_lip", "lower_lip", "mouth", "eye", "beard", "bro
 WORN = ("glasses", "occluder", "face_mask")
 """Regions that go along with an inner face where they lie within its oval, so that it keeps no holes."""
 _BEYOND = 255
+MOST_PAIRS = 1000
 _CHUNK = 256
 
 
@@ -68,7 +69,7 @@ class People:
         """Rows of each person, in the order of `names`."""
         order = torch.argsort(self.labels.cpu(), stable=True)
         counts = torch.bincount(self.labels.cpu(), minlength=len(self.names))
-        return list(order.split(counts.tolist()))
+        return list(torch.split(order, counts.tolist()))
 
     def plain(self, rows: Int64[Tensor, "b"]) -> UInt8[Tensor, "b 3 c c"]:
         """Crops as analysis gives them."""
@@ -100,14 +101,15 @@ def load_people(
     train: list[People] = []
     val: list[People] = []
     for number, (path, is_real) in enumerate([*((path, False) for path in renders), *((path, True) for path in real)]):
-        for part, into in zip(train_and_val(open_dataset(path), val_share=val_share, seed=seed), (train, val), strict=True):
+        for part, into in zip(
+            train_and_val(open_dataset(path), val_share=val_share, seed=seed), (train, val), strict=True
+        ):
             into.append(_people_of(part, number, cache=cache, seed=seed, real=is_real))
     return _joined(train), _joined(val)
 
 
 def align_batch(points5: Float[Tensor, "b 5 2"]) -> Matrices:
-    """From pictures to the store's crop: the least-squares similarity to the template (Umeyama 1991, as one complex
-    multiplication and a shift; see core/geometry.py)."""
+    """From pictures to the store's crop: `core.geometry.fit_similarity` of a batch to the template's five points."""
     goal = torch.from_numpy(template_points(TEMPLATE, SIZE_PX)).to(points5) + MARGIN_PX
     a, b = torch.complex(points5[..., 0], points5[..., 1]), torch.complex(goal[:, 0], goal[:, 1])[None]
     mean_a, mean_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
@@ -137,7 +139,8 @@ def inner_face(
         regions: Labels of data/regions.py, 255 = outside the picture.
         visible: 255 where the face is seen.
     """
-    size = STORE_PX if regions is None and visible is None else int((visible if regions is None else regions).shape[-1])
+    given = visible if regions is None else regions
+    size = STORE_PX if given is None else int(given.shape[-1])
     filled = np.zeros((len(oval), size, size), np.uint8)
     for plane, points in zip(filled, oval.numpy(), strict=True):
         cv2.fillPoly(plane, [np.rint(points - 0.5).astype(np.int32)], 255)
@@ -147,6 +150,38 @@ def inner_face(
     else:
         seen = _among(regions, INNER) | (inside & _among(regions, WORN))
     return seen.to(torch.uint8) * 255
+
+
+def pairs_of(people: People, *, real: bool, most: int = MOST_PAIRS) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Rows of pairs, half of one person, half of strangers, in turn; the same pairs every time.
+
+    Returns:
+        First and second rows, and which pairs are of one person; `most` at most, the even choice of all there are.
+    """
+    rng = np.random.default_rng(0)
+    rows_of = [rows[people.real[rows] == real].numpy() for rows in people.rows_of]
+    positive = [(int(a), int(b)) for rows in rows_of for at, a in enumerate(rows) for b in rows[at + 1 :]]
+    if len(positive) > most // 2:
+        positive = [positive[place] for place in np.sort(rng.permutation(len(positive))[: most // 2])]
+    among = np.concatenate([*rows_of, np.zeros(0, np.int64)])
+    labels = people.labels.numpy()
+    negative: list[tuple[int, int]] = []
+    while len(negative) < len(positive) and len({*labels[among]}) > 1:
+        a, b = (int(row) for row in rng.choice(among, 2))
+        if labels[a] != labels[b]:
+            negative.append((a, b))
+    both = [pair for two in zip(positive, negative, strict=False) for pair in two]
+    first, second = torch.tensor(both, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    return first, second, np.arange(len(both)) % 2 == 0
+
+
+def others_of(people: People, rows: Int64[Tensor, "b"]) -> Int64[Tensor, "b"]:
+    """Another picture of the same person for each row."""
+    found = []
+    for row in rows.tolist():
+        own = people.rows_of[int(people.labels[row])].tolist()
+        found.append(own[(own.index(row) + 1) % len(own)])
+    return torch.tensor(found)
 
 
 def _among(regions: Tensor, names: Sequence[str]) -> Tensor:
@@ -172,7 +207,8 @@ def _people_of(dataset: Dataset, number: int, *, cache: int, seed: int, real: bo
         images=images,
         inner=inner,
         landmarks=landmarks,
-        pose=pictures.arrays["pose_degrees"][:, :2].nan_to_num(0.0) if "pose_degrees" in pictures.arrays
+        pose=pictures.arrays["pose_degrees"][:, :2].nan_to_num(0.0)
+        if "pose_degrees" in pictures.arrays
         else torch.zeros(len(images), 2),
         labels=torch.tensor([places[person] for person in people]),
         names=names,

@@ -4,7 +4,7 @@ What a file wants is told by the name and shape of its input:
 
     "crop"    b x 3 x 112 x 112, RGB 0..1      ours, batch axis free
     "chips"   b x 3 x 150 x 150, RGB 0..255    dlib's ResNet as faces/dlib_resnet.py writes it
-    "input0"  1 x 3 x 112 x 112, RGB, colours normalised as ImageNet's   MobileFaceNet, foamliu/MobileFaceNet (Apache-2.0)
+    "input0"  1 x 3 x 112 x 112, RGB, colours normalised as ImageNet's: MobileFaceNet of foamliu/MobileFaceNet
 """
 
 from __future__ import annotations
@@ -70,11 +70,20 @@ class OnnxRecogniser:
         """Side of the crops that `embed` takes."""
         return CHIP_SIZE if self.input.name == "chips" else CROP_SIZE
 
+    @property
+    def by_distance(self) -> bool:
+        """Whether two faces are compared by the distance of their raw vectors, as dlib's are, and not by cosine."""
+        return bool(self.input.name == "chips")
+
     def embed(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float32[np.ndarray, "n d"]:
-        """Unit vectors; each crop runs alone, so that none depends on its neighbours."""
+        """Unit vectors of crops of `size_px`."""
+        raw = self.raw(crops)
+        return np.asarray(raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12), np.float32)
+
+    def raw(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float32[np.ndarray, "n d"]:
+        """The network's own vectors; each crop runs alone, so that none depends on its neighbours."""
         rows = [self._session.run(None, {self.input.name: self._prepared(crop)})[0].reshape(-1) for crop in crops]
-        raw = np.stack(rows).astype(np.float32)
-        return raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
+        return np.stack(rows).astype(np.float32)
 
     def _prepared(self, crop: np.ndarray) -> np.ndarray:
         pixels = crop.astype(np.float32)

@@ -1,0 +1,369 @@
+"""Learns who a face shows, from people with several pictures each; the network is frozen/identity.py.
+
+Rendered people and photographs, by person, are told apart by an adaptive margin over all of them (AdaFace) and by
+contrast within the batch. Part of a batch are composites: the inner face of one person in the head of another of the
+same batch, labelled by the inner face (BlendFace), so that hair, outline and background tell nothing.
+
+Two versions by config. Clean: no recognition teacher. Taught (`data.teacher`): the network must also say what a
+teacher says of the picture before it was worn (through a matrix, which is thrown away) and agree with it about who is
+like whom. A composite's answer is that of the picture that gave the inner face.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from facegraft.core.config import fill
+from facegraft.core.errors import BadInputError
+from facegraft.core.types import Frame
+from facegraft.data.cutouts import Cutout
+from facegraft.frozen.identity import SIZE_PX, Identity, IdentityConfig
+from facegraft.losses.distil import answer_loss, relation_loss
+from facegraft.losses.margin import adaptive_margins, margin_loss, supervised_contrast
+from facegraft.tensors import Scalar
+from facegraft.train.eyes.composites import choose_partners, composite, usable_for_composites
+from facegraft.train.eyes.crops import cut, flipped, mirror_points, move_points
+from facegraft.train.eyes.face_wear import Wear, load_cutouts, paste_occluders, wear
+from facegraft.train.eyes.identity_teacher import teacher_answers
+from facegraft.train.eyes.people import MARGIN_PX, STORE_PX, load_people, others_of, pairs_of
+from facegraft.train.eyes.verification import tar_at_far, verify
+from facegraft.train.preview import enlarged, frames_from_unit, sheet
+from facegraft.train.recipe import to_device
+
+logger = logging.getLogger(__name__)
+
+FEWEST_PAIRS = 10
+MOST_COMPOSITES = 500
+FOLDS = 5
+EDGE_PX = (1.5, 5.0)
+_PREVIEW_PEOPLE = 8
+_NORM_MOMENTUM = 0.99
+
+
+@dataclass(frozen=True)
+class IdentityData:
+    """`[data]`. Bare numbers that are shares lie in 0..1."""
+
+    renders: tuple[str, ...] = ()
+    """Datasets of `facegraft synth`, several pictures per person."""
+    real: tuple[str, ...] = ()
+    """Datasets of `facegraft ingest`, with people where they are known."""
+    real_share: float = 0.3
+    """Of the people in a batch, where there are both."""
+    pictures_per_person: int = 4
+    """In a batch; of people with fewer pictures, one comes again, changed otherwise."""
+    cache: int = 20_000
+    """Pictures of each dataset and split that are kept in memory."""
+    val_share: float = 0.1
+    """Of people, where a dataset has no split of its own."""
+    composite_share: float = 0.3
+    occluded_share: float = 0.15
+    occluders: str = ""
+    """Folder with hands, masks and things; without it all are drawn."""
+    shift: float = 0.04
+    """Crops miss by up to this share of their side ..."""
+    scale: float = 0.07
+    """... and by up to this factor ..."""
+    degrees: float = 8.0
+    """... and turn."""
+    margin: float = 0.4
+    scale_of_logits: float = 32.0
+    adaptive: bool = True
+    """Margins by the length of the features (AdaFace); False: CosFace's, the same for all."""
+    temperature: float = 0.1
+    teacher: str = ""
+    """ONNX file of a recogniser; "" = the clean version."""
+    answers: str = ""
+    """Folder for the teacher's answers."""
+
+    def __post_init__(self) -> None:
+        for name in ("real_share", "val_share", "composite_share", "occluded_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
+        if self.pictures_per_person < 2:
+            raise ValueError(f"pictures_per_person: expected 2 or more, found {self.pictures_per_person}")
+        if self.teacher and not self.answers:
+            raise ValueError("answers: expected a folder for the teacher's answers, found none")
+
+
+@dataclass(frozen=True)
+class IdentityBatch:
+    """Crops and who they show: of composites, whose inner face.
+
+    Attributes:
+        crops: RGB 0..1.
+        labels: Of people.
+        answers: Of the teacher, or None.
+    """
+
+    crops: Float[Tensor, "b 3 112 112"]
+    labels: Int64[Tensor, "b"]
+    answers: Float[Tensor, "b t"] | None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Faces of a batch before they are worn, in the store's size.
+
+    Attributes:
+        images: RGB 0..1.
+        landmarks: Of the picture that gave the inner face.
+        rows: Of the store: the pictures that gave the inner faces.
+        heads: The pictures that gave the rest; equal to `rows` where nothing was composed.
+    """
+
+    images: Float[Tensor, "b 3 s s"]
+    landmarks: Float[Tensor, "b 68 2"]
+    rows: Int64[Tensor, "b"]
+    heads: Int64[Tensor, "b"]
+
+
+class Head(nn.Module):
+    """What training needs beside the network: a centre per person, usual lengths of features, the teacher's matrix."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, people: int, size: int, answer_size: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.randn(people, size) * 0.05)
+        self.answer = nn.Linear(size, answer_size, bias=False) if answer_size else None
+        self.register_buffer("mean", torch.tensor(size**0.5))
+        self.register_buffer("deviation", torch.tensor(size**0.5 / 5))
+
+    @torch.no_grad()
+    def note(self, lengths: Float[Tensor, "b"]) -> None:
+        """Moves mean and deviation towards those of a batch."""
+        self.mean.lerp_(lengths.mean(), 1 - _NORM_MOMENTUM)
+        self.deviation.lerp_(lengths.std(), 1 - _NORM_MOMENTUM)
+
+
+class IdentityRecipe:
+    """See train/recipe.py."""
+
+    input_names = ("crop",)
+    output_names = ("embedding",)
+    dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b"}}
+
+    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+        self.data = data = fill(IdentityData, config.get("data", {}), "data")
+        self.device = device
+        self._net = self.build(config.get("model", {})).to(device)
+        train, self.val = load_people(
+            [Path(path) for path in data.renders],
+            [Path(path) for path in data.real],
+            cache=data.cache,
+            val_share=data.val_share,
+            seed=int(config.get("seed", 0)),
+        )
+        if data.teacher:
+            answers = teacher_answers(train, Path(data.teacher), Path(data.answers))
+            train = dataclasses.replace(train, answers=answers)
+        self.train = train.to(device)
+        self._check()
+        size = self._net.config.embedding
+        answer_size = 0 if train.answers is None else int(train.answers.shape[1])
+        self._head = Head(len(train.names), size, answer_size).to(device)
+        self._cutouts: tuple[Cutout, ...] = load_cutouts(Path(data.occluders)) if data.occluders else ()
+        self._usable = torch.cat(
+            [
+                usable_for_composites(part, pose)
+                for part, pose in zip(torch.split(train.inner, 512), torch.split(train.pose, 512), strict=True)
+            ]
+        )
+        self._wear = Wear()
+        self._pools = self._pool(real=False), self._pool(real=True)
+
+    @staticmethod
+    def build(model: Mapping[str, Any]) -> Identity:
+        return Identity(fill(IdentityConfig, model, "model"))
+
+    @staticmethod
+    def example() -> tuple[Tensor, ...]:
+        return (torch.rand((1, 3, SIZE_PX, SIZE_PX), generator=torch.Generator().manual_seed(0)),)
+
+    @property
+    def net(self) -> Identity:
+        return self._net
+
+    @property
+    def head(self) -> Head:
+        return self._head
+
+    @property
+    def loss_names(self) -> frozenset[str]:
+        return frozenset({"margin", "contrast"} | ({"answer", "relation"} if self.data.teacher else set()))
+
+    def batch(self, generator: torch.Generator, count: int) -> IdentityBatch:
+        drawn = self.draw(generator, self.draw_rows(generator, count))
+        crops, landmarks = self._moved(drawn, generator)
+        crops = paste_occluders(
+            crops, landmarks, generator, share=self.data.occluded_share, cutouts=self._cutouts
+        ).images
+        answers = None if self.train.answers is None else self.train.answers[drawn.rows]
+        made = IdentityBatch(wear(crops, self._wear, generator), self.train.labels[drawn.rows], answers)
+        return to_device(made, self.device)
+
+    def draw_rows(self, generator: torch.Generator, count: int) -> Int64[Tensor, "b"]:
+        """Rows of the store: people, each `pictures_per_person` times; those with more pictures come more often."""
+        each = self.data.pictures_per_person
+        people = -(-count // each)
+        chosen: list[int] = []
+        for pool, weights, wanted in self._shares(people):
+            picked = torch.multinomial(weights, wanted, replacement=wanted > len(pool), generator=generator)
+            chosen += pool[picked].tolist()
+        rows = [_some(self.train.rows_of[person], each, generator) for person in chosen]
+        return torch.cat(rows)[:count]
+
+    def draw(self, generator: torch.Generator, rows: Int64[Tensor, "b"]) -> Drawn:
+        """The pictures of these rows, a share of them as composites with the heads of others."""
+        train, device = self.train, self.device
+        images = train.images[rows.to(device)].float() / 255
+        wanted = torch.rand(len(rows), generator=generator) < self.data.composite_share
+        partner = choose_partners(train.pose[rows], train.labels[rows], self._usable[rows], generator)
+        colour_share = 0.5 + 0.5 * torch.rand(len(rows), generator=generator)
+        edge_px = EDGE_PX[0] + (EDGE_PX[1] - EDGE_PX[0]) * torch.rand(len(rows), generator=generator)
+        at = (wanted & (partner >= 0)).nonzero()[:, 0]
+        heads = rows.clone()
+        if len(at):
+            heads[at] = rows[partner[at]]
+            inner, head_inner = (train.inner[some[at].to(device)].float() / 255 for some in (rows, heads))
+            made = composite(
+                images[at.to(device)], inner, images[partner[at].to(device)], head_inner,
+                colour_share=colour_share[at], edge_px=edge_px[at],
+            )  # fmt: skip
+            images = images.index_copy(0, at.to(device), made)
+        return Drawn(images, train.landmarks[rows], rows, heads)
+
+    def losses(self, net: nn.Module, batch: IdentityBatch) -> dict[str, Scalar]:
+        if not isinstance(net, Identity):
+            raise TypeError(f"losses: expected the recipe's network, found {type(net).__name__}")
+        data, head = self.data, self._head
+        features = net.features(batch.crops).float()
+        lengths = features.detach().norm(dim=1)
+        head.note(lengths)
+        angle, add = adaptive_margins(lengths, head.mean, head.deviation, data.margin)
+        if not data.adaptive:
+            angle, add = torch.zeros_like(angle), torch.full_like(add, data.margin)
+        found = {
+            "margin": margin_loss(
+                features, head.centres, batch.labels, scale=data.scale_of_logits, angle=angle, add=add
+            ),
+            "contrast": supervised_contrast(features, batch.labels, temperature=data.temperature),
+        }
+        if batch.answers is not None and head.answer is not None:
+            found["answer"] = answer_loss(head.answer(F.normalize(features)), batch.answers)
+            found["relation"] = relation_loss(features, batch.answers)
+        return found
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        """Over held-out people, renders and photographs apart; pairs are always the same.
+
+        `*_error_percent` (lower is better): pairs judged wrongly, thresholds from other pairs. `*_tar_percent` (higher
+        is better): pairs of one person accepted where 1 % of the strangers are. `composite_right_percent` (higher is
+        better): composites that are more like another picture of the inner face's person than like one of the head's.
+        """
+        z = self._embed(net, self.val.plain(torch.arange(len(self.val))))
+        found: dict[str, float] = {}
+        for name, real in (("renders", False), ("real", True)):
+            first, second, same = pairs_of(self.val, real=real)
+            if int(same.sum()) < FEWEST_PAIRS:
+                continue
+            scores = (z[first] * z[second]).sum(1).double().numpy()
+            result = verify(scores, same, np.arange(len(same)) % FOLDS)
+            found[f"{name}_error_percent"] = 100 * (1 - result.accuracy)
+            found[f"{name}_tar_percent"] = 100 * tar_at_far(scores, same, 1e-2)
+        return found | self._composite_score(net, z)
+
+    def preview(self, net: nn.Module) -> Frame:
+        """Eight people's crops as training sees them, and beside each row how alike the network finds all of them."""
+        each = self.data.pictures_per_person
+        batch = self.batch(torch.Generator().manual_seed(0), _PREVIEW_PEOPLE * each)
+        z = self._embed(net, batch.crops)
+        tiles = frames_from_unit(batch.crops)
+        rows = [tiles[at : at + each] for at in range(0, len(tiles), each)]
+        likeness = ((z @ z.T).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        square = enlarged(np.repeat(likeness[..., None], 3, axis=2), SIZE_PX * len(rows))
+        return np.concatenate([sheet(rows, SIZE_PX)[: len(square)], square], axis=1)
+
+    def _check(self) -> None:
+        if len(self.train.names) < 2 or len({*self.train.labels.tolist()}) < 2:
+            raise BadInputError("data: expected two people or more to learn from, found fewer; name larger datasets")
+        several = sum(len(rows) > 1 for rows in self.train.rows_of)
+        logger.info(
+            "%d pictures of %d people, %d of them with several; %d pictures held out",
+            len(self.train), len(self.train.names), several, len(self.val),
+        )  # fmt: skip
+
+    def _shares(self, people: int) -> list[tuple[Tensor, Tensor, int]]:
+        """Rendered and photographed people, how often each comes, and how many of them a batch has."""
+        (renders, photographed), share = self._pools, self.data.real_share
+        real = round(people * (0.0 if not len(photographed[0]) else 1.0 if not len(renders[0]) else share))
+        return [(*pool, wanted) for pool, wanted in ((renders, people - real), (photographed, real)) if wanted]
+
+    def _pool(self, *, real: bool) -> tuple[Tensor, Tensor]:
+        """People of one kind, and their pictures' number, cut at `pictures_per_person`."""
+        found = torch.unique(self.train.labels[self.train.real == real])
+        pictures = torch.bincount(self.train.labels, minlength=len(self.train.names))[found]
+        return found, pictures.clamp(max=self.data.pictures_per_person).float()
+
+    def _moved(self, drawn: Drawn, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Crops that miss the template a little, half of them mirrored; and their landmarks."""
+        data, count = self.data, len(drawn.rows)
+        u = 2 * torch.rand((4, count), generator=generator) - 1
+        flip = torch.rand(count, generator=generator) < 0.5
+        angle, zoom = torch.deg2rad(u[0] * data.degrees), (1 + data.scale) ** u[1]
+        cosine, sine = angle.cos() * zoom, angle.sin() * zoom
+        linear = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+        goal = SIZE_PX * (0.5 + data.shift * u[2:].T)
+        middle = torch.full((count, 2), MARGIN_PX + SIZE_PX / 2)
+        matrix = torch.cat([linear, (goal - (linear @ middle[:, :, None])[..., 0])[:, :, None]], 2)
+        matrix = flipped(matrix, flip, SIZE_PX)
+        crops = cut(drawn.images, matrix.to(drawn.images), SIZE_PX)
+        return crops, mirror_points(move_points(drawn.landmarks, matrix), flip)
+
+    def _embed(self, net: nn.Module, crops: Tensor) -> Tensor:
+        """Unit vectors on the CPU."""
+        found = []
+        for part in torch.split(crops, 128):
+            pixels = part.to(self.device).float()
+            found.append(net(pixels / 255 if part.dtype == torch.uint8 else pixels).float().cpu())
+        return torch.cat(found)
+
+    def _composite_score(self, net: nn.Module, z: Tensor) -> dict[str, float]:
+        val, generator = self.val, torch.Generator().manual_seed(0)
+        several = torch.bincount(val.labels, minlength=len(val.names))[val.labels] > 1
+        usable = usable_for_composites(val.inner, val.pose) & several
+        rows = usable.nonzero()[:, 0][:MOST_COMPOSITES]
+        partner = choose_partners(val.pose[rows], val.labels[rows], usable[rows], generator)
+        rows, heads = rows[partner >= 0], rows[partner[partner >= 0]]
+        if len(rows) < FEWEST_PAIRS:
+            return {}
+        face, head = val.images[rows].float() / 255, val.images[heads].float() / 255
+        inner, head_inner = val.inner[rows].float() / 255, val.inner[heads].float() / 255
+        ones = torch.ones(len(rows))
+        made = composite(face, inner, head, head_inner, colour_share=ones, edge_px=3 * ones)
+        inside = slice(MARGIN_PX, STORE_PX - MARGIN_PX)
+        mixed = self._embed(net, made[:, :, inside, inside])
+        right = (mixed * z[others_of(val, rows)]).sum(1) > (mixed * z[others_of(val, heads)]).sum(1)
+        return {"composite_right_percent": 100 * float(right.float().mean())}
+
+
+def _some(rows: Int64[Tensor, "k"], count: int, generator: torch.Generator) -> Int64[Tensor, "n"]:
+    """Without repeats as long as there are enough."""
+    orders = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-count // len(rows)))]
+    return torch.cat(orders)[:count]
+
+
+RECIPE = IdentityRecipe
