@@ -26,6 +26,8 @@ VERBS = {
     "ingest": "make an aligned dataset of photographs and clips",
     "synth": "render people with exact labels, and the true answer of a swap, into a dataset",
     "data": "fetch the assets that people are rendered from; look into a dataset; build the benchmark sets",
+    "train": "train a network of ours by its config; the same command goes on where it was stopped",
+    "export": "write a trained network as ONNX, with its card",
     "models": "list, fetch and check the model files",
     "doctor": "show versions, try every device, name what each verb lacks",
 }
