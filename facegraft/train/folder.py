@@ -49,7 +49,8 @@ def open_run(folder: Path, options: RunConfig) -> None:
     try:
         (folder / "preview").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{shown(folder)}: cannot be made ({error.strerror or error}); choose another") from error
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{shown(folder)}: cannot be made ({reason}); choose another") from error
     write_json(path, tables)
 
 

@@ -1,0 +1,58 @@
+"""Every config in the repository: it fills, its recipe is there, and its network is what the recipe says it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra `train`")
+pytest.importorskip("onnxscript", reason="export needs the extra `train`")
+
+from facegraft.core.config import fill, load_config  # noqa: E402
+from facegraft.export.compare import largest_differences  # noqa: E402
+from facegraft.export.to_onnx import Ports, export_onnx, other_inputs, plain_outputs  # noqa: E402
+from facegraft.train.options import RunConfig  # noqa: E402
+from facegraft.train.recipe import find_recipe, network_names  # noqa: E402
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+
+def test_every_network_has_a_config() -> None:
+    assert len(CONFIGS) >= 4
+    named = {load_config(path)["network"] for path in CONFIGS}
+    assert named == set(network_names())
+    assert {path.stem.partition("_")[0] for path in CONFIGS} == named
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_config_fills_and_its_network_is_as_the_recipe_says(path: Path) -> None:
+    config = fill(RunConfig, load_config(path), "")
+    recipe = find_recipe(config.network)
+    first, again = recipe.example(), recipe.example()
+    assert len(first) == len(recipe.input_names)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    assert all(0 in recipe.dynamic_axes[name] for name in recipe.input_names)
+    net = recipe.build(config.model).eval()
+    with torch.no_grad():
+        outputs = plain_outputs(net(*first))
+        pairs = plain_outputs(net(*(torch.cat([tensor, tensor.flip(-1)]) for tensor in first)))
+    assert len(outputs) == len(recipe.output_names)
+    for name, alone, pair in zip(recipe.output_names, outputs, pairs, strict=True):
+        assert pair.shape == (2, *alone.shape[1:]), name  # samples do not see each other
+        assert torch.allclose(pair[:1], alone, atol=1e-4 * max(1.0, float(alone.abs().max()))), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_network_can_be_exported(path: Path, tmp_path: Path) -> None:
+    config = fill(RunConfig, load_config(path), "")
+    recipe = find_recipe(config.network)
+    net, example = recipe.build(config.model).eval(), recipe.example()
+    ports = Ports(tuple(recipe.input_names), tuple(recipe.output_names), recipe.dynamic_axes)
+    export_onnx(net, example, tmp_path / "net.onnx", ports=ports)
+    found = largest_differences(net, tmp_path / "net.onnx", [example, other_inputs(example, ports)], ports)
+    with torch.no_grad():
+        sizes = [float(output.abs().max()) for output in plain_outputs(net(*example))]
+    for (name, difference), size in zip(found.items(), sizes, strict=True):
+        assert difference < 1e-3 * max(1.0, size), name
