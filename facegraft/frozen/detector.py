@@ -87,10 +87,8 @@ class Detector(nn.Module):
         self.out = nn.Conv2d(neck, 1 + 4 + 2 * POINTS, 1)
         self.scale = nn.Parameter(torch.ones(len(maps), 2))
         nn.init.normal_(self.out.weight, std=0.01)
-        with torch.no_grad():
-            self.out.bias.zero_()
-            self.out.bias[0] = math.log(_RARE / (1 - _RARE))
-            self.out.bias[1:5] = math.log(_HALF_STEPS)
+        score = math.log(_RARE / (1 - _RARE))
+        self.out.bias = nn.Parameter(torch.tensor([score, *[math.log(_HALF_STEPS)] * 4, *[0.0] * (2 * POINTS)]))
 
     def forward(
         self, image: Float[Tensor, "b 3 h w"]
@@ -141,7 +139,7 @@ def load(path: Path, config: DetectorConfig | None = None) -> Detector:
         BadInputError: The file holds the weights of something else.
     """
     net = Detector(config or DetectorConfig())
-    load_weights(net, path)
+    load_weights(path, net)
     return net.eval()
 
 

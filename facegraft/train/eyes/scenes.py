@@ -252,14 +252,15 @@ def _distract(canvas: _Canvas, ground: Ground, rng: np.random.Generator, count: 
         hands = bool(ground.distractors) and rng.random() < 0.5
         thing = ground.distractors[int(rng.integers(len(ground.distractors)))] if hands else _beside_face(ground, rng)
         size = side * float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
-        scale, angle = size / max(thing.shape[:2]), rng.uniform(-np.pi, np.pi)
+        height, width = thing.shape[:2]
+        scale, angle = size / max(height, width), rng.uniform(-np.pi, np.pi)
         cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
         turn = np.array([[cos, -sin], [sin, cos]])
-        shift = rng.uniform(0, side, 2) - turn @ (np.array(thing.shape[1::-1]) / 2)
-        mask = np.full(thing.shape[:2], 255, np.uint8)
+        shift = rng.uniform(0, side, 2) - turn @ (np.array([width, height]) / 2)
+        mask = np.full((height, width), 255, np.uint8)
         if rng.random() < 0.5:
             mask[:] = 0
-            half = (mask.shape[1] // 2, mask.shape[0] // 2)
+            half = (width // 2, height // 2)
             cv2.ellipse(mask, half, half, 0, 0, 360, 255, -1)
         _paste(canvas, thing, mask, np.column_stack([turn, shift]).astype(np.float32), _tint(rng))
 
@@ -294,7 +295,7 @@ def _backdrop(ground: Ground, config: SceneConfig, side_px: int, rng: np.random.
 
 def _texture(side_px: int, rng: np.random.Generator) -> Frame:
     """Smooth noise of several sizes between two or three colours; sometimes in steps, or with stripes."""
-    field = np.zeros((side_px, side_px), np.float32)
+    field: np.ndarray = np.zeros((side_px, side_px), np.float32)
     for cells in (2, 5, 12, 40):
         grid = rng.normal(0, rng.uniform(0, 1), (cells, cells)).astype(np.float32)
         field += cv2.resize(grid, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
