@@ -29,7 +29,7 @@ def made(face: torch.Tensor, head: torch.Tensor, inner: torch.Tensor, colour: fl
 def test_outside_the_inner_face_not_a_bit_changes_and_well_inside_it_is_the_face() -> None:
     face, head, inner = pictures(2, 0), pictures(2, 1), disc(16)
     found = made(face, head, inner)
-    outside, deep = inner == 0, disc(10) > 0
+    outside, deep = inner == 0, disc(7) > 0
     assert torch.equal(found[:, :, outside], head[:, :, outside])
     torch.testing.assert_close(found[:, :, deep], face[:, :, deep], atol=1e-5, rtol=0)
 
@@ -45,7 +45,7 @@ def test_colours_move_to_the_heads_own_face() -> None:
     face = 0.2 + 0.1 * pictures(1, 0)
     head = torch.full((1, 3, 48, 48), 0.9)
     head[:, :, inner > 0] = 0.6 + 0.1 * pictures(1, 1)[:, :, inner > 0]
-    deep = disc(10) > 0
+    deep = disc(7) > 0
     moved = made(face, head, inner, colour=1.0)[:, :, deep].mean()
     assert float(moved) == pytest.approx(float(head[:, :, inner > 0].mean()), abs=0.01)
     assert float(made(face, head, inner)[:, :, deep].mean()) == pytest.approx(float(face[:, :, deep].mean()), abs=1e-5)
