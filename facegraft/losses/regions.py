@@ -18,7 +18,9 @@ Weight = Float[Tensor, "b h w"]
 _TINY = 1e-6
 
 
-def balanced_weights(counts: Shaped[Tensor, "c"], power: float = 0.5, largest: float = 10.0) -> Float[Tensor, "c"]:
+def balanced_weights(
+    counts: Shaped[Tensor, "c"], power: float | int = 0.5, largest: float | int = 10
+) -> Float[Tensor, "c"]:
     """Weights of classes that fall with a power of how many pixels they have; a pixel's mean weight is 1.
 
     Args:
@@ -31,7 +33,7 @@ def balanced_weights(counts: Shaped[Tensor, "c"], power: float = 0.5, largest: f
     return raised / (raised * share).sum().clamp(min=_TINY)
 
 
-def boundary_weight(labels: Labels, reach_px: int, gain: float) -> Weight:
+def boundary_weight(labels: Labels, reach_px: int, gain: float | int) -> Weight:
     """1 + gain for pixels with another label within `reach_px` (along rows and columns), 1 elsewhere."""
     planes = labels[:, None].to(torch.float32)
     window = 2 * reach_px + 1
@@ -95,7 +97,7 @@ def mask_cross_entropy(logits: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 
 
 
 def agreement(
-    logits: Float[Tensor, "b c h w"], taught: Float[Tensor, "b c h w"], weight: Weight, confidence: float
+    logits: Float[Tensor, "b c h w"], taught: Float[Tensor, "b c h w"], weight: Weight, confidence: float | int
 ) -> Scalar:
     """Cross entropy with a teacher's likeliest class where the teacher is sure (FixMatch, arXiv:2001.07685, eq. 4).
 

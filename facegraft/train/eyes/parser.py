@@ -288,8 +288,8 @@ class ParserRecipe:
         crops: Crops,
         generator: torch.Generator,
         *,
-        share: float,
-        covered: float,
+        share: float | int,
+        covered: float | int,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         regions = cut_labels(pictures.planes["regions"][rows], crops.matrix, crops.size_px).long()
         image = cut(pictures.images[rows], crops.matrix, crops.size_px)
