@@ -31,11 +31,7 @@ SIGMA_RANGE = (-7.0, 0.0)
 class LandmarksConfig:
     """Size of the network."""
 
-    trunk: TrunkConfig = field(
-        default_factory=lambda: TrunkConfig(
-            widths=(24, 48, 96, 128), depths=(2, 3, 4, 2), expansions=(3, 3, 4, 4), looks=24
-        )
-    )
+    trunk: TrunkConfig = field(default_factory=TrunkConfig)
     directions: int = 128
     """In which the points move together."""
     doubts: int = 96

@@ -17,13 +17,13 @@ class TrunkConfig:
 
     stem: int = 16
     """Channels at half the crop's side."""
-    widths: tuple[int, ...] = (24, 40, 80, 128)
+    widths: tuple[int, ...] = (24, 48, 96, 128)
     """Channels of the stages."""
     depths: tuple[int, ...] = (2, 3, 4, 2)
     """Blocks of each stage; the first of each halves the side."""
-    expansions: tuple[int, ...] = (2, 3, 4, 4)
+    expansions: tuple[int, ...] = (3, 3, 4, 4)
     """How much wider a block is inside."""
-    looks: int = 16
+    looks: int = 24
     """Places that the network may choose to look at more closely, at 1/8 of the side."""
     pooled: int = 192
     """Channels of the last map, of which every place is weighed by itself."""

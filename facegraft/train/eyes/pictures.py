@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -105,7 +106,7 @@ def load_pictures(
         cache: At most so many; of more, an even choice by `seed`, always the same.
         seed: Chooses which.
         threads: Of decoding; None = one per core.
-        progress: Told about ten times.
+        progress: Told about a hundred times.
 
     Raises:
         BadInputError: No pictures, or one is damaged or not square.
@@ -116,7 +117,7 @@ def load_pictures(
     side = size_px or dataset.read(rows[0]).frame().shape[0]
     images = torch.empty((len(rows), 3, side, side), dtype=torch.uint8)
     kept = _Labels(len(rows), side, planes, arrays)
-    step = max(1, len(rows) // 10)
+    step = max(1, len(rows) // 100)
     loaded = _in_order(rows, lambda row: _decode(dataset.read(row), side, planes, arrays), threads)
     for place, (frame, found) in enumerate(loaded):
         images[place] = torch.from_numpy(np.array(frame.transpose(2, 0, 1)))  # a copy: decoders lend read-only memory
@@ -124,6 +125,18 @@ def load_pictures(
         if progress is not None and ((place + 1) % step == 0 or place + 1 == len(rows)):
             progress(place + 1, len(rows))
     return Pictures(images, kept.planes, kept.arrays, kept.has, tuple(rows))
+
+
+@contextmanager
+def loading_bar(name: str) -> Iterator[Progress]:
+    """A bar on standard error, where that is a terminal, for `load_pictures`."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"decoding {name}", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def train_and_val(dataset: Dataset, *, val_share: float = 0.05, seed: int = 0) -> tuple[Dataset, Dataset]:

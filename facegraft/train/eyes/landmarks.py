@@ -1,0 +1,245 @@
+"""The recipe of the landmarks network: exact points of renders, a teacher's of photographs, crops without a face."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from facegraft.core.config import fill
+from facegraft.core.types import Frame
+from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE, head_pose, load_topology
+from facegraft.frozen.landmarks import DENSE, IRISES, MARGIN, POINTS, SIZE_PX, SPARSE, Landmarks, LandmarksConfig
+from facegraft.losses.points import laplace_nll, weighted_bce, wing
+from facegraft.tensors import Scalar
+from facegraft.train.eyes.crops import CropOptions, draw_crops, drawn_rows, mirror_points, move_points
+from facegraft.train.eyes.face_crops import (
+    FaceBatch,
+    covered,
+    drawn_faces,
+    held_out,
+    load_known,
+    missing_crops,
+    scene_crops,
+)
+from facegraft.train.eyes.face_points import Known, Trust, mean_and_directions, outer_eye_distance
+from facegraft.train.eyes.face_wear import Wear, load_cutouts, wear
+from facegraft.train.eyes.pictures import load_backgrounds
+from facegraft.train.preview import BLUE, GREEN, RED, enlarged, frames_from_unit, sheet, with_points
+from facegraft.train.recipe import to_device
+
+SHEET = (4, 4)
+"""Rows of the preview and tiles in each."""
+TILE_PX = 384
+FIRST_FACES = 2000
+"""Crops that the first weights of the last layer are taken from."""
+
+
+@dataclass(frozen=True)
+class LandmarksData:
+    """What is trained on."""
+
+    renders: str
+    """A dataset of `facegraft synth`."""
+    real: str = ""
+    """A dataset of `facegraft ingest`; "" = none."""
+    backgrounds: str = ""
+    """A folder of pictures without faces; "" = negatives are only crops that miss a face."""
+    occluders: str = ""
+    """A folder with `hands`, `masks` or `things`; "" = what is pasted is drawn."""
+    real_share: float = 0.3
+    """Of the crops with a face."""
+    real_weight: float = 1.0
+    """Of a teacher's points against exact ones."""
+    negative_share: float = 0.12
+    """Crops without a face, or with one that is badly placed."""
+    pasted: float = 0.25
+    """Faces that something is pasted over."""
+    worn: bool = True
+    """Worsen crops as cameras and files do."""
+    crop: CropOptions = field(default_factory=lambda: CropOptions(SIZE_PX, MARGIN))
+    trust: Trust = field(default_factory=Trust)
+    cache: int = 20_000
+    """Pictures of each dataset that are kept in memory."""
+    val_share: float = 0.05
+    """Of the people, where a dataset has no split of its own."""
+    val_images: int = 384
+    """Of each dataset."""
+
+
+class LandmarksRecipe:
+    """See `facegraft.train.recipe.Recipe`."""
+
+    input_names = ("crop",)
+    output_names = ("points", "sigma", "visible", "presence")
+    dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b"}}
+    loss_names = frozenset({"points", "likelihood", "depth", "visible", "presence"})
+    head: nn.Module | None = None
+
+    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+        self.options = options = fill(LandmarksData, config["data"], "data")
+        self.device = device
+        self.train, self.val = load_known(
+            options.renders,
+            options.real,
+            cache=options.cache,
+            val_share=options.val_share,
+            trust=options.trust,
+            real_weight=options.real_weight,
+        )
+        self.cutouts = load_cutouts(Path(options.occluders)) if options.occluders else ()
+        side = self.train[0].pictures.size_px
+        self.tiles = load_backgrounds(Path(options.backgrounds), size_px=side) if options.backgrounds else None
+        self.importance = importance().to(device)
+        self.held = [held_out(known, options.val_images, options.crop) for known in self.val]
+        self.missed = self._negatives(self.val[0], 64, torch.Generator().manual_seed(0))
+        net = self.build(config.get("model", {}))
+        net.start_at(*first_shape(self.train[0], options.crop, net.config.directions))
+        self.net: nn.Module = net.to(device)
+
+    @staticmethod
+    def build(model: Mapping[str, Any]) -> Landmarks:
+        return Landmarks(fill(LandmarksConfig, model, "model"))
+
+    @staticmethod
+    def example() -> tuple[Tensor, ...]:
+        return (torch.rand(1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(0)),)
+
+    def batch(self, generator: torch.Generator, count: int) -> FaceBatch:
+        options = self.options
+        missed = round(count * options.negative_share)
+        real = round((count - missed) * options.real_share) if len(self.train) > 1 else 0
+        parts = []
+        for known, share in zip(self.train, (count - missed - real, real), strict=False):
+            if share:
+                parts.append(drawn_faces(known, share, options.crop, generator, self.device))
+        if missed:
+            parts.append(to_device(self._negatives(self.train[0], missed, generator), self.device))
+        made = FaceBatch.join(parts)
+        if options.pasted > 0:
+            made = covered(made, generator, options.pasted, self.cutouts)
+        return dataclasses.replace(made, crop=wear(made.crop, Wear(), generator)) if options.worn else made
+
+    def losses(self, net: nn.Module, batch: FaceBatch) -> dict[str, Scalar]:
+        told = cast(Landmarks, net).tell(batch.crop)
+        points, log_sigma = told.points.float(), told.log_sigma.float()
+        weights = batch.weights * self.importance
+        flat, truth = points[..., :2], batch.points[..., :2]
+        return {
+            "points": wing(flat, truth, weights),
+            "likelihood": laplace_nll(flat, truth, log_sigma, weights),
+            "depth": wing(points[..., 2:], batch.points[..., 2:], weights),
+            "visible": weighted_bce(told.visible.float(), batch.visible, batch.visible_weights),
+            "presence": weighted_bce(told.presence.float(), batch.presence, torch.ones_like(batch.presence)),
+        }
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        """Scores of held-out faces.
+
+        Errors are mean distances in % of the distance of the outer eye corners in space: `error_percent` of the mesh
+        (and of each stratum), `error68_percent`, `iris_percent` of irises in view. `pose_degrees`: mean error of yaw,
+        pitch and roll, from the points. `visible_accuracy` and `presence_accuracy` are shares. `sigma_ratio` is 1 where
+        sigma is right, more where the network is too sure. `real_` says the same of photographs, whose right answers
+        are a teacher's.
+        """
+        presence = [self._told(net, self.missed.crop)[3] < 0.5]
+        scores: dict[str, float] = {}
+        for known, held in zip(self.val, self.held, strict=True):
+            points, sigma, visible, found = self._told(net, held.crop)
+            front = "" if known.rendered else "real_"
+            scores |= {front + name: value for name, value in point_scores(held, points, sigma, visible).items()}
+            presence.append(found >= 0.5)
+            scores |= stratum_scores(held, points, known.strata()) if known.rendered else {}
+        return scores | {"presence_accuracy": float(torch.cat(presence).float().mean())}
+
+    def preview(self, net: nn.Module) -> Frame:
+        """Held-out crops with the mesh (green), the 68 (blue) and irises (red)."""
+        rows, across = SHEET
+        crop = torch.cat([held.crop[: rows * across // len(self.held)] for held in self.held])
+        tiles = []
+        for frame, points in zip(frames_from_unit(crop), self._told(net, crop)[0].numpy(), strict=True):
+            at = points[:, :2] * TILE_PX
+            tile = with_points(enlarged(frame, TILE_PX), at[:DENSE], GREEN, radius_px=0.9)
+            tile = with_points(tile, at[DENSE : DENSE + SPARSE], BLUE, radius_px=2)
+            tiles.append(with_points(tile, at[-IRISES:], RED, radius_px=3))
+        return sheet([tiles[at : at + across] for at in range(0, len(tiles), across)], TILE_PX)
+
+    def _told(self, net: nn.Module, crop: Float[Tensor, "b 3 s s"]) -> tuple[Tensor, ...]:
+        """The network's outputs on the CPU."""
+        parts = [net(some.to(self.device)) for some in crop.split(64)]
+        return tuple(torch.cat(some).detach().float().cpu() for some in zip(*parts, strict=True))
+
+    def _negatives(self, known: Known, count: int, generator: torch.Generator) -> FaceBatch:
+        if self.tiles is None or count < 2:
+            return missing_crops(known, count, self.options.crop, generator)
+        scenes = scene_crops(self.tiles, count // 2, self.options.crop.size_px, generator)
+        return FaceBatch.join([scenes, missing_crops(known, count - count // 2, self.options.crop, generator)])
+
+
+RECIPE = LandmarksRecipe
+
+
+def importance() -> Float[Tensor, "538"]:
+    """Weights of the points: eyes and lips say what a face does, the 68 and the irises are few; mean 1."""
+    weights = torch.ones(POINTS)
+    weights[[*LEFT_EYE, *RIGHT_EYE, *LIPS_INNER, *LIPS_OUTER]] = 2
+    weights[DENSE : DENSE + SPARSE] = 3
+    weights[-IRISES:] = 10
+    return weights / weights.mean()
+
+
+def first_shape(
+    known: Known, options: CropOptions, count: int
+) -> tuple[Float[Tensor, "538 3"], Float[Tensor, "r 538 3"]]:
+    """Mean and principal directions of the points of random crops, in crop sides."""
+    generator = torch.Generator().manual_seed(0)
+    rows = drawn_rows(FIRST_FACES, len(known), generator)
+    crops = draw_crops(known.dense[rows], options, generator)
+    points = mirror_points(move_points(known.points[rows], crops.matrix), crops.flip)
+    return mean_and_directions(points / crops.size_px, known.weights[rows], count)
+
+
+def point_scores(
+    held: FaceBatch, points: Float[Tensor, "b 538 3"], sigma: Float[Tensor, "b 538"], visible: Float[Tensor, "b 538"]
+) -> dict[str, float]:
+    """Scores of one dataset's faces; see `LandmarksRecipe.validate`."""
+    distance = (points - held.points)[..., :2].norm(dim=-1)
+    percent = 100 * distance / outer_eye_distance(held.points)[:, None]
+    iris = held.visible[:, -IRISES:] * held.weights[:, -IRISES:]
+    scores = {
+        "error_percent": float(percent[:, :DENSE].mean()),
+        "error68_percent": float(percent[:, DENSE : DENSE + SPARSE].mean()),
+        "visible_accuracy": _mean_where((visible >= 0.5) == (held.visible >= 0.5), held.visible_weights),
+        "sigma_ratio": _mean_where((distance / sigma).square() / 2, (held.weights > 0).float()) ** 0.5,
+        "pose_degrees": pose_error(points[:, :DENSE], held.points[:, :DENSE]),
+    }
+    return scores | ({"iris_percent": _mean_where(percent[:, -IRISES:], iris)} if iris.sum() > 0 else {})
+
+
+def stratum_scores(held: FaceBatch, points: Float[Tensor, "b 538 3"], strata: list[str]) -> dict[str, float]:
+    """Mean error of the mesh in each stratum."""
+    distance = (points - held.points)[:, :DENSE, :2].norm(dim=-1).mean(1)
+    percent = 100 * distance / outer_eye_distance(held.points)
+    groups: dict[str, list[float]] = {}
+    for name, error in zip(strata, percent.tolist(), strict=False):
+        groups.setdefault(name, []).append(error)
+    return {f"error_percent_{name}": sum(errors) / len(errors) for name, errors in sorted(groups.items())}
+
+
+def pose_error(points: Float[Tensor, "b 468 3"], truth: Float[Tensor, "b 468 3"]) -> float:
+    """Mean difference in degrees of yaw, pitch and roll, both from the rigid fit of the mean face."""
+    topology = load_topology()
+    found = torch.tensor([head_pose(topology, one).tolist() for one in points.numpy()])
+    wanted = torch.tensor([head_pose(topology, one).tolist() for one in truth.numpy()])
+    apart = torch.remainder(found - wanted + 180, 360) - 180
+    return float(apart.abs().mean())
+
+
+def _mean_where(values: Tensor, weights: Tensor) -> float:
+    return float((values.float() * weights).sum() / weights.sum().clamp(min=1e-9))
