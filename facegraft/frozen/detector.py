@@ -83,7 +83,7 @@ class Detector(nn.Module):
         maps = widths[2:]
         self.lateral = nn.ModuleList(ConvNormAct(width, neck, 1) for width in maps)
         self.smooth = nn.ModuleList(Separable(neck, neck) for _ in maps)
-        self.head = nn.Sequential(*(Separable(neck, neck) for _ in range(config.head_depth)))
+        self.head = nn.ModuleList(_HeadBlock(neck, len(maps)) for _ in range(config.head_depth))
         self.out = nn.Conv2d(neck, 1 + 4 + 2 * POINTS, 1)
         self.scale = nn.Parameter(torch.ones(len(maps), 2))
         nn.init.normal_(self.out.weight, std=0.01)
@@ -108,7 +108,9 @@ class Detector(nn.Module):
             step = float(FINEST_PX << level)
             centres.append(_centres(map_, step))
             steps.append(torch.full_like(centres[-1], step))
-            values = self.out(self.head(map_)).flatten(2).transpose(1, 2).float()  # half a pixel is lost otherwise
+            for block in self.head:
+                map_ = block(map_, level)
+            values = self.out(map_).flatten(2).transpose(1, 2).float()  # half a pixel is lost otherwise
             told.append(torch.cat([values[..., :1], self._scaled(values[..., 1:], level)], -1))
         at, step_px, values = torch.cat(centres), torch.cat(steps), torch.cat(told, 1)
         sides = values[..., 1:5].clamp(max=6).exp() * torch.cat([step_px, step_px], -1)
@@ -130,6 +132,25 @@ class Detector(nn.Module):
     def _scaled(self, values: Tensor, level: int) -> Tensor:
         """Each map has its own unit for sides and for points (FCOS, section 3.2)."""
         return torch.cat([values[..., :4] * self.scale[level, 0], values[..., 4:] * self.scale[level, 1]], -1)
+
+
+class _HeadBlock(nn.Module):
+    """A separable convolution for all maps, with norms of each map's own (RTMDet, arXiv:2212.07784, section 3.2).
+
+    Maps differ in mean and spread. Norms that they share would average statistics over them that training, which
+    normalises one map at a time, never uses.
+    """
+
+    def __init__(self, channels: int, maps: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.first = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(maps))
+        self.second = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(maps))
+
+    def forward(self, map_: Float[Tensor, "b c h w"], level: int) -> Float[Tensor, "b c h w"]:
+        held = F.relu(self.first[level](self.depthwise(map_)))
+        return F.relu(self.second[level](self.pointwise(held)))
 
 
 def load(path: Path, config: DetectorConfig | None = None) -> Detector:

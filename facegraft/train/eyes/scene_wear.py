@@ -40,7 +40,7 @@ def tone_table(rng: np.random.Generator) -> UInt8[np.ndarray, "256 1 3"]:
     kind = rng.random()
     gain = np.exp(rng.normal(0, 0.25))
     if kind < 0.08:
-        gain = rng.uniform(0.1, 0.4)
+        gain = rng.uniform(0.15, 0.45)
     elif kind < 0.11:
         gain = rng.uniform(1.5, 2.2)
     tint = np.exp(rng.normal(0, 0.08, 3))

@@ -180,7 +180,7 @@ def _portrait(ground: Ground, side_px: int, rng: np.random.Generator) -> tuple[H
     """A photograph over the whole scene, the face of a third of it or more."""
     assert ground.photographed is not None  # noqa: S101 - the caller has asked
     head = ground.photographed.read(int(rng.integers(len(ground.photographed))))
-    size = side_px * float(np.exp(rng.uniform(np.log(0.3), np.log(1.05))))
+    size = side_px * float(np.exp(rng.uniform(np.log(0.36), np.log(1.05))))
     slack = max(0.12, 0.5 - 0.5 * size / side_px)
     middle = side_px * (0.5 + rng.uniform(-slack, slack, 2))
     return head, _placement(head, size, float(rng.normal(0, 12)), middle, mirrored=rng.random() < 0.5)
