@@ -84,8 +84,9 @@ def find_faces(names: list[str], folder: Path, cache: Path) -> dict[str, np.ndar
     filled = [row or tuple(np.median([one[part] for one in some], axis=0) for part in range(4)) for row in rows]
     points5, dense, pose, tone = (np.stack([row[part] for row in filled]).astype(np.float32) for part in range(4))
     faces = {"names": np.array(names), "points5": points5, "dense": dense, "pose_degrees": pose, "tone": tone}
-    np.savez(path, found=found, **faces)
-    return {**faces, "found": found}
+    faces["found"] = found
+    np.savez(path, allow_pickle=False, **faces)
+    return faces
 
 
 def main_face(analyser: Analyser, path: Path, number: int, count: int) -> tuple[np.ndarray, ...] | None:
@@ -134,7 +135,7 @@ def scores_of(vectors: np.ndarray, pairs: Pairs, *, mirrored: bool) -> np.ndarra
     """How alike each pair is: cosines of unit vectors, minus the distance of others."""
     both = vectors.mean(axis=1) if mirrored else vectors[:, 0]
     if np.abs(np.linalg.norm(vectors, axis=2) - 1).max() > 1e-3:
-        return -np.linalg.norm(both[pairs.first] - both[pairs.second], axis=1).astype(np.float64)
+        return np.asarray(-np.linalg.norm(both[pairs.first] - both[pairs.second], axis=1), np.float64)
     both = both / np.linalg.norm(both, axis=1, keepdims=True)
     return np.asarray((both[pairs.first] * both[pairs.second]).sum(axis=1))
 

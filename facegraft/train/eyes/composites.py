@@ -44,7 +44,7 @@ def choose_partners(
 
 def usable_for_composites(inner: Tensor, pose: Float[Tensor, "b 2"]) -> Bool[Tensor, "b"]:
     """Rows whose inner face is large enough in the picture, and not seen from the side."""
-    share = (inner > 0).float().mean((1, 2)).to(pose)
+    share = (inner == 255).float().mean((1, 2)).to(pose)
     return (share >= FEWEST_PIXELS) & (pose[:, 0].abs() <= MOST_YAW_DEGREES)
 
 
@@ -61,13 +61,15 @@ def composite(
 
     Args:
         face: Give the inner faces.
-        face_inner: 1 where their inner faces are seen; nothing else of `face` gets through.
+        face_inner: 1 where their inner faces are seen, a half where something worn or held hides them; nothing else of
+            `face` gets through. Colours are measured where it is 1.
         head: Give all the rest.
-        head_inner: 1 where the heads' own inner faces are seen.
+        head_inner: Likewise of the heads' own.
         colour_share: How far the face's colours are moved to the head's own face's: mean and deviation of each channel.
         edge_px: Softness of the edge, which lies within the inner face.
     """
-    alpha = (2 * blur(face_inner[:, None], edge_px) - 1).clamp(0, 1) * face_inner[:, None]
+    whole = (face_inner > 0)[:, None].to(face)
+    alpha = (2 * blur(whole, edge_px) - 1).clamp(0, 1) * whole
     moved = face + (_recoloured(face, face_inner, head, head_inner) - face) * colour_share[:, None, None, None].to(face)
     return head + (moved.clamp(0, 1) - head) * alpha
 
@@ -80,6 +82,7 @@ def _recoloured(face: Tensor, face_inner: Tensor, head: Tensor, head_inner: Tens
 
 
 def _moments(images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    weight = mask[:, None] / mask.sum((1, 2)).clamp(min=1)[:, None, None, None]
+    skin = (mask > 0.75)[:, None].to(images)
+    weight = skin / skin.sum((2, 3), keepdim=True).clamp(min=1)
     mean = (images * weight).sum((2, 3), keepdim=True)
     return mean, ((images - mean).square() * weight).sum((2, 3), keepdim=True).sqrt()

@@ -32,6 +32,7 @@ STORE_PX = SIZE_PX + 2 * MARGIN_PX
 INNER = ("face", "nose", "upper_lip", "lower_lip", "mouth", "eye", "beard", "brow", "lash")
 WORN = ("glasses", "occluder", "face_mask")
 """Regions that go along with an inner face where they lie within its oval, so that it keeps no holes."""
+WORN_LEVEL = 128
 _BEYOND = 255
 MOST_PAIRS = 1000
 _CHUNK = 256
@@ -43,7 +44,8 @@ class People:
 
     Attributes:
         images: RGB; the crop that a recogniser sees without any change is the middle `SIZE_PX` pixels.
-        inner: 255 where the inner face is seen: skin, brows, eyes, nose, lips.
+        inner: 255 where the inner face is seen: skin, brows, eyes, nose, lips; `WORN_LEVEL` where glasses or a thing
+            hide it; 0 elsewhere.
         landmarks: 68 points x, y in pixels of `images`.
         pose: Yaw and pitch in degrees.
         labels: Rows of `names`.
@@ -132,7 +134,7 @@ def inner_face(
     regions: UInt8[Tensor, "b s s"] | None = None,
     visible: UInt8[Tensor, "b s s"] | None = None,
 ) -> UInt8[Tensor, "b s s"]:
-    """255 where the inner face is seen: by its labels, or within the oval where nothing hides it, or all of the oval.
+    """`People.inner`: by labels, or the oval where nothing hides it, or all of the oval.
 
     Args:
         oval: Outline of the face in pixels.
@@ -145,10 +147,10 @@ def inner_face(
     for plane, points in zip(filled, oval.numpy(), strict=True):
         cv2.fillPoly(plane, [np.rint(points - 0.5).astype(np.int32)], 255)
     inside = torch.from_numpy(filled) > 0
-    if regions is None:
-        seen = inside if visible is None else inside & (visible >= 128)
-    else:
-        seen = _among(regions, INNER) | (inside & _among(regions, WORN))
+    if regions is not None:
+        worn = inside & _among(regions, WORN)
+        return torch.where(_among(regions, INNER), 255, torch.where(worn, WORN_LEVEL, 0)).to(torch.uint8)
+    seen = inside if visible is None else inside & (visible >= 128)
     return seen.to(torch.uint8) * 255
 
 

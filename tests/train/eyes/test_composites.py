@@ -51,6 +51,22 @@ def test_colours_move_to_the_heads_own_face() -> None:
     assert float(made(face, head, inner)[:, :, deep].mean()) == pytest.approx(float(face[:, :, deep].mean()), abs=1e-5)
 
 
+def test_what_is_worn_goes_along_and_does_not_count_as_colour() -> None:
+    inner, head = disc(16), pictures(1, 1)
+    bare = 0.2 + 0.1 * pictures(1, 0)
+    band = torch.zeros(48, 48, dtype=torch.bool)
+    band[22:26] = True
+    masked = torch.where(band, torch.tensor([0.1, 0.2, 0.9])[:, None, None], bare)
+    halves = torch.where(band & (inner > 0), 0.5, inner)
+    holes = torch.where(band, 0.0, inner)
+    skin = (inner > 0) & ~band
+    made_worn = composite(masked, halves[None], head, inner[None], colour_share=torch.ones(1), edge_px=torch.ones(1))
+    made_bare = composite(bare, holes[None], head, inner[None], colour_share=torch.ones(1), edge_px=torch.ones(1))
+    deep = skin & (disc(9) > 0) & ~torch.nn.functional.max_pool2d(band[None].float(), 11, 1, 5)[0].bool()
+    torch.testing.assert_close(made_worn[:, :, deep], made_bare[:, :, deep], atol=1e-4, rtol=0)
+    assert not torch.equal(made_worn[:, :, 24, 24], head[:, :, 24, 24])
+
+
 def test_a_pictures_composite_does_not_depend_on_its_neighbours() -> None:
     face, head, inner = pictures(3, 0), pictures(3, 1), disc(16)
     together = made(face, head, inner, 0.7)
@@ -75,6 +91,6 @@ def test_no_partner_among_one_person() -> None:
 
 
 def test_small_faces_and_profiles_are_not_used() -> None:
-    inner = torch.stack([disc(16), disc(16), disc(3)])
+    inner = (torch.stack([disc(16), disc(16), disc(3)]) * 255).byte()
     pose = torch.tensor([[10.0, 0], [-70, 0], [0, 0]])
     assert usable_for_composites(inner, pose).tolist() == [True, False, False]
