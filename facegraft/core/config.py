@@ -35,9 +35,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         tables = tomllib.loads(read_bytes(path).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise BadInputError(
-            f"{shown(path)}: expected a config in TOML, found none ({reason}); mend that line"
-        ) from error
+        raise BadInputError(f"{shown(path)}: expected a config in TOML ({reason}); mend it") from error
     for override in overrides:
         _set(tables, override)
     return tables

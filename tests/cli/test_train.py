@@ -101,5 +101,5 @@ def test_export_wants_an_onnx_name_and_a_run(tmp_path: Path, capfd: pytest.Captu
 
 
 def test_the_live_line_says_how_long() -> None:
-    line = status_line(Status(25_000, 100_000, 120.4, 3725, {"wing": 0.12345, "gradient": 1.0}))
+    line = status_line(Status(25_000, 100_000, 120.4, 3725.0, {"wing": 0.12345, "gradient": 1.0}))
     assert line == " 25%  25,000 images  120 images/s  1:02:05 left  wing 0.1235"

@@ -41,7 +41,7 @@ def test_whole_numbers_do_for_floats_and_lists_for_tuples() -> None:
     ("table", "line"),
     [
         ({"rate": 1, "nmae": ""}, "run.nmae: no such key; did you mean name?"),
-        ({"rate": 1, "inner": {"depth": 3}}, "run.inner.depth: no such key; known are betas, width"),
+        ({"rate": 1, "inner": {"zoo": 3}}, "run.inner.zoo: no such key; known are betas, width"),
         ({"rate": "1"}, "run.rate: input should be a valid number, found '1'"),
         ({"rate": True}, "run.rate: input should be a valid number, found True"),
         ({"rate": 1, "inner": {"width": 1.5}}, "run.inner.width: input should be a valid integer"),

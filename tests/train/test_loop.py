@@ -125,7 +125,8 @@ def test_a_killed_or_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, key: st
     if key == "kill_at":
         assert stopped.returncode == -signal.SIGKILL, stopped.stderr
         assert seen == 32  # of the 48 that were trained
-        (tmp_path / "run/log.jsonl").open("a").write('{"images_seen": 99')  # and a line that was being written
+        with (tmp_path / "run/log.jsonl").open("a") as log:
+            log.write('{"images_seen": 99')  # a line that was being written
     else:
         assert stopped.returncode == 130, stopped.stderr
         assert stopped.stderr == "facegraft train: interrupted; the same command continues where it stopped\n"

@@ -110,10 +110,10 @@ class TinyRecipe:
 
     def losses(self, net: nn.Module, batch: TinyBatch) -> dict[str, Tensor]:
         centre, bright = net(batch.crop)
-        bright = self.head(bright[:, None])[:, 0].sigmoid()
+        bright = self.head(8 * bright[:, None] - 4)[:, 0]
         return {
             "centre": F.mse_loss(centre, batch.centre),
-            "bright": F.binary_cross_entropy(bright.float(), batch.bright),
+            "bright": F.binary_cross_entropy_with_logits(bright, batch.bright),
         }
 
     def validate(self, net: nn.Module) -> dict[str, float]:
