@@ -35,13 +35,13 @@ TILE_MIN_SIDE = 240
 
 @runtime_checkable
 class FaceNetworks(Protocol):
-    """What analysis needs of its networks; see `faces/mediapipe.py` for the units."""
+    """What analysis needs of its networks; see `faces/own.py` for the units. The first two points are the eyes."""
 
     dense_points: int
 
     def detect(
         self, frame: Frame, view: Matrix, view_side: float, *, near: bool, min_score: float
-    ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Float32[np.ndarray, "n 6 2"]]: ...
+    ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Float32[np.ndarray, "n p 2"]]: ...
 
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "k 3"], float]: ...
 

@@ -1,0 +1,142 @@
+"""Our own networks behind `FaceNetworks`: detector and landmarks, as ONNX files run by ONNX Runtime.
+
+Trained by `facegraft train configs/<network>.toml`, made into files by `facegraft export`; a card lies beside each.
+Pictures go in as RGB, 0..1. Hands are not looked for: what covers a face is the parser's to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from facegraft.core.errors import MissingPartError
+from facegraft.core.files import shown
+from facegraft.core.geometry import invert, keep_best, transform, warp
+from facegraft.core.types import Frame, Matrix
+
+DENSE_POINTS = 468
+MESH_SIDE = 128
+FAR_SIDE, NEAR_SIDE = 320, 160
+"""Pixels of a view for the detector: faces of a twentieth of a view's side, or of a fifth and more."""
+OVERLAP = 0.45
+
+
+def open_network(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Raises:
+        MissingPartError: The file is missing or broken.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has many classes of its own, without a common parent
+        raise MissingPartError(
+            f"{shown(path)}: expected a network in ONNX, which this is not; export it anew"
+        ) from error
+
+
+def as_input(image: Frame) -> Float32[np.ndarray, "1 3 h w"]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What the landmarks network says of one crop. Points in frame pixels, z in the same unit, smaller = nearer.
+
+    Attributes:
+        points: 468 of the mesh, the 68, two irises.
+        sigma: Expected error of each, frame pixels.
+        visible: 0 hidden .. 1 in view.
+        presence: Chance that there is a face.
+    """
+
+    points: Float32[np.ndarray, "538 3"]
+    sigma: Float32[np.ndarray, "538"]
+    visible: Float32[np.ndarray, "538"]
+    presence: float
+
+
+class OwnNetworks:
+    """Detector and landmarks. Files are opened on first use. One instance serves one thread.
+
+    Args:
+        folder: Holds `detector.onnx` and `landmarks.onnx`.
+        threads: Of each network.
+    """
+
+    dense_points = DENSE_POINTS
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.folder, self._threads = folder, threads
+        self._open: dict[str, Any] = {}
+
+    def _run(self, name: str, given: str, image: Float32[np.ndarray, "1 3 h w"], wanted: list[str]) -> list[Any]:
+        if name not in self._open:
+            path = self.folder / f"{name}.onnx"
+            if not path.exists():
+                raise MissingPartError(f"{shown(path)}: no such file; train and export the {name} network first")
+            self._open[name] = open_network(path, self._threads)
+        found: list[Any] = self._open[name].run(wanted, {given: image})
+        return found
+
+    def detect(
+        self, frame: Frame, view: Matrix, view_side: float, *, near: bool, min_score: float
+    ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Float32[np.ndarray, "n 5 2"]]:
+        """Looks for faces in one square view of the frame.
+
+        Args:
+            frame: The frame.
+            view: Transform from the frame to the view.
+            view_side: Side of the view in its own pixels.
+            near: Look at fewer pixels: for faces that fill a fifth of the view or more.
+            min_score: Candidates below are left out.
+
+        Returns:
+            Boxes (view pixels, x0 y0 x1 y1), scores, and five points in FRAME pixels: eye, other eye, nose tip, corners
+            of the mouth; the first of each pair is the one at the left of an upright face.
+        """
+        side = NEAR_SIDE if near else FAR_SIDE
+        to_input = (view * np.float32(side / view_side)).astype(np.float32)
+        image = warp(frame, to_input, (side, side), border=cv2.BORDER_CONSTANT)
+        boxes, scores, points = self._run("detector", "image", as_input(image), ["boxes", "scores", "points"])
+        rows = np.flatnonzero(scores[0] >= min_score)
+        rows = rows[keep_best(boxes[0][rows], scores[0][rows], overlap=OVERLAP)]
+        in_view = boxes[0][rows] * np.float32(view_side / side)
+        return in_view.astype(np.float32), scores[0][rows], transform(invert(to_input), points[0][rows])
+
+    def landmarks(self, frame: Frame, crop: Matrix) -> Landmarks:
+        """Everything that is said of the face that fills a crop.
+
+        Args:
+            frame: The frame.
+            crop: Transform from the frame to the unit square around the face, eyes level.
+        """
+        to_input = (crop * np.float32(MESH_SIDE)).astype(np.float32)
+        image = warp(frame, to_input, (MESH_SIDE, MESH_SIDE))
+        names = ["points", "sigma", "visible", "presence"]
+        points, sigma, visible, presence = (
+            found[0] for found in self._run("landmarks", "crop", as_input(image), names)
+        )
+        back = invert(crop)
+        unit = np.float32(np.sqrt(abs(np.linalg.det(back[:, :2]))))
+        placed = np.concatenate([transform(back, points[:, :2]), points[:, 2:] * unit], axis=1)
+        return Landmarks(placed.astype(np.float32), sigma * unit, visible, float(presence))
+
+    def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "468 3"], float]:
+        """Dense points of the face that fills the crop, in frame pixels, and the chance that there is a face."""
+        found = self.landmarks(frame, crop)
+        return found.points[:DENSE_POINTS], found.presence
+
+    def hands(self, frame: Frame, view: Matrix, view_side: float) -> list[Float32[np.ndarray, "21 3"]]:
+        """None: the parser says what covers a face."""
+        return []

@@ -1,0 +1,92 @@
+"""Our networks behind `FaceNetworks`: what they say of a crop comes back in the frame's pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegraft.core.errors import MissingPartError
+from facegraft.core.geometry import transform
+from facegraft.core.types import Matrix
+from facegraft.faces.analyse import FaceNetworks
+from facegraft.faces.own import FAR_SIDE, NEAR_SIDE, OwnNetworks
+
+onnx = pytest.importorskip("onnx")
+
+
+def write_network(path: Path, given: str, side: int | str, outputs: dict[str, np.ndarray]) -> None:
+    """A real graph that reads its input and always says the same."""
+    helper, shape = onnx.helper, [1, 3, side, side]
+    nodes = [
+        helper.make_node("ReduceMean", [given], ["mean"], keepdims=0),
+        helper.make_node("Sub", ["mean", "mean"], ["nothing"]),
+    ]
+    values, told = [], []
+    for name, value in outputs.items():
+        values.append(onnx.numpy_helper.from_array(value.astype(np.float32), f"{name}_value"))
+        nodes.append(helper.make_node("Add", [f"{name}_value", "nothing"], [name]))
+        told.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(value.shape)))
+    image = helper.make_tensor_value_info(given, onnx.TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, "told", [image], told, values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.fixture
+def frame() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+
+
+def turned_square(middle: tuple[float, float], side: float, degrees: float) -> Matrix:
+    """From the frame to a unit square around a face."""
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / side
+    return np.column_stack([turn, 0.5 - turn @ np.array(middle)]).astype(np.float32)
+
+
+def test_landmarks_come_back_in_frame_pixels(tmp_path: Path, frame: np.ndarray) -> None:
+    unit = np.random.default_rng(1).uniform(0.1, 0.9, (1, 538, 3))
+    told = {"points": unit, "sigma": np.full((1, 538), 0.01), "visible": np.ones((1, 538)), "presence": np.array([0.9])}
+    write_network(tmp_path / "landmarks.onnx", "crop", 128, told)
+    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    found = OwnNetworks(tmp_path).landmarks(frame, crop)
+    np.testing.assert_allclose(transform(crop, found.points[:, :2]), unit[0, :, :2], atol=1e-4)
+    np.testing.assert_allclose(found.points[:, 2], unit[0, :, 2] * 50, rtol=1e-4)
+    np.testing.assert_allclose(found.sigma, 0.5, rtol=1e-4)
+    mesh, presence = OwnNetworks(tmp_path).mesh(frame, crop)
+    assert mesh.shape == (468, 3)
+    assert presence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_detections_come_back_in_view_and_frame(tmp_path: Path, frame: np.ndarray, near: bool) -> None:
+    side = NEAR_SIDE if near else FAR_SIDE
+    share = np.array([0.25, 0.25, 0.5, 0.5])
+    told = {
+        "boxes": (np.stack([share, share + 0.01, share + 0.4]) * side)[None],
+        "scores": np.array([[0.9, 0.8, 0.3]]),
+        "points": np.full((1, 3, 5, 2), 0.4 * side),
+    }
+    write_network(tmp_path / "detector.onnx", "image", side, told)
+    view = np.array([[1, 0, 0], [0, 1, 15]], np.float32)  # the frame in the middle of a square of 120
+    boxes, scores, points = OwnNetworks(tmp_path).detect(frame, view, 120.0, near=near, min_score=0.5)
+    np.testing.assert_allclose(boxes, share[None] * 120, atol=1e-3)  # its twin is dropped, the unsure one left out
+    np.testing.assert_allclose(scores, [0.9], rtol=1e-6)
+    np.testing.assert_allclose(points[0], np.broadcast_to([48, 33], (5, 2)), atol=1e-3)
+
+
+def test_it_is_what_analysis_asks_for(tmp_path: Path) -> None:
+    assert isinstance(OwnNetworks(tmp_path), FaceNetworks)
+
+
+def test_missing_and_broken_files_are_one_line(tmp_path: Path, frame: np.ndarray) -> None:
+    crop = turned_square((60.0, 45.0), 60.0, 0.0)
+    with pytest.raises(MissingPartError, match="no such file"):
+        OwnNetworks(tmp_path).mesh(frame, crop)
+    (tmp_path / "landmarks.onnx").write_bytes(b"not a network")
+    with pytest.raises(MissingPartError, match="expected a network in ONNX") as caught:
+        OwnNetworks(tmp_path).mesh(frame, crop)
+    assert "\n" not in str(caught.value)
