@@ -219,10 +219,10 @@ def mean_and_directions(
     """
     whole = points[(weights > 0).all(1)].double().flatten(1)
     mean = whole.mean(0)
+    apart = (whole - mean) / max(len(whole) - 1, 1) ** 0.5
     kept = min(count, len(whole) - 1)
-    _, size, directions = torch.linalg.svd((whole - mean) / max(len(whole) - 1, 1) ** 0.5, full_matrices=False)
-    scaled = directions[:kept] * size[:kept, None]
-    return mean.float().unflatten(0, (POINTS, 3)), scaled.float().unflatten(1, (POINTS, 3))
+    own = torch.linalg.eigh(apart @ apart.T).eigenvectors.flip(1)[:, :kept]  # fewer faces than coordinates
+    return mean.float().unflatten(0, (POINTS, 3)), (own.T @ apart).float().unflatten(1, (POINTS, 3))
 
 
 def outer_eye_distance(points: Float[Tensor, "b k 3"]) -> Float[Tensor, "b"]:

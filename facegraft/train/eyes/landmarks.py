@@ -37,7 +37,7 @@ from facegraft.train.recipe import to_device
 SHEET = (4, 4)
 """Rows of the preview and tiles in each."""
 TILE_PX = 384
-FIRST_FACES = 2000
+FIRST_FACES = 800
 """Crops that the first weights of the last layer are taken from."""
 
 
