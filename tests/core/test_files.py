@@ -52,6 +52,7 @@ import resource, sys
 from pathlib import Path
 from facegraft.core.errors import OutputError
 from facegraft.core.files import atomic_path
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with atomic_path(Path(sys.argv[1])) as temporary:

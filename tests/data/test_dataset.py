@@ -241,6 +241,7 @@ from pathlib import Path
 from tests.data.small_sets import item
 from facegraft.core.errors import OutputError
 from facegraft.data.dataset import write_shard
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL if sys.argv[2] == "kill" else signal.SIG_IGN)
 try:

@@ -257,6 +257,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(make_clip: Callable[..., Path], t
     code = (
         "import resource, sys; from pathlib import Path; from facegraft.provenance import finish, manifest\n"
         "path = Path(sys.argv[1]); finish.prepare_marking('full')\n"
+        "sys.dont_write_bytecode = True\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100,) * 2)\n"
         "print(*finish.finish_file(path, manifest.origin_now('warp'), 'full'), sep='\\n')"
     )

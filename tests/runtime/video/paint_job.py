@@ -19,6 +19,7 @@ def main() -> int:
     clip, out, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     if len(sys.argv) > 4:
         limit = int(sys.argv[4])
+        sys.dont_write_bytecode = True  # or modules compiled from here on would be cut off too
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     edit = Painter(lambda _: time.sleep(pause))
