@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(f"would write {config['network']} of {result.images_seen} images to {args.output}, .json and .md")
         return 0
-    run_facts = {"config": config, "images_seen": result.images_seen, "seconds": result.seconds}
+    run_facts = {"config": portable(config), "images_seen": result.images_seen, "seconds": result.seconds}
     run_facts |= {"scores": result.scores, "data": facts["data"], "starts": facts["starts"]}
     card = _export(args.folder / WEIGHTS, run_facts, args.output, half=args.half, notes=notes)
     largest = max(card["differences"].values())
@@ -57,6 +57,15 @@ def run(args: argparse.Namespace) -> int:
     kept = ("network", "bytes", "sha256", "milliseconds", "differences")
     print(json.dumps({"output": str(args.output)} | {name: card[name] for name in kept}))  # last line: for programs
     return 0
+
+
+def portable(tables: Any) -> Any:
+    """The same with absolute paths cut down to their last names: where data lay is its owner's business."""
+    if isinstance(tables, dict):
+        return {name: portable(value) for name, value in tables.items()}
+    if isinstance(tables, list):
+        return [portable(value) for value in tables]
+    return Path(tables).name if isinstance(tables, str) and Path(tables).is_absolute() else tables
 
 
 def _export(weights: Path, run_facts: dict[str, Any], path: Path, *, half: bool, notes: str) -> dict[str, Any]:
