@@ -206,7 +206,10 @@ def place_prop(
     points[:, :2] += np.array(prop.anchor[:2]) * eye_distance
     guard = (_guard_points(landmarks, head, middle, float(eye_distance)) - middle) @ axes
     reach = _surface(points[:, :2], guard, float(eye_distance))
-    push = float((reach - points[:, 2]).max()) + CLEARANCE + prop.anchor[2] * eye_distance
+    nearest = float((reach - points[:, 2]).max())
+    if not np.isfinite(nearest):  # nothing of it is before the face: it stands in the plane of the eyes
+        nearest = -float(points[:, 2].min())
+    push = nearest + CLEARANCE + prop.anchor[2] * eye_distance
     out = np.eye(4)
     out[:3, :3] = axes @ turn * scale
     out[:3, 3] = middle + axes @ np.array([*(np.array(prop.anchor[:2]) * eye_distance), push])

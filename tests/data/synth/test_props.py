@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -152,3 +153,13 @@ def test_unknown_props_are_named(props: Props) -> None:
     for kind, variant in (("trumpet", "plain"), ("hand", "vulcan"), ("cup", "gold")):
         with pytest.raises(BadInputError, match=variant if kind != "trumpet" else kind):
             props.mesh(kind, variant)
+
+
+def test_a_thing_far_beside_the_face_still_has_a_place(props: Props, ground: Ground) -> None:
+    marks = ground.usual[ground.landmarks]
+    prop = dataclasses.replace(sampled(1)[0], attached="world", anchor=(6.0, -5.0, 0.0))
+    matrix = props.place(prop, marks, EYES)
+    assert np.isfinite(matrix).all()
+    offset = matrix[:3, 3] - marks[36:48].mean(0)
+    np.testing.assert_allclose(offset[:2], np.array([6.0, -5.0]) * EYES, atol=1e-4)
+    assert abs(offset[2]) < 3.0
