@@ -11,7 +11,7 @@ from facegraft.core.errors import MissingPartError
 from facegraft.core.geometry import transform
 from facegraft.core.types import Matrix
 from facegraft.faces.analyse import FaceNetworks
-from facegraft.faces.own import FAR_SIDE, NEAR_SIDE, OwnNetworks
+from facegraft.faces.own import FAR_SIDE, NEAR_SIDE, OwnNetworks, as_input
 
 onnx = pytest.importorskip("onnx")
 
@@ -76,6 +76,15 @@ def test_detections_come_back_in_view_and_frame(tmp_path: Path, frame: np.ndarra
     np.testing.assert_allclose(boxes, share[None] * 120, atol=1e-3)  # its twin is dropped, the unsure one left out
     np.testing.assert_allclose(scores, [0.9], rtol=1e-6)
     np.testing.assert_allclose(points[0], np.broadcast_to([48, 33], (5, 2)), atol=1e-3)
+
+
+def test_pictures_go_in_as_red_green_blue_from_0_to_1() -> None:
+    image = np.zeros((2, 3, 3), np.uint8)
+    image[0, 2] = (255, 51, 0)
+    given = as_input(image)
+    assert given.shape == (1, 3, 2, 3)
+    np.testing.assert_allclose(given[0, :, 0, 2], [1.0, 0.2, 0.0])
+    assert given[0, :, 1].max() == 0
 
 
 def test_it_is_what_analysis_asks_for(tmp_path: Path) -> None:
