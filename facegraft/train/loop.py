@@ -142,8 +142,7 @@ def _start(recipe: Recipe, options: RunConfig, device: torch.device) -> State:
         raise BadInputError(f"losses.{odd[0]}: is missing; give its weight, 0 for none")
     if odd:
         raise BadInputError(unknown_name(f"losses.{odd[0]}", odd[0], sorted(recipe.loss_names)))
-    if device.type == "cuda":
-        recipe.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    recipe.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     weights = trained_weights(recipe.net, recipe.head).values()
     optimiser = make_optimiser(weights, options.optimiser)
     sums = torch.zeros(len(recipe.loss_names) + 1, device=device)
