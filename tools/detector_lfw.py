@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -43,6 +43,7 @@ WORST = 20
 
 Detect = Callable[[Frame], tuple[np.ndarray, np.ndarray]]
 """Boxes and scores of a frame."""
+Watch = Callable[[Sequence[Path]], Iterable[Path]]
 logger = logging.getLogger("detector_lfw")
 
 
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--free", type=Path, nargs="+", required=True, metavar="DIR", help="pictures without faces")
     parser.add_argument("--ours", type=Path, nargs="*", default=[], metavar="FILE", help="exported detectors")
     parser.add_argument("--yunet", type=Path, metavar="FILE")
-    parser.add_argument("--mediapipe", action="store_true", help="facegraft's interim analysis, looking once")
+    parser.add_argument("--mediapipe", action="store_true", help="its two detectors, looking once")
     parser.add_argument("--most", type=int, default=0, metavar="N", help="pictures of LFW, spread; 0 = all")
     parser.add_argument("--worst", type=Path, metavar="FILE", help=f"sheet of the {WORST} hardest of the last detector")
     args = parser.parse_args()
@@ -82,14 +83,16 @@ def work(args: argparse.Namespace) -> None:
     logger.info("%s", json.dumps({"pictures": len(files), "free": len(free), "false_allowed": allowed, "found": facts}))
 
 
-def measured(detect: Detect, files: Sequence[Path], free: Sequence[Frame], allowed: int) -> tuple[dict, np.ndarray]:
-    """Figures of one detector, and the score of each picture's main face."""
+def measured(
+    detect: Detect, files: Sequence[Path], free: Sequence[Frame], allowed: int, watch: Watch = iter
+) -> tuple[dict, np.ndarray]:
+    """Figures of one detector, and the score of each picture's main face; `watch` may show how far it is."""
     detect(free[0])
     begin = time.perf_counter()
     false = [detect(frame)[1] for frame in free]
     spent = (time.perf_counter() - begin) / len(free)
     threshold = max(threshold_for(false, allowed), LOWEST)
-    main_scores = np.array([main_score(read_picture(path).frame, detect) for path in files])
+    main_scores = np.array([main_score(read_picture(path).frame, detect) for path in watch(files)])
     found = int((main_scores >= threshold).sum())
     low, high = wilson(found, len(files))
     facts = {
@@ -139,7 +142,7 @@ def detectors(args: argparse.Namespace) -> dict[str, Detect]:
 
 
 def mediapipe() -> Detect:
-    """Both detectors of the interim analysis on the whole frame, without the mesh that would check them."""
+    """MediaPipe's two detectors on the whole frame, without the mesh that would check them."""
     from facegraft.faces.analyse import whole_view
     from facegraft.faces.mediapipe import MediaPipeNetworks
 

@@ -70,9 +70,8 @@ def read_pairs(path: Path) -> Pairs:
     )
 
 
-def find_faces(names: list[str], folder: Path, cache: Path) -> dict[str, np.ndarray]:
+def find_faces(names: list[str], folder: Path, cache: Path, analyser: Analyser) -> dict[str, np.ndarray]:
     """`points5`, `dense`, `pose_degrees`, `found`, `tone` (ITA, degrees) of each picture's main face."""
-    analyser = Analyser()
     path = cache / f"faces-{type(analyser.networks).__name__}.npz"
     if path.is_file():
         with np.load(path) as stored:
@@ -213,11 +212,11 @@ def line_of(name: str, found: Verification) -> str:
     return f"{name:24s} {100 * found.accuracy:6.2f} [{low:.2f}, {high:.2f}]   {tar}   {folds}"
 
 
-def measure(args: argparse.Namespace) -> dict[str, object]:
+def measure(args: argparse.Namespace, analyser: Analyser) -> dict[str, object]:
     pairs = read_pairs(args.folder / "lfw_pairs.csv")
     pictures = args.folder / "lfw"
     args.cache.mkdir(parents=True, exist_ok=True)
-    faces = find_faces(pairs.names, pictures, args.cache)
+    faces = find_faces(pairs.names, pictures, args.cache, analyser)
     lost = int((~faces["found"]).sum())
     logger.info("%d pairs, %d pictures, %d without a face found", len(pairs.same), len(pairs.names), lost)
     logger.info("%-24s accuracy [95 %%]           TAR at FAR 1 %% [95 %%]     by fold", "model")
@@ -249,7 +248,7 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        report = measure(args)
+        report = measure(args, Analyser())
     except FacegraftError as error:
         logger.error("lfw: %s", error)
         return 2

@@ -1,0 +1,1 @@
+"""What benchmarks/eyes.py measures, a module per network."""

@@ -1,0 +1,80 @@
+"""The detector on LFW's main faces at one false face in 200 pictures, beside YuNet and MediaPipe, and their times."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from eye_networks.held_out import Setup, spread, watched
+from eye_networks.measures import Figure, alternating
+from eye_networks.shared_tools import detector_lfw
+from eye_networks.table import OURS, Line, Result, time_lines
+from facegraft.core.image import read_picture
+from facegraft.faces.fetch import missing_models
+from facegraft.train.eyes.heads import PICTURES, free_files, read_free
+
+NAME = "detector"
+RIVALS = {"yunet": "YuNet", "mediapipe": "MediaPipe"}
+TIMED_PX = 320
+
+
+def measure(setup: Setup) -> Result:
+    """All figures of the detector and of those beside it, which are measured without it too."""
+    result = Result()
+    if setup.network(NAME) is None:
+        result.missing.append(f"detector: no {NAME}.onnx among the weights")
+    folders = [setup.data / name for name in ("backgrounds", "views")] if setup.data else []
+    lfw = setup.data / "eval" / "lfw" if setup.data else None
+    if lfw is None or not all(folder.is_dir() for folder in [lfw, *folders]):
+        result.missing.append("detector: FACEGRAFT_DATA names no folder with eval/lfw, backgrounds and views")
+        return result
+    looks = detectors(setup, result)
+    files = spread(sorted(path for path in lfw.iterdir() if path.suffix.lower() in PICTURES), setup.most)
+    free = [cut for frame in read_free(free_files(folders, "val")) for cut in detector_lfw.cuts(frame)]
+    allowed = int(len(free) * detector_lfw.FALSE_FACES)
+    words = f"{len(files)} pictures of LFW, one false face in 200 allowed: {allowed} in {len(free)} cuts without a face"
+    result.notes.append(f"Detectors: {words}.")
+    if allowed < 1:
+        result.missing.append(f"detector: needs 200 pictures without faces, found {len(free)}")
+        return result
+    shares: dict[str, Figure] = {}
+    for name, look in looks.items():
+        shares[name], scores = share_found(look, name, files, free, allowed)
+        if name == OURS and setup.sheets is not None:
+            setup.sheets.mkdir(parents=True, exist_ok=True)
+            detector_lfw.worst_sheet(setup.sheets / "worst_detector.png", files, scores)
+    result.lines.append(Line(NAME, "% of LFW's main faces found", "all", shares, "99.5 %"))
+    result.lines.extend(times(setup, looks, files[0]))
+    return result
+
+
+def detectors(setup: Setup, result: Result) -> dict[str, detector_lfw.Detect]:
+    """Ours, if it is there, and its rivals; what is not there is named."""
+    path, yunet, mediapipe = setup.network(NAME), setup.teacher("yunet_n_dynamic.onnx"), not missing_models()
+    if yunet is None:
+        result.missing.append("YuNet beside the detector: no teachers/yunet_n_dynamic.onnx in FACEGRAFT_DATA")
+    if not mediapipe:
+        result.missing.append("MediaPipe beside the detector: its models are not here, `facegraft models fetch`")
+    asked = argparse.Namespace(yunet=yunet, mediapipe=mediapipe, ours=[])
+    found = {RIVALS[name]: look for name, look in detector_lfw.detectors(asked).items()}
+    return ({OURS: detector_lfw.ours(path)} if path else {}) | found
+
+
+def share_found(
+    look: detector_lfw.Detect, name: str, files: list[Path], free: list[np.ndarray], allowed: int
+) -> tuple[Figure, np.ndarray]:
+    """Percentage of the main faces, and each one's score."""
+    facts, scores = detector_lfw.measured(look, files, free, allowed, partial(watched, what=f"LFW, {name}"))
+    low, high = facts["interval95"]
+    return Figure(100 * facts["share"], 100 * low, 100 * high, len(files)), scores
+
+
+def times(setup: Setup, looks: dict[str, detector_lfw.Detect], path: Path) -> list[Line]:
+    """One picture of 320 x 320 px, whatever each makes of it."""
+    frame = cv2.resize(read_picture(path).frame, (TIMED_PX, TIMED_PX), interpolation=cv2.INTER_LINEAR)
+    timed = alternating({name: partial(look, frame) for name, look in looks.items()}, setup.rounds)
+    return time_lines(NAME, f"a picture of {TIMED_PX} px", timed, "5 ms (2 threads)")

@@ -1,0 +1,45 @@
+"""Sheets of the worst twenty pictures of a measure, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facegraft.core.geometry import transform, warp
+from facegraft.core.image import save_frame
+from facegraft.core.types import Frame
+from facegraft.train.eyes.crops import CropOptions, centred_crops
+from facegraft.train.preview import BLUE, GREEN, sheet, with_points, with_text
+
+WORST, ACROSS = 20, 5
+TILE_PX = 320
+VIEW = CropOptions(TILE_PX, 1.6)
+
+
+def save_worst(folder: Path | None, name: str, errors: np.ndarray, tile: Callable[[int], Frame]) -> None:
+    """Draws the twenty largest errors, those that were not found first, row by row."""
+    if folder is None or not len(errors):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    worst = worst_rows(errors)
+    tiles = [tile(row) for row in worst]
+    rows = [tiles[at : at + ACROSS] for at in range(0, len(tiles), ACROSS)]
+    save_frame(folder / f"worst_{name}.png", sheet(rows, TILE_PX))
+
+
+def worst_rows(errors: np.ndarray) -> list[int]:
+    """Rows of the largest errors, worst first; NaN is worse than all."""
+    order: list[int] = np.argsort(-np.nan_to_num(errors, nan=np.inf), kind="stable")[:WORST].tolist()
+    return order
+
+
+def face_tile(frame: Frame, truth: np.ndarray, found: np.ndarray | None, words: str) -> Frame:
+    """The face with the right points (blue) and those found (green)."""
+    matrix = centred_crops(torch.from_numpy(truth[None].astype(np.float32)), VIEW).matrix[0].numpy()
+    tile = with_points(warp(frame, matrix, (TILE_PX, TILE_PX)), transform(matrix, truth[:, :2]), BLUE, radius_px=1.0)
+    if found is not None:
+        tile = with_points(tile, transform(matrix, found[:, :2]), GREEN, radius_px=1.2)
+    return with_text(tile, words)
