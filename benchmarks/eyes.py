@@ -96,6 +96,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     args = arguments()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("lfw").setLevel(logging.INFO)  # says how far it is
     torch.set_num_threads(1)
     data = args.data or (Path(os.environ["FACEGRAFT_DATA"]) if os.environ.get("FACEGRAFT_DATA") else None)
     setup = Setup(args.weights, data, args.renders, args.sheets, args.cache, args.most, args.rounds)

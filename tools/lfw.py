@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facegraft.core.errors import FacegraftError
-from facegraft.core.files import sha256
+from facegraft.core.errors import BadInputError, FacegraftError
+from facegraft.core.files import sha256, shown
 from facegraft.core.geometry import warp
 from facegraft.core.image import read_picture, save_frame
 from facegraft.data.skin_tone import individual_typology_angle, ita_band, lab_of_linear, to_linear
@@ -80,6 +80,8 @@ def find_faces(names: list[str], folder: Path, cache: Path, analyser: Analyser) 
     rows = [main_face(analyser, folder / name, number, len(names)) for number, name in enumerate(names)]
     found = np.array([row is not None for row in rows])
     some = [row for row in rows if row is not None]
+    if not some:
+        raise BadInputError(f"{shown(folder)}: no face found in {len(names)} pictures; check the detector")
     filled = [row or tuple(np.median([one[part] for one in some], axis=0) for part in range(4)) for row in rows]
     points5, dense, pose, tone = (np.stack([row[part] for row in filled]).astype(np.float32) for part in range(4))
     faces = {"names": np.array(names), "points5": points5, "dense": dense, "pose_degrees": pose, "tone": tone}

@@ -29,6 +29,7 @@ FSANET_FILES = ("fsanet-1x1-iter-688590.onnx", "fsanet-var-iter-688590.onnx")
 FSANET_SIDE, FSANET_MARGIN = 64, 1.5
 """Of its crop: pixels, and in sides of the box around the points; of 1 to 1.7 this one fitted renders about best."""
 OUTPUTS = ("pose", "gaze", "opening", "expression", "light")
+AS_FOUND = "faces as found"
 AXES = ("yaw", "pitch", "roll")
 Errors = dict[str, np.ndarray]
 """Measure -> one error per picture; NaN = no face found, or not to be seen."""
@@ -70,7 +71,7 @@ def measure(setup: Setup, renders: Renders | None, seen: Sightings) -> Result:
     if OURS in seen:
         dense = [None if face is None else face.dense for face in seen[OURS]]
         found = {OURS: ours.errors(dense, "attributes, faces as found")} | teachers(setup, renders, seen, result)
-        lines += attribute_lines(renders, found, active, "faces as found")
+        lines += attribute_lines(renders, found, active, AS_FOUND)
     result.lines.extend(lines)
     result.lines.extend(times(setup, ours, renders))
     result.missing.append("attributes: the teacher of gaze is not run here")
@@ -192,7 +193,8 @@ def attribute_lines(renders: Renders, by_who: dict[str, Errors], active: np.ndar
         counts = open_eyes if name.startswith("gaze") else active if "above" in name else np.ones(len(renders), bool)
         for group, mask in renders.groups().items():
             rows, some = mask & counts, chosen(renders.people, mask & counts)
-            figures = {who: mean_error(found[name][rows], some) for who, found in by_who.items() if name in found}
+            of = {who: found[name][rows] for who, found in by_who.items() if name in found}
+            figures = {who: mean_error(errors, some, looked=where == AS_FOUND) for who, errors in of.items()}
             aim = AIMS.get(name, "") if group == "all" else ""
             if rows.any():
                 lines.append(Line(NAME, f"renders: {name}, {where}", group, figures, aim))
