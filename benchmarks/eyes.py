@@ -18,7 +18,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,8 @@ from eye_networks.held_out import Renders, Setup, Sightings, absent, load_render
 from eye_networks.table import Result, append_run, report
 from synth_pictures import facts, history, this_machine
 
-from facegraft.core.errors import FacegraftError
-from facegraft.core.files import sha256
+from facegraft.core.errors import BadInputError, FacegraftError
+from facegraft.core.files import sha256, shown
 
 PARTS = ("detector", "landmarks", "parser", "attributes", "identity")
 ON_RENDERS = {"landmarks", "parser", "attributes"}
@@ -77,6 +79,20 @@ def what_ran(setup: Setup, machine: str) -> dict[str, Any]:
     return facts() | {"machine": machine, "most": setup.most, "weights": digests}
 
 
+def copied(weights: Path, folder: Path) -> Path:
+    """Our networks as they are now, so that a training that replaces one meanwhile does not mix two.
+
+    Raises:
+        BadInputError: The folder is not there.
+    """
+    if not weights.is_dir():
+        raise BadInputError(f"{shown(weights)}: expected a folder of networks, found none; correct --weights")
+    for name in PARTS:
+        if (weights / f"{name}.onnx").is_file():
+            shutil.copyfile(weights / f"{name}.onnx", folder / f"{name}.onnx")
+    return folder
+
+
 def arguments() -> argparse.Namespace:
     """Read from the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,17 +114,27 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("lfw").setLevel(logging.INFO)  # says how far it is
     torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            return run(args, copied(args.weights, Path(scratch)))
+    except FacegraftError as error:
+        print(f"eyes: {error}", file=sys.stderr)
+        return 2
+
+
+def run(args: argparse.Namespace, weights: Path) -> int:
+    """Measures, prints, and appends to the history.
+
+    Raises:
+        FacegraftError: The history cannot be read or written.
+    """
     data = args.data or (Path(os.environ["FACEGRAFT_DATA"]) if os.environ.get("FACEGRAFT_DATA") else None)
-    setup = Setup(args.weights, data, args.renders, args.sheets, args.cache, args.most, args.rounds)
+    setup = Setup(weights, data, args.renders, args.sheets, args.cache, args.most, args.rounds)
     told = what_ran(setup, args.machine)
     results = measure(setup, args.only)
     print(report(results, told))
     path = args.json or history("eyes", args.machine, "cpu")
-    try:
-        runs = append_run(path, told, results)
-    except FacegraftError as error:
-        print(f"eyes: {error}", file=sys.stderr)
-        return 2
+    runs = append_run(path, told, results)
     print(f"eyes: run {runs} of {path.name}", file=sys.stderr)
     return 0
 

@@ -311,6 +311,17 @@ def test_everything_that_is_missing_is_named(eyes: SimpleNamespace, tmp_path: Pa
     assert any("parser: left out" in one for one in only[0].missing)
 
 
+def test_networks_are_measured_as_they_were_at_the_start(eyes: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "weights" / "parser.onnx").write_bytes(b"first")
+    kept = eyes.main.copied(tmp_path / "weights", tmp_path / "scratch")
+    (tmp_path / "weights" / "parser.onnx").write_bytes(b"second")
+    assert [(path.name, path.read_bytes()) for path in kept.iterdir()] == [("parser.onnx", b"first")]
+    with pytest.raises(BadInputError, match="--weights"):
+        eyes.main.copied(tmp_path / "none", tmp_path / "scratch")
+
+
 def test_portraits_need_a_manifest(eyes: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match=r"manifest\.csv"):
         eyes.held_out.portraits(setup_of(eyes, tmp_path, data=tmp_path))
