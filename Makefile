@@ -9,9 +9,9 @@ BIN := .venv/bin
 TOOLS := .venv-tools
 # uv lives outside .venv: `uv sync` would remove it from there.
 UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
-EXTRAS := --extra mediapipe --extra heif --extra provenance
+EXTRAS := --extra heif --extra provenance
 # Not `--extra train`: uv.lock holds the torch of PyPI, which brings gigabytes of CUDA. The target `torch` takes the CPU's.
-TEST_EXTRAS := --extra scale
+TEST_EXTRAS := --extra recogniser --extra mediapipe --extra scale
 TORCH := torch==2.13.0
 HAS_TORCH = $(BIN)/python -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))'
 WHEELS := $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder))
@@ -29,13 +29,11 @@ help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 demo: $(UV)
-	@echo "[1/4] environment: the packages of uv.lock into .venv"
+	@echo "[1/3] environment: the packages of uv.lock into .venv"
 	@$(UV) $(SYNC) --no-dev
-	@echo "[2/4] models: fetched once, checked against the SHA-256 in the code"
-	@$(BIN)/facegraft models fetch
-	@echo "[3/4] swap: pictures and a 5 s clip from examples/ to out/"
+	@echo "[2/3] swap: pictures and a 5 s clip from examples/ to out/"
 	@$(BIN)/python examples/demo.py
-	@echo "[4/4] written to out/:"
+	@echo "[3/3] written to out/:"
 	@ls -l out
 	@echo "make demo: done in $(ELAPSED), environment $$(du -sh .venv | cut -f1)"
 
@@ -43,8 +41,8 @@ test: $(UV)
 	@echo "[1/4] environment: the packages of uv.lock, the test tools and torch for the CPU into .venv"
 	@$(UV) $(SYNC) $(TEST_EXTRAS)
 	@$(MAKE) --no-print-directory torch
-	@echo "[2/4] models and the recogniser: fetched once, checked against the SHA-256 in the code"
-	@$(BIN)/facegraft models fetch --recogniser
+	@echo "[2/4] the recogniser and the teacher: fetched once, checked against the SHA-256 in the code"
+	@$(BIN)/facegraft models fetch --recogniser --teacher
 	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	echo "[4/4] tests: set-up and lint took $(ELAPSED), environment $$(du -sh .venv | cut -f1)"; \
@@ -85,7 +83,7 @@ clean:
 	rm -rf .venv $(TOOLS) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(TOOLS)/bin/uv:
-	@echo "[0/4] uv is not on PATH: pip puts it into $(TOOLS)"
+	@echo "[0] uv is not on PATH: pip puts it into $(TOOLS)"
 	@$(PYTHON) -m venv $(TOOLS) || { echo "python3 has no venv module: install it (Debian: apt install python3-venv), or put uv on PATH"; exit 1; }
 	@echo '*' >$(TOOLS)/.gitignore
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv

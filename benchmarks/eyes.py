@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from eye_networks import attributes, detector, identity, landmarks, parser
-from eye_networks.held_out import Renders, Setup, Sightings, absent, load_renders
+from eye_networks.held_out import Renders, Setup, Sightings, load_renders, scarce
 from eye_networks.table import Result, append_run, report
 from synth_pictures import facts, history, this_machine
 
@@ -50,7 +50,8 @@ def measure(setup: Setup, only: list[str]) -> list[Result]:
         try:
             renders = load_renders(setup)
             shared.notes.append(renders.note)
-            shared.missing.extend(f"renders: no picture of the group {name!r}" for name in absent(renders.labels()))
+            few = scarce(renders.labels()).items()
+            shared.missing.extend(f"renders: only {count} pictures of the group {name!r}" for name, count in few)
             seen = landmarks.look_at_renders(who, renders)
         except FacegraftError as error:
             shared.missing.append(f"{', '.join(sorted(ON_RENDERS & set(only)))} on {error}")

@@ -80,25 +80,25 @@ def swap_edit(identity: Path) -> ClipSwap:
 
 
 def stage_ms(identity: Path, clip: Path, frames: int = 60) -> dict[str, float]:
-    """Median ms of looking for faces, following one, looking for hands, and changing it; nothing runs beside."""
+    """Median ms of looking for faces, following one, changing it, and of that, seeing what covers it; alone."""
     swapper = Swapper()
     swapper.set_identity([read_picture(identity).frame])
     analyser = swapper.analyser
     times: dict[str, list[float]] = {
         "look, every 10th frame": [],
         "follow": [],
-        "hands, every 10th frame": [],
+        "of swap: what covers it": [],
         "swap": [],
     }
-    look, follow, hands, swap = times.values()
+    look, follow, covered, swap = times.values()
     with av.open(str(clip)) as reader:
         for _, decoded in zip(range(frames), reader.decode(video=0), strict=False):
             frame = decoded.to_ndarray(format="rgb24")
             faces = _timed(look, partial(analyser.analyse, frame, thorough=False))
             for face in faces:
                 _timed(follow, partial(analyser.refine, frame, face.dense[None]))
-                _timed(hands, partial(analyser.hands, frame, face.box_xyxy))
-                _timed(swap, partial(swapper.patch, frame, face, DEFAULT, FaceState(), []))
+                _timed(covered, partial(analyser.uncovered, frame, face))
+                _timed(swap, partial(swapper.patch, frame, face, DEFAULT, FaceState()))
     return {name: round(statistics.median(values), 2) for name, values in times.items() if values}
 
 

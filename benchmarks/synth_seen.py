@@ -2,7 +2,7 @@
 
     python benchmarks/synth_seen.py --pictures 1000 --size 256 --cache pictures
 
-The interim networks of faces/mediapipe.py look at pictures of five strata, a new person each. Reported per stratum: the
+MediaPipe's networks (faces/mediapipe.py) look at pictures of five strata, a new person each. Reported per stratum: the
 share found, whole and by how much of the face something hides, and the distance between the points the mesh finds and
 the projected vertices. Pixels, and shares of the distance of the outer eye corners in space (it does not shrink as the
 head turns). Every interval is 95 %, by bootstrap over pictures, for shares after Wilson. Assets: FACEGRAFT_MAKEHUMAN.
@@ -27,6 +27,7 @@ from facegraft.core.image import picture_from_frame, write_picture
 from facegraft.core.types import Frame
 from facegraft.data.synth.people import sample_person
 from facegraft.faces.analyse import MIN_SCORE, Analyser, whole_view
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.topology import LANDMARKS_68, OVAL
 
 STRATA = ("ordinary", "large pose", "extreme expression", "occluded", "hard light")
@@ -65,7 +66,7 @@ def look(images: Iterable[Frame], dense: Float[np.ndarray, "n 468 2"]) -> tuple[
 
     The third is true where a detector alone marks the face, whether the mesh then believes it or not.
     """
-    analyser = Analyser()
+    analyser = Analyser(MediaPipeNetworks())
     detected = np.zeros(len(dense), bool)
     found = np.full(dense.shape, np.nan, np.float32)
     others = np.zeros(len(dense), np.int64)

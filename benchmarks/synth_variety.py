@@ -2,11 +2,11 @@
 
     python benchmarks/synth_variety.py --people 1000 --data ../faces --cache pictures
 
-dlib's embeddings (faces/embed.py) of rendered people, two pictures each in different ordinary scenes, against real
-people (`manifest.csv` of the folder; two pictures each where there are two) and against AI-made portraits, all brought
-to one size first. Cosines of one person's two pictures, of two people's first pictures, and of everybody to the nearest
-other person; intervals are 95 %, by bootstrap over people. Assets: FACEGRAFT_MAKEHUMAN. Writes
-benchmarks/history/<version>/synth_variety--<machine>--<device>.json, and histograms with --plot.
+dlib's embeddings (faces/embed.py), at MediaPipe's points, of rendered people, two pictures each in different ordinary
+scenes, against real people (`manifest.csv` of the folder; two pictures each where there are two) and against AI-made
+portraits, all brought to one size first. Cosines of one person's two pictures, of two people's first pictures, and of
+everybody to the nearest other person; intervals are 95 %, by bootstrap over people. Assets: FACEGRAFT_MAKEHUMAN.
+Writes benchmarks/history/<version>/synth_variety--<machine>--<device>.json, and histograms with --plot.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from facegraft.data.measure import skin_tone
 from facegraft.data.synth.people import Person, sample_person
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import SAME_PERSON, Recogniser
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.topology import landmarks68
 
 FIRST_SEED = 920_000
@@ -83,7 +84,7 @@ class Eye:
     """Embeds pictures."""
 
     def __init__(self) -> None:
-        self.analyser, self.recogniser = Analyser(), Recogniser()
+        self.analyser, self.recogniser = Analyser(MediaPipeNetworks()), Recogniser()
 
     def crowd(self, pairs: Sequence[tuple[Frame, Frame | None]]) -> Crowd:
         first, second, tone, who, lost = [], [], [], [], 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -46,13 +47,29 @@ def makehuman() -> Path:
 
 @pytest.fixture(scope="session")
 def face_models() -> Path:
-    """The folder of the face models."""
+    """The folder of the teacher's files: MediaPipe's networks. Our own are in the repository and need no fixture."""
     pytest.importorskip("ai_edge_litert", reason="the extra `mediapipe` is not installed")
     from facegraft.faces.fetch import missing_models, model_folder
 
     if missing_models():
-        pytest.skip("face models are not fetched: facegraft models fetch")
+        pytest.skip("the teacher is not fetched: facegraft models fetch --teacher")
     return model_folder()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder with three small files that their cards call our own networks, to be spoilt by a test."""
+    from facegraft.core.files import sha256
+    from facegraft.faces.fetch import OWN
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in OWN:
+        (folder / f"{name}.onnx").write_bytes(f"the {name}".encode())
+        facts = {"sha256": sha256(folder / f"{name}.onnx")}
+        (folder / f"{name}.json").write_text(json.dumps(facts), encoding="utf-8")
+        (folder / f"{name}.md").write_text(f"# {name}\n", encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -121,9 +121,9 @@ def test_groups_are_what_the_rows_say(eyes: SimpleNamespace, renders: Any) -> No
     assert groups["ordinary"] == groups["occluded"] == 6
     assert (groups["monk 1-3"], groups["monk 7-10"], groups["women"], groups["men"]) == (4, 8, 6, 6)
     assert (groups["yaw 15 to 30"], groups["yaw 45 to 60"], groups["yaw 0 to 15"]) == (4, 8, 0)
-    missing = eyes.held_out.absent(renders.labels())
-    assert {"large pose", "monk 4-6", "age 60+"} < set(missing)
-    assert "ordinary" not in missing
+    few = eyes.held_out.scarce(renders.labels())
+    assert (few["large pose"], few["monk 1-3"], few["ordinary"]) == (0, 4, 6)
+    assert eyes.held_out.scarce([["ordinary"]] * 20).get("ordinary") is None
 
 
 def test_errors_of_moved_faces_are_as_large_as_the_move(eyes: SimpleNamespace, tmp_path: Path, renders: Any) -> None:
@@ -147,8 +147,9 @@ def test_errors_of_moved_faces_are_as_large_as_the_move(eyes: SimpleNamespace, t
     over = lines["renders: our error over MediaPipe's, where both found the face", "all"]["ours"]
     assert over.value == pytest.approx(0.5, rel=1e-3)
     assert lines["renders: yaw, degrees from that of the exact points", "all"]["ours"].value < 0.5
-    drawn = read_picture(tmp_path / "sheets" / "worst_landmarks_renders.png").frame
-    assert drawn.shape[1] > 5 * eyes.sheets.TILE_PX
+    drawn = {path.stem: read_picture(path).frame.shape for path in (tmp_path / "sheets").iterdir()}
+    assert set(drawn) == {"worst_landmarks_renders", "lost_landmarks_renders"}
+    assert drawn["worst_landmarks_renders"][1] > 5 * eyes.sheets.TILE_PX > drawn["lost_landmarks_renders"][1]
 
 
 def test_crops_are_those_of_analysis(eyes: SimpleNamespace) -> None:
@@ -255,8 +256,11 @@ def test_a_teachers_zero_of_pitch_does_not_count(eyes: SimpleNamespace) -> None:
     np.testing.assert_allclose(found["pose, degrees, mean of three"], 1)
 
 
-def test_the_worst_come_first_and_the_lost_before_them(eyes: SimpleNamespace) -> None:
-    assert eyes.sheets.worst_rows(np.array([1.0, np.nan, 3, 2])) == [1, 2, 3, 0]
+def test_the_worst_come_first_and_the_lost_are_apart(eyes: SimpleNamespace) -> None:
+    assert eyes.sheets.worst_rows(np.array([1.0, np.nan, 3, 2])) == ([2, 3, 0], [1])
+    worst, lost = eyes.sheets.worst_rows(np.concatenate([np.arange(30.0), np.full(50, np.nan)]))
+    assert worst == list(range(29, 9, -1))
+    assert (len(lost), lost[0], lost[-1]) == (20, 30, 79)
 
 
 def test_pictures_are_spread(eyes: SimpleNamespace) -> None:

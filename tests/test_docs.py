@@ -94,7 +94,7 @@ def run_block(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if any(not block.reason for block in BLOCKS[path])])
-def test_document_runs(path: Path, tmp_path: Path, face_models: Path) -> None:
+def test_document_runs(path: Path, tmp_path: Path) -> None:
     if (ROOT / "examples").is_dir():
         shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     trains = importlib.util.find_spec("torch") is not None

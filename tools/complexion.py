@@ -33,6 +33,7 @@ from facegraft.data.synth.render import Renderer
 from facegraft.data.synth.scene import sample_scene
 from facegraft.data.synth.skin_space import read_base, read_space
 from facegraft.faces.analyse import Analyser
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.topology import load_topology
 
 SIZE = 256
@@ -113,7 +114,7 @@ def unroll(sheet: Sheet, frame: np.ndarray, dense: np.ndarray) -> np.ndarray:
 
 class Reader:
     def __init__(self, sheet: Sheet) -> None:
-        self.sheet, self.analyser = sheet, Analyser()
+        self.sheet, self.analyser = sheet, Analyser(MediaPipeNetworks())
 
     def read(self, frame: np.ndarray) -> np.ndarray | None:
         faces = self.analyser.analyse(frame)

@@ -3,7 +3,7 @@
     python tools/mean_face.py PICTURES... --out facegraft/faces/mesh468.json
 
 Measured on 1,662 faces of the sets `sfhq`, `t2i` (MIT, (c) 2024 David Beniaguev), `faker` (CC0), `london` and `canada`
-(CC-BY 4.0, DeBruine & Jones). Needs scipy, which the project itself does not.
+(CC-BY 4.0, DeBruine & Jones), with the points of MediaPipe's mesh (`facegraft models fetch --teacher`). Needs scipy.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy.spatial import Delaunay
 from facegraft.core.geometry import fit_rigid3
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import Analyser
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.topology import CHIN, FOREHEAD, LIPS_INNER, OVAL
 
 PAIRS = ((33, 263), (133, 362), (61, 291), (234, 454), (105, 334), (127, 356), (172, 397))
@@ -35,7 +36,7 @@ LIP_GAP, LIP_REACH = 0.035, 0.2
 
 def measured(pictures: list[Path]) -> np.ndarray:
     """Dense points of the largest face of each picture, n x 468 x 3."""
-    analyser = Analyser()
+    analyser = Analyser(MediaPipeNetworks())
     found = [analyser.analyse(read_picture(path).frame) for path in pictures]
     return np.stack([faces.dense[0] for faces in found if len(faces)]).astype(np.float64)
 

@@ -3,7 +3,7 @@
     python tools/teacher_boxes.py FOLDER --yunet yunet_n_dynamic.onnx -o data/real_boxes.json
 
 FOLDER holds `manifest.csv` (columns file and split, "train" or "val"; other splits are left out) or just pictures. A
-picture is kept where MediaPipe (through facegraft.analyse) and YuNet find exactly one face, the same one, with
+picture is kept where MediaPipe (as the networks of our analysis) and YuNet find exactly one face, the same one, with
 points in the same places. The outline is the hull of MediaPipe's 468 points: its box is the face's box as
 `Faces.boxes_xyxy` has it, however it is turned later.
 """
@@ -28,6 +28,7 @@ from facegraft.core.geometry import box_containment
 from facegraft.core.image_bytes import decode_frame
 from facegraft.data.dataset import split_of
 from facegraft.faces.analyse import Analyser
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.train.eyes.heads import hull
 
 SURE = 0.6
@@ -64,7 +65,7 @@ def work(args: argparse.Namespace) -> None:
     listed = pictures(args.folder, args.val_share)
     if args.most:
         listed = listed[:: max(1, len(listed) // args.most)][: args.most]
-    analyser, yunet = Analyser(), YuNet(args.yunet)
+    analyser, yunet = Analyser(MediaPipeNetworks()), YuNet(args.yunet)
     faces: list[dict[str, Any]] = []
     verdicts = Counter[str]()
     for number, row in enumerate(listed, 1):

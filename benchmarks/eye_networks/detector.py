@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from eye_networks.measures import Figure, alternating
 from eye_networks.shared_tools import detector_lfw
 from eye_networks.table import OURS, Line, Result, time_lines
 from facegraft.core.image import read_picture
+from facegraft.faces.analyse import MIN_SCORE, whole_view
 from facegraft.faces.fetch import missing_models
+from facegraft.faces.mediapipe import MediaPipeNetworks
+from facegraft.faces.own import OwnNetworks
 from facegraft.train.eyes.heads import PICTURES, free_files, read_free
 
 NAME = "detector"
+YUNET = "yunet_n_dynamic.onnx"
 RIVALS = {"yunet": "YuNet", "mediapipe": "MediaPipe"}
 TIMED_PX = 320
 
@@ -48,15 +53,15 @@ def measure(setup: Setup) -> Result:
             setup.sheets.mkdir(parents=True, exist_ok=True)
             detector_lfw.worst_sheet(setup.sheets / "worst_detector.png", files, scores)
     result.lines.append(Line(NAME, "% of LFW's main faces found", "all", shares, "99.5 %"))
-    result.lines.extend(times(setup, looks, files[0]))
+    result.lines.extend(times(setup, files[0]))
     return result
 
 
 def detectors(setup: Setup, result: Result) -> dict[str, detector_lfw.Detect]:
     """Ours, if it is there, and its rivals; what is not there is named."""
-    path, yunet, mediapipe = setup.network(NAME), setup.teacher("yunet_n_dynamic.onnx"), not missing_models()
+    path, yunet, mediapipe = setup.network(NAME), setup.teacher(YUNET), not missing_models()
     if yunet is None:
-        result.missing.append("YuNet beside the detector: no teachers/yunet_n_dynamic.onnx in FACEGRAFT_DATA")
+        result.missing.append(f"YuNet beside the detector: no teachers/{YUNET} in FACEGRAFT_DATA")
     if not mediapipe:
         result.missing.append("MediaPipe beside the detector: its models are not here, `facegraft models fetch`")
     asked = argparse.Namespace(yunet=yunet, mediapipe=mediapipe, ours=[])
@@ -73,8 +78,20 @@ def share_found(
     return Figure(100 * facts["share"], 100 * low, 100 * high, len(files)), scores
 
 
-def times(setup: Setup, looks: dict[str, detector_lfw.Detect], path: Path) -> list[Line]:
-    """One picture of 320 x 320 px, whatever each makes of it."""
+def times(setup: Setup, path: Path) -> list[Line]:
+    """One look at a picture of 320 x 320 px at the score that analysis asks for, whatever size each makes of it.
+
+    MediaPipe's two networks, for near and for far faces, both look, as in the shares.
+    """
     frame = cv2.resize(read_picture(path).frame, (TIMED_PX, TIMED_PX), interpolation=cv2.INTER_LINEAR)
-    timed = alternating({name: partial(look, frame) for name, look in looks.items()}, setup.rounds)
-    return time_lines(NAME, f"a picture of {TIMED_PX} px", timed, "5 ms (2 threads)")
+    view, side = whole_view(frame, 0)
+    calls: dict[str, Callable[[], object]] = {}
+    if setup.network(NAME):
+        own = OwnNetworks(setup.weights, threads=1)
+        calls[OURS] = partial(own.detect, frame, view, side, near=False, min_score=MIN_SCORE)
+    if yunet := setup.teacher(YUNET):
+        calls["YuNet"] = partial(detector_lfw.YuNet(yunet), frame, MIN_SCORE)
+    if not missing_models():
+        looks = [partial(MediaPipeNetworks(threads=1).detect, frame, view, side, near=near) for near in (False, True)]
+        calls["MediaPipe"] = lambda: [look(min_score=MIN_SCORE) for look in looks]
+    return time_lines(NAME, f"a picture of {TIMED_PX} px", alternating(calls, setup.rounds), "5 ms (2 threads)")

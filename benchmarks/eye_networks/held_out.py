@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ EXPECTED = (
     "women", "men", "age under 35", "age 35-60", "age 60+",
 )  # fmt: skip
 """Groups of renders that the issue asks about."""
+FEWEST_PICTURES = 20
 YAW_EDGES = (0, 15, 30, 45, 60, 76)
 EVERYTHING = 1_000_000
 T = TypeVar("T")
@@ -145,10 +147,10 @@ def load_renders(setup: Setup) -> Renders:
     )
 
 
-def absent(labels: Sequence[Sequence[str]]) -> list[str]:
-    """Groups of `EXPECTED` that no picture is of."""
-    there = {name for own in labels for name in own}
-    return [name for name in EXPECTED if name not in there]
+def scarce(labels: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Groups of `EXPECTED` of which there are too few pictures to say much -> how many."""
+    counts = Counter(name for own in labels for name in own)
+    return {name: counts[name] for name in EXPECTED if counts[name] < FEWEST_PICTURES}
 
 
 def held_rows(dataset: Dataset) -> tuple[Dataset, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,10 +25,12 @@ from eye_networks.measures import (
 from eye_networks.sheets import face_tile, save_worst
 from eye_networks.table import OURS, Line, Result, time_lines
 from facegraft.core.errors import FacegraftError
+from facegraft.core.geometry import warp
 from facegraft.core.types import Frame, Matrix
-from facegraft.faces.fetch import missing_models
-from facegraft.faces.mediapipe import MediaPipeNetworks
-from facegraft.faces.own import OwnNetworks
+from facegraft.export.compare import open_session
+from facegraft.faces.fetch import missing_models, model_path
+from facegraft.faces.mediapipe import MediaPipeNetworks, Network
+from facegraft.faces.own import OwnNetworks, as_input
 from facegraft.faces.topology import EYE_CENTRES, head_pose, load_topology
 from facegraft.frozen.landmarks import MARGIN, SIZE_PX
 from facegraft.train.eyes.crops import CropOptions, centred_crops
@@ -61,7 +64,7 @@ def lookers(setup: Setup) -> Lookers:
     if own is None:
         missing.append(f"landmarks: no {NAME}.onnx among the weights")
     if teacher is None:
-        missing.append("MediaPipe beside landmarks: its models are not here, `facegraft models fetch`")
+        missing.append("MediaPipe beside landmarks: its models are not here, `facegraft models fetch --teacher`")
     elif irises is None:
         missing.append("MediaPipe's irises: no teachers/iris_landmark.tflite in FACEGRAFT_DATA")
     detector: Any = own if setup.network("detector") else teacher
@@ -228,9 +231,19 @@ def at_true_crops(who: Lookers, renders: Renders) -> list[Line]:
 
 
 def times(setup: Setup, who: Lookers, frame: Frame, crop: Matrix) -> list[Line]:
-    """One face: its crop cut from the frame, and the network, in turn with the teacher's."""
-    calls = {name: partial(net.mesh, frame, crop) for name, net in ((OURS, who.own), (TEACHER, who.teacher)) if net}
-    return time_lines(NAME, "one crop, cut and looked at", alternating(calls, setup.rounds), "2 ms (2 threads)")
+    """One face: as analysis asks of it, its crop cut from the frame, and each network's single look by itself."""
+    asked = {name: partial(net.mesh, frame, crop) for name, net in ((OURS, who.own), (TEACHER, who.teacher)) if net}
+    lines = time_lines(NAME, "one face as analysis asks of it", alternating(asked, setup.rounds), "")
+    alone: dict[str, Callable[[], object]] = {}
+    if path := setup.network(NAME):
+        image = as_input(warp(frame, (crop * np.float32(SIZE_PX)).astype(np.float32), (SIZE_PX, SIZE_PX)))
+        alone[OURS] = partial(open_session(path, 1).run, None, {"crop": image})
+    if who.teacher:
+        mesh = Network(model_path("mesh"), 1)
+        pixels = warp(frame, (crop * np.float32(mesh.side)).astype(np.float32), (mesh.side, mesh.side))
+        alone[TEACHER] = partial(mesh, pixels.astype(np.float32) / np.float32(255))
+    timed = alternating(alone, setup.rounds)
+    return lines + time_lines(NAME, "one crop, the network alone", timed, "2 ms (2 threads)")
 
 
 def true_crops(dense: np.ndarray) -> list[Matrix]:

@@ -20,20 +20,24 @@ VIEW = CropOptions(TILE_PX, 1.6)
 
 
 def save_worst(folder: Path | None, name: str, errors: np.ndarray, tile: Callable[[int], Frame]) -> None:
-    """Draws the twenty largest errors, those that were not found first, row by row."""
-    if folder is None or not len(errors):
+    """Draws the twenty largest errors, worst first, and on a sheet of their own up to twenty that were not found."""
+    if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    worst = worst_rows(errors)
-    tiles = [tile(row) for row in worst]
-    rows = [tiles[at : at + ACROSS] for at in range(0, len(tiles), ACROSS)]
-    save_frame(folder / f"worst_{name}.png", sheet(rows, TILE_PX))
+    worst, lost = worst_rows(errors)
+    for kind, some in (("worst", worst), ("lost", lost)):
+        tiles = [tile(row) for row in some]
+        if tiles:
+            rows = [tiles[at : at + ACROSS] for at in range(0, len(tiles), ACROSS)]
+            save_frame(folder / f"{kind}_{name}.png", sheet(rows, TILE_PX))
 
 
-def worst_rows(errors: np.ndarray) -> list[int]:
-    """Rows of the largest errors, worst first; NaN is worse than all."""
-    order: list[int] = np.argsort(-np.nan_to_num(errors, nan=np.inf), kind="stable")[:WORST].tolist()
-    return order
+def worst_rows(errors: np.ndarray) -> tuple[list[int], list[int]]:
+    """Rows of the largest errors, worst first, and of those that are NaN, spread over all of them."""
+    lost = np.flatnonzero(np.isnan(errors))
+    places = np.linspace(0, len(lost) - 1, min(WORST, len(lost))).astype(int)
+    worst = np.argsort(-np.nan_to_num(errors, nan=-np.inf), kind="stable")[: min(WORST, len(errors) - len(lost))]
+    return worst.tolist(), lost[places].tolist()
 
 
 def face_tile(frame: Frame, truth: np.ndarray, found: np.ndarray | None, words: str) -> Frame:

@@ -67,18 +67,17 @@ class Lack:
 
 @dataclass(frozen=True)
 class Part:
-    """A package outside the base install: the extra that brings it, who uses it, what is lost without it."""
+    """A package outside the base install: an extra that brings it, who uses it, what is lost without it."""
 
     extra: str
     verbs: tuple[str, ...]
     loss: str
-    blocks: bool = False
 
 
 PARTS = {
-    "ai-edge-litert": Part("mediapipe", ("swap", "analyse", "ingest"), "no face is found", blocks=True),
-    "onnx": Part("mediapipe", ("models",), "the recogniser cannot be made"),
-    "pip": Part("mediapipe", ("models",), "no model can be fetched"),
+    "ai-edge-litert": Part("mediapipe", ("ingest",), "no teacher's labels (`ingest --points mediapipe`)"),
+    "onnx": Part("recogniser", ("models",), "the recogniser cannot be made"),
+    "pip": Part("recogniser", ("models",), "neither the recogniser nor the teacher can be fetched"),
     "pillow-heif": Part("heif", ("swap", "analyse"), "HEIC pictures cannot be read or written"),
     "c2pa-python": Part("provenance", ("swap", "verify"), "no C2PA manifest is signed or checked"),
     "cryptography": Part("provenance", ("swap",), "no key to sign with can be made"),
@@ -155,7 +154,7 @@ def package_lacks(packages: dict[str, str]) -> Iterator[Lack]:
     for name, part in PARTS.items():
         if name in bad:
             what = f"{name} {bad[name]}: {part.loss}"
-            yield Lack(part.verbs, what, f"pip install 'facegraft[{part.extra}]'", part.blocks)
+            yield Lack(part.verbs, what, f"pip install 'facegraft[{part.extra}]'", blocks=False)
 
 
 def _video_facts() -> dict[str, str]:
@@ -234,14 +233,21 @@ def _device_lacks(probes: list[Probe]) -> Iterator[Lack]:
         yield Lack(("swap", "analyse"), what, "pip install --force-reinstall onnxruntime", blocks=True)
 
 
-def _model_lacks() -> Iterator[Lack]:
+def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
+    """Of our own networks, in another folder than the package's if one is named; of the teacher and the recogniser."""
     from facegraft.core.errors import MissingPartError
-    from facegraft.faces.fetch import broken_models, missing_models, recogniser_path
+    from facegraft.faces.fetch import WEIGHTS, broken_models, missing_models, own_networks, recogniser_path
 
+    networks = own_networks(weights or WEIGHTS)
+    for state in ("missing", "broken"):
+        names = [network.name for network in networks if network.state == state]
+        if names:
+            what = f"our own networks {state}: {', '.join(names)}: no face is found"
+            yield Lack(("swap", "analyse", "ingest"), what, "pip install --force-reinstall facegraft", blocks=True)
     for problem, names in (("not fetched yet", missing_models()), ("damaged", broken_models())):
         if names:
-            what = f"face models {problem}: {', '.join(names)}"
-            yield Lack(("swap", "analyse", "ingest"), what, "facegraft models fetch", blocks=True)
+            what = f"teacher {problem} ({', '.join(names)}): no teacher's labels (`ingest --points mediapipe`)"
+            yield Lack(("ingest",), what, "facegraft models fetch --teacher", blocks=False)
     try:
         recogniser_path()
     except MissingPartError:

@@ -24,6 +24,7 @@ EPILOG = """examples:
   facegraft ingest clips photos -o data/mine --people cluster --every 10
   facegraft ingest photos -o data/mine --manifest photos/manifest.csv --report
   facegraft ingest photos -o data/mine --scheduler tcp://10.0.0.1:8786
+  facegraft ingest photos -o data/real --points mediapipe  photographs to train our landmarks on: a teacher's points
 
 The manifest is a CSV file; its first line names the columns: path,person,licence,consent,origin,synthetic,split,age.
 All but path may be left out; a path counts from the manifest's folder. What is left out is in rejected.csv.
@@ -48,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the dataset's folder")
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of a crop (default: 256)")
     parser.add_argument("--template", default="ffhq", metavar="NAME", help="alignment (default: ffhq)")
+    parser.add_argument(
+        "--points",
+        default="own",
+        metavar="WHOSE",
+        help="networks that find faces and place points: own (default), or mediapipe, a teacher (extra `mediapipe`, "
+        "`facegraft models fetch --teacher`)",
+    )
     parser.add_argument("--people", default="none", metavar="HOW", help="who is who: folder, cluster or none (default)")
     parser.add_argument(
         "--same-person", type=float, metavar="COS", help="cluster: cosine from which faces are of one person (0.97)"
@@ -114,6 +122,7 @@ def _options(args: argparse.Namespace) -> IngestOptions:
     recipe = Recipe(
         size=args.size,
         template=args.template,
+        points=args.points,
         every=args.every,
         jpeg_quality=None if args.lossless else args.quality,
         limits=limits,

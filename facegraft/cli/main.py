@@ -35,7 +35,6 @@ VERBS = {
 
 EXAMPLES = """examples:
   facegraft doctor
-  facegraft models fetch
   facegraft swap identity.jpg holiday.jpg -o swapped.jpg
   facegraft swap identity.jpg clip.mp4 -o swapped.mp4
   facegraft analyse clip.mp4

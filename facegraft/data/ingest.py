@@ -38,7 +38,7 @@ from facegraft.data.ingest_plan import (
     read_plan,
     write_plan,
 )
-from facegraft.data.ingest_unit import Recipe, UnitReport, check_recipe, do_unit, person_mark, read_report
+from facegraft.data.ingest_unit import Recipe, UnitReport, check_recipe, do_unit, person_mark, read_report, who_placed
 from facegraft.data.item import Row
 from facegraft.faces.align import template_points
 from facegraft.faces.fetch import recogniser_path
@@ -161,6 +161,7 @@ def planned(paths: Sequence[Path], out: Path, options: IngestOptions) -> Plan:
 
     Raises:
         BadInputError: As `ingest`; or `out` holds something else already.
+        MissingPartError: As `ingest`.
     """
     check_recipe(options.recipe)
     if options.people not in PEOPLE:
@@ -372,7 +373,7 @@ def _card(plan: Plan, out: Path, command: str) -> DatasetCard:
     about = (
         "Faces of photographs and clips, found, filtered, aligned and freed of near-duplicates by `facegraft ingest`. "
         "Licence and consent are what the user stated; nobody has checked them. Embeddings and landmarks are personal "
-        "data of the people shown."
+        f"data of the people shown. {who_placed(plan.options['points'])}"
     )
     return DatasetCard(name=out.resolve().name, about=about, command=command, options=options)
 

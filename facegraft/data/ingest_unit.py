@@ -38,12 +38,15 @@ from facegraft.data.ingest_crop import (
 from facegraft.data.ingest_plan import Listed, Unit
 from facegraft.data.measure import measure
 from facegraft.faces.align import alignment, template_points
-from facegraft.faces.analyse import Analyser
+from facegraft.faces.analyse import Analyser, FaceNetworks
 from facegraft.faces.embed import Recogniser
+from facegraft.faces.fetch import MODELS, PACKAGE, model_path, own_networks
+from facegraft.faces.own import OwnNetworks
 from facegraft.faces.topology import landmarks68
 from facegraft.faces.track import Tracker
 
 LARGEST_CROP = 4096
+POINTS = ("own", "mediapipe")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Recipe:
 
     size: int = 256
     template: str = "ffhq"
+    points: str = "own"
+    """Whose networks find the faces, place the points and say what is visible: one of `POINTS`; mediapipe is a teacher,
+    for training our own on photographs."""
     every: int = 5
     """Of a clip's frames, one in this many is looked at."""
     jpeg_quality: int | None = 95
@@ -81,7 +87,7 @@ def do_unit(unit: Unit, recipe: Recipe, staging: Path) -> UnitReport:
 
     Raises:
         OutputError: The staging folder cannot be written.
-        MissingPartError: The face models are not there.
+        MissingPartError: The networks are not there.
     """
     done = read_report(staging, unit.number)
     if done is not None:
@@ -120,9 +126,27 @@ def _record(staging: Path, number: int) -> Path:
 
 
 @functools.cache
-def _analyser() -> Analyser:
+def _analyser(points: str) -> Analyser:
     """One per process: loading takes longer than a face."""
-    return Analyser()
+    return Analyser(networks_of(points))
+
+
+def networks_of(points: str) -> FaceNetworks:
+    """The networks that one of `POINTS` stands for."""
+    if points == "mediapipe":
+        from facegraft.faces.mediapipe import MediaPipeNetworks
+
+        return MediaPipeNetworks()
+    return OwnNetworks()
+
+
+def who_placed(points: str) -> str:
+    """What a dataset's card says of its points: our networks change from version to version."""
+    told = "Faces were found, points placed and visibility told by"
+    if points == "mediapipe":
+        return f"{told} a teacher: {PACKAGE.replace('==', ' ')}."
+    ours = ", ".join(f"{network.name} {network.sha256[:12]}" for network in own_networks())
+    return f"{told} facegraft's own networks (SHA-256: {ours})."
 
 
 @functools.cache
@@ -136,6 +160,7 @@ class _Gather:
     def __init__(self, unit: Unit, recipe: Recipe) -> None:
         self._unit = unit
         self._recipe = recipe
+        self._analyser = _analyser(recipe.points)
         self.items: list[Item] = []
         self._rejected: list[Rejection] = []
         self._faces = self._frames = 0
@@ -153,7 +178,7 @@ class _Gather:
         with _own_fault(file, self._rejected):
             frame = _frame_of(file, self._recipe.max_pixels)
             self._frames += 1
-            faces = find_faces(_analyser().networks, frame, self._recipe.limits.min_score)
+            faces = find_faces(self._analyser.networks, frame, self._recipe.limits.min_score)
             self._faces += len(faces)
             if len(faces) == 0:
                 self._rejected.append(Rejection(file.name, -1, "no face"))
@@ -170,7 +195,7 @@ class _Gather:
         """A stretch of a clip: faces followed, one item for each view that differs from those before."""
         with _own_fault(file, self._rejected):
             seen: dict[int, int] = {}
-            tracker = Tracker(_analyser(), _recogniser() if self._recipe.embed else None)
+            tracker = Tracker(self._analyser, _recogniser() if self._recipe.embed else None)
             stretch = clip_frames(
                 Path(file.path), start_s=self._unit.start_s, end_s=self._unit.end_s, every=self._recipe.every
             )
@@ -217,8 +242,8 @@ class _Gather:
             if any(is_same_picture(mark, other, recipe.same_picture) for other in kept):
                 return "near-duplicate", "of an earlier frame"
             kept.append(mark)
-        shown = in_crop(face, matrix, _analyser().topology)
-        visible, occluded = visible_part(_analyser(), crop, shown, inside)
+        shown = in_crop(face, matrix, self._analyser.topology)
+        visible, occluded = visible_part(self._analyser, crop, shown, inside)
         facts |= {"file": file.name, "track": face.number, "hash": mark.text, "occluded_share": occluded}
         facts |= measure(crop, landmarks68(shown.dense), visible)
         if (against := reason_against(facts, recipe.limits)) is not None:
@@ -297,16 +322,22 @@ def _frame_of(file: Listed, max_pixels: int) -> Frame:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuses sizes and rates that make no dataset.
+    """Refuses sizes and rates that make no dataset, and a teacher that is not there.
 
     Raises:
         BadInputError: The message names the option.
+        MissingPartError: Which file of the teacher was not fetched.
     """
     if not 32 <= recipe.size <= LARGEST_CROP:
         raise BadInputError(f"--size: expected 32 to {LARGEST_CROP}, found {recipe.size}")
+    if recipe.points not in POINTS:
+        raise BadInputError(f"--points: expected {', '.join(POINTS)}, found {recipe.points!r}")
     if recipe.every < 1:
         raise BadInputError(f"--every: expected 1 or more frames, found {recipe.every}")
     if not -1 <= recipe.same_picture <= 1:
         raise BadInputError(f"--same-picture: expected -1 to 1, found {recipe.same_picture:g}")
     if recipe.jpeg_quality is not None and not 1 <= recipe.jpeg_quality <= 100:
         raise BadInputError(f"--quality: expected 1 to 100, found {recipe.jpeg_quality}")
+    if recipe.points == "mediapipe":
+        for model in MODELS:
+            model_path(model.name)

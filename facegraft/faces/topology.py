@@ -40,6 +40,14 @@ LANDMARKS_68 = (
     78, 82, 13, 312, 308, 317, 14, 87,
 )  # fmt: skip
 """The mesh points nearest to the 68-point convention's."""
+MIRROR_68 = (
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    27, 28, 29, 30, 35, 34, 33, 32, 31,
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
+)  # fmt: skip
+"""Each of the 68 points' twin on the other side of the face."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,21 @@ def load_topology() -> Topology:
         triangles=np.array(data["triangles"], np.int32),
         mirror=np.array(data["mirror"], np.int32),
     )
+
+
+@functools.cache
+def twins(count: int) -> Int32[np.ndarray, "k"]:
+    """Each point's twin on the other side: of 2 eyes, the 68, the mesh, or the mesh, the 68 and two irises.
+
+    Raises:
+        ValueError: No set of so many points is known.
+    """
+    mesh = load_topology().mirror
+    both = np.concatenate([mesh, len(mesh) + np.array([*MIRROR_68, 69, 68])])
+    tables = {len(table): table for table in (np.array([1, 0]), np.array(MIRROR_68), mesh, both)}
+    if count not in tables:
+        raise ValueError(f"expected one of {sorted(tables)} points, found {count}")
+    return tables[count].astype(np.int32)
 
 
 def five_points(topology: Topology, dense: Float[np.ndarray, "k 3"]) -> Float32[np.ndarray, "5 2"]:

@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.types import Face, Faces, Frame, no_faces
-from facegraft.faces.analyse import MIN_PRESENCE
+from facegraft.faces.analyse import MIN_PRESENCE, SURE_PRESENCE, SURE_SCORE
 from facegraft.faces.match import (
     assign,
     is_clear,
@@ -39,9 +39,8 @@ MAX_REMEMBERED = 64
 BLURRED_WEIGHT = 0.1
 """What an unclear view counts in the mean embedding, against 1 for a clear one."""
 STRIKES = 3
-SURE_SCORE = 0.75
-"""Nearly all real faces score more (99 % on LFW); what scores less is first watched for some frames."""
 TRIAL_FRAMES = 3
+"""For which a new face of which the detector is not sure is watched, with `SURE_PRESENCE`, before it counts."""
 
 
 @runtime_checkable
@@ -154,7 +153,7 @@ class Tracker:
     def _try(self, track: Track) -> None:
         """One more frame of a trial: it counts once followed without doubt, and is no face otherwise."""
         if track.trial:
-            track.lost = track.score < SURE_SCORE
+            track.lost = track.score < SURE_PRESENCE
             track.trial -= 0 if track.lost else 1
             if track.trial == 0:
                 self._number(track)

@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from facegraft.core.geometry import sample
+from facegraft.core.geometry import compose, invert, sample, transform, warp
 from facegraft.core.types import Face, Frame, Mask, Matrix
-from facegraft.faces.layers import LAYER_SCALE, MARK, pack, to_pixels, with_features
-from facegraft.faces.mediapipe import draw_hand
+from facegraft.faces.layers import LAYER_SCALE, MARK, pack, smoothstep, to_pixels, with_features
 from facegraft.faces.mesh import grid_over, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import Topology
 
 MASK_CELLS = 128
 """Along the longer side of a face: the mask is made there and enlarged."""
+DOUBT = (0.3, 0.7)
+"""Shares at which a place counts as covered, and as free."""
 
 
-def visible_face(
-    image: Frame,
-    uv: Float32[np.ndarray, "h w 2"],
-    topology: Topology,
-    hands: list[Float32[np.ndarray, "21 3"]],
-    to_image: Matrix,
-) -> Mask:
+@dataclass(frozen=True)
+class Uncovered:
+    """Where nothing lies before a face, as the networks see it.
+
+    Attributes:
+        share: 0 covered .. 1 the face itself, over a square around it.
+        from_frame: From frame pixels to pixels of `share`.
+    """
+
+    share: Mask
+    from_frame: Matrix
+
+    def over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
+        """The same on another raster, to which `to_image` takes frame pixels."""
+        return _sharper(warp(self.share, compose(invert(self.from_frame), to_image), size_wh))
+
+    def at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask:
+        """The same at places of the frame, in its pixels."""
+        return _sharper(sample(self.share, transform(self.from_frame, places) - np.float32(0.5)))
+
+
+def _sharper(share: Mask) -> Mask:
+    """The network's doubt about an outline is wider than the outline."""
+    return smoothstep(share, *DOUBT)
+
+
+def visible_face(image: Frame, uv: Float32[np.ndarray, "h w 2"], topology: Topology, free: Mask | None) -> Mask:
     """1 where the face itself is seen.
 
     Args:
         image: The box around the face, on the plan's grid.
         uv: Place of each cell in the unrolled face.
         topology: The mesh's facts.
-        hands: Hands found near the face, in frame pixels.
-        to_image: From the frame to `image`.
+        free: Where the networks see nothing before it, on the same grid; None: everywhere.
     """
     packed = pack(LAYER_SCALE, "sure", "safe", "skin", "drawn")
     at = to_pixels(uv, topology, LAYER_SCALE)
     sure, safe, skin, drawn = cv2.split(sample(packed, at, border=cv2.BORDER_CONSTANT))
-    held = np.zeros(image.shape[:2], np.float32)
-    for hand in hands:
-        draw_hand(held, hand, to_image)
-    free = (1 - cv2.GaussianBlur(held, (0, 0), 1.0)).astype(np.float32)
+    if free is None:
+        free = np.ones(image.shape[:2], np.float32)
     cells = _cells_per_unit(uv)
     like = skin_likeness(image, sure * free, safe, mark_px=round(MARK * cells))
-    seen = with_features(like.skin * free, skin, drawn * free, cells)
+    seen = with_features(like.skin * free, skin, drawn * free, cells) * free
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))
 
 
@@ -54,16 +74,14 @@ def _cells_per_unit(uv: Float32[np.ndarray, "h w 2"]) -> float:
     return 1 / max(step, 1e-3)
 
 
-def visible_mask(
-    frame: Frame, face: Face, topology: Topology, hands: list[Float32[np.ndarray, "21 3"]] | None = None
-) -> Mask:
+def visible_mask(frame: Frame, face: Face, topology: Topology, uncovered: Uncovered | None = None) -> Mask:
     """The part of a face that is in view, over the whole frame: 1 = face, 0 = hair, glasses, hands, background.
 
     Args:
         frame: The frame.
         face: One of its faces.
         topology: The mesh's facts.
-        hands: Hands near it, as `Analyser.hands` finds them.
+        uncovered: What `Analyser.uncovered` says of it.
     """
     low, high = np.floor(face.dense[:, :2].min(axis=0)).astype(int), np.ceil(face.dense[:, :2].max(axis=0)).astype(int)
     left, top = np.maximum(low, 0).tolist()
@@ -75,6 +93,7 @@ def visible_mask(
     raster = rasterise(face.dense, topology.triangles, grid)
     uv = interpolate(raster, face.dense, topology.uv, topology.triangles)
     small = cv2.resize(frame[top:bottom, left:right], grid.size_wh, interpolation=cv2.INTER_AREA)
-    seen = visible_face(small, uv, topology, hands or [], grid.to_grid()) * raster.covered()
+    free = None if uncovered is None else uncovered.over(grid.to_grid(), grid.size_wh)
+    seen = visible_face(small, uv, topology, free) * raster.covered()
     mask[top:bottom, left:right] = cv2.resize(seen, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     return mask

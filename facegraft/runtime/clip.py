@@ -11,9 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Float32
-
 from facegraft import __version__
 from facegraft.core.errors import NoFaceError
 from facegraft.core.files import shown
@@ -26,13 +23,6 @@ from facegraft.runtime.select import Selector, which_rule
 from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper
 from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
 from facegraft.runtime.video.probe import open_clip
-
-HANDS_EVERY = 10
-"""Frames between looks for hands while none is near the face."""
-HANDS_STAY = 12
-"""Frames for which every frame is looked at after a hand was seen."""
-
-Hands = list[Float32[np.ndarray, "21 3"]]
 
 
 @runtime_checkable
@@ -66,7 +56,6 @@ class ClipSwap:
         self._chooser = chooser
         self._watermark = watermark
         self._faces: dict[int, FaceState] = {}
-        self._hand_wait: dict[int, int] = {}
         self.counts = ClipCounts()
 
     def edit(self, frame: Frame, time_s: float) -> list[Patch]:
@@ -89,7 +78,6 @@ class ClipSwap:
             "tracker": self._tracker.state(),
             "chooser": self._chooser.state(),
             "faces": {str(number): asdict(state) for number, state in self._faces.items()},
-            "hand_wait": {str(number): wait for number, wait in self._hand_wait.items()},
             "counts": asdict(self.counts),
         }
 
@@ -97,30 +85,12 @@ class ClipSwap:
         self._tracker.restore(state["tracker"])
         self._chooser.restore(state["chooser"])
         self._faces = {int(number): FaceState(**fields) for number, fields in state["faces"].items()}
-        self._hand_wait = {int(number): int(wait) for number, wait in state["hand_wait"].items()}
         self.counts = ClipCounts(**state["counts"])
 
     def _one(self, frame: Frame, face: Face, key: str) -> Patch | None:
         state = self._faces.get(face.number, FaceState())
-        patch, self._faces[face.number] = self._swapper.patch(frame, face, key, state, self._hands(frame, face))
+        patch, self._faces[face.number] = self._swapper.patch(frame, face, key, state)
         return patch
-
-    def _hands(self, frame: Frame, face: Face) -> Hands:
-        """Looks now and then, and at every frame for a while after a hand was seen.
-
-        The wait is above 0 while counting down to the next look, and at or below 0 while every frame is looked at.
-        """
-        wait = self._hand_wait.get(face.number, 0) - 1
-        if wait > 0:
-            self._hand_wait[face.number] = wait
-            return []
-        hands = self._swapper.analyser.hands(frame, face.box_xyxy)
-        if hands:
-            wait = 0
-        elif wait <= -HANDS_STAY or self._hand_wait.get(face.number, 1) == 1:
-            wait = HANDS_EVERY
-        self._hand_wait[face.number] = wait
-        return hands
 
 
 @dataclass(frozen=True)

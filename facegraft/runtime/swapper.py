@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float32
-
 from facegraft.core.errors import NoFaceError
 from facegraft.core.types import Face, Faces, Frame, Patch, paste
 from facegraft.faces.analyse import Analyser
-from facegraft.runtime.warp import Identity, best_view, encode, swap_face
+from facegraft.runtime.warp import Identity, Photo, best_view, encode, swap_face
 
 if TYPE_CHECKING:
     from facegraft.runtime.clip import ClipReport
@@ -62,7 +59,7 @@ class Swapper:
             if len(faces) == 0:
                 name = names[number] if number < len(names) else f"identity picture {number + 1} of {len(frames)}"
                 raise NoFaceError(f"{name}: no face found in it; use another picture of the person")
-            photos.append((frame, faces[0]))
+            photos.append(Photo(frame, faces[0], self.analyser.uncovered(frame, faces[0])))
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")
         self.identities[key] = encode(photos, self.analyser.topology)
@@ -120,21 +117,19 @@ class Swapper:
         made = []
         for row, key in who.items():
             face = faces[row]
-            hands = self.analyser.hands(frame, face.box_xyxy)
-            patch, _ = self.patch(frame, face, key, FaceState(), hands)
+            patch, _ = self.patch(frame, face, key, FaceState())
             if patch is not None:
                 made.append(patch)
         return made
 
-    def patch(
-        self, frame: Frame, face: Face, key: str, state: FaceState, hands: list[Float32[np.ndarray, "21 3"]]
-    ) -> tuple[Patch | None, FaceState]:
+    def patch(self, frame: Frame, face: Face, key: str, state: FaceState) -> tuple[Patch | None, FaceState]:
         """One face's change, and the state for its next frame."""
         if key not in self.identities:
             raise NoFaceError(f"no identity {key!r} was set; call set_identity first")
         identity = self.identities[key]
         view = self._view(identity, face, state)
-        made = swap_face(frame, face, identity.views[view], self.analyser.topology, hands)
+        uncovered = self.analyser.uncovered(frame, face)
+        made = swap_face(frame, face, identity.views[view], self.analyser.topology, uncovered)
         return made, FaceState(view)
 
     @staticmethod

@@ -16,9 +16,8 @@ from facegraft.core.types import Face, Frame, Mask
 from facegraft.faces.layers import LAYER_SCALE, MARK, Atlas, atlas, layers, smoothstep, with_features
 from facegraft.faces.mesh import Grid, facing, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
-from facegraft.faces.topology import (
-    Topology,
-)
+from facegraft.faces.topology import Topology
+from facegraft.faces.visible import Uncovered
 
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
@@ -74,14 +73,17 @@ class Unrolled:
     pose_degrees: Float32[np.ndarray, "3"]
 
 
-def unroll(frame: Frame, face: Face, topology: Topology) -> Unrolled:
-    """Takes a face off its photo."""
+def unroll(frame: Frame, face: Face, topology: Topology, uncovered: Uncovered | None = None) -> Unrolled:
+    """Takes a face off its photo; what covers it there counts as not shown."""
     eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
     scale = int(np.clip(eye_distance, MIN_SCALE, MAX_SCALE))
     sheet = atlas(scale)
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
     seen = _seen(face, topology, sheet) * _within(position, frame)
+    if uncovered is not None:
+        brush = np.ones((2 * round(0.5 * SHY * scale) + 1,) * 2, np.uint8)  # an outline has a fringe of both sides
+        seen = seen * cv2.erode(uncovered.at(position), brush, borderType=cv2.BORDER_REPLICATE)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     own = (seen * bare).astype(np.float32)
     size, rotation, shift = onto_mean(topology, face.dense)

@@ -25,7 +25,7 @@ from facegraft.faces.topology import (
     Topology,
     openness,
 )
-from facegraft.faces.visible import visible_face
+from facegraft.faces.visible import Uncovered, visible_face
 from facegraft.runtime.light import Light, apply_light, match_sharpness, measure_light
 from facegraft.runtime.texture import View, complete, onto_mean, unroll
 
@@ -50,9 +50,18 @@ class Identity:
     views: list[View]
 
 
-def encode(photos: list[tuple[Frame, Face]], topology: Topology) -> Identity:
+@dataclass(frozen=True)
+class Photo:
+    """A picture of a person, the face that counts in it, and where that face is uncovered."""
+
+    frame: Frame
+    face: Face
+    uncovered: Uncovered | None = None
+
+
+def encode(photos: list[Photo], topology: Topology) -> Identity:
     """Unrolls the photos and completes each from the others."""
-    return Identity(complete([unroll(frame, face, topology) for frame, face in photos]))
+    return Identity(complete([unroll(photo.frame, photo.face, topology, photo.uncovered) for photo in photos]))
 
 
 def best_view(
@@ -100,7 +109,7 @@ class Plan:
 
 
 def swap_face(
-    frame: Frame, face: Face, view: View, topology: Topology, hands: list[Float32[np.ndarray, "21 3"]] | None = None
+    frame: Frame, face: Face, view: View, topology: Topology, uncovered: Uncovered | None = None
 ) -> Patch | None:
     """The change that puts a person's face on another.
 
@@ -109,7 +118,7 @@ def swap_face(
         face: Whose face is replaced.
         view: The identity, unrolled.
         topology: The mesh's facts.
-        hands: Hands that may lie before the face, 21 points each in frame pixels.
+        uncovered: Where the networks see nothing before the face; None: everywhere.
 
     Returns:
         What to add to the frame; None where the face lies outside it.
@@ -127,7 +136,7 @@ def swap_face(
     left_closed, right_closed = closed_eyes(face.dense)
     keep = np.maximum(np.maximum(keep, left_closed * left), right_closed * right)
 
-    in_view = plan.inside * _visible(original, plan, topology, hands or [])
+    in_view = plan.inside * _visible(original, plan, topology, uncovered)
     moved = _moved(original, plan.shift * in_view[..., None])
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
     bare = lit_skin * trust * in_view
@@ -138,10 +147,11 @@ def swap_face(
     return Patch(plan.box[0], plan.box[1], np.asarray(cv2.subtract(blended, original, dtype=cv2.CV_32F), np.float32))
 
 
-def _visible(original: Frame, plan: Plan, topology: Topology, hands: list[Float32[np.ndarray, "21 3"]]) -> Mask:
+def _visible(original: Frame, plan: Plan, topology: Topology, uncovered: Uncovered | None) -> Mask:
     """The part of the face that is in view, on the plan's grid."""
     small = cv2.resize(original, plan.grid.size_wh, interpolation=cv2.INTER_AREA)
-    return visible_face(small, plan.uv, topology, hands, plan.grid.to_grid())
+    free = None if uncovered is None else uncovered.over(plan.grid.to_grid(), plan.grid.size_wh)
+    return visible_face(small, plan.uv, topology, free)
 
 
 def _measured(texture: Frame, moved: Frame, bare: Mask, reach: float) -> Light:

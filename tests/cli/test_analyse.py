@@ -21,12 +21,8 @@ MAN_AND_WOMAN = "intel_head-pose-face-detection-female-and-male_CCBY4.gif"
 
 @pytest.fixture(scope="module")
 def data() -> Path:
-    from facegraft.faces.fetch import missing_models
-
     if not os.environ.get("FACEGRAFT_DATA"):
         pytest.skip("needs FACEGRAFT_DATA, a folder with photos/ and video/")
-    if missing_models():
-        pytest.skip("needs the face models: facegraft models fetch")
     return Path(os.environ["FACEGRAFT_DATA"])
 
 
@@ -135,11 +131,6 @@ def test_people_of_a_clip(data: Path, tmp_path: Path, capfd: pytest.CaptureFixtu
 def test_without_recogniser_tracks_are_listed(
     data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facegraft.faces.fetch import MODELS, model_folder
-
-    for model in MODELS:
-        name = Path(model.member).name
-        (tmp_path / name).symlink_to(model_folder() / name)
     monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
     clip, folder = data / "video" / MAN_AND_WOMAN, tmp_path / "cast"
     assert main(["analyse", str(clip), "--people", str(folder), "--every", "0.4"]) == 0

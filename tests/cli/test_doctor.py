@@ -21,9 +21,12 @@ def test_every_declared_package_is_examined(root: Path) -> None:
     def names(requirements: list[str]) -> set[str]:
         return {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements}
 
-    extras = {name: extra for extra, listed in project["optional-dependencies"].items() for name in names(listed)}
-    assert extras == {name: part.extra for name, part in doctor.PARTS.items()}
-    assert names(project["dependencies"]) == set(doctor.MODULES) - set(extras)
+    extras = {extra: names(listed) for extra, listed in project["optional-dependencies"].items()}
+    assert set().union(*extras.values()) == set(doctor.PARTS)
+    assert {part.extra for part in doctor.PARTS.values()} == set(extras)
+    for name, part in doctor.PARTS.items():
+        assert name in extras[part.extra]
+    assert names(project["dependencies"]) == set(doctor.MODULES) - set(doctor.PARTS)
     assert {verb for part in doctor.PARTS.values() for verb in part.verbs} <= set(VERBS)
 
 
@@ -44,29 +47,48 @@ def test_report(tmp_path: Path) -> None:
         assert re.search(rf"(?m)^  {verb} ", done.stdout)
 
 
-def test_models_that_are_not_there_block_and_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_fetched_on_request_blocks_nothing_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
     lacks = list(doctor._model_lacks())
-    assert [lack.mend for lack in lacks] == ["facegraft models fetch", "facegraft models fetch --recogniser"]
-    assert [lack.blocks for lack in lacks] == [True, False]
+    assert [lack.mend for lack in lacks] == [
+        "facegraft models fetch --teacher",
+        "facegraft models fetch --recogniser",
+    ]
+    assert not any(lack.blocks for lack in lacks)
+    assert "`ingest --points mediapipe`" in lacks[0].what
+    assert "people cannot be told apart" in lacks[1].what
 
 
-def test_a_damaged_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_of_the_teacher_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from facegraft.faces.fetch import MODELS
 
     monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
     (tmp_path / Path(MODELS[0].member).name).write_bytes(b"half a fil")
-    damaged = [lack for lack in doctor._model_lacks() if "damaged" in lack.what]
-    assert [lack.what for lack in damaged] == [f"face models damaged: {MODELS[0].name}"]
-    assert damaged[0].blocks
+    (damaged,) = [lack for lack in doctor._model_lacks() if "damaged" in lack.what]
+    assert damaged.what.startswith(f"teacher damaged ({MODELS[0].name})")
+    assert not damaged.blocks
+
+
+def test_our_own_networks_missing_or_broken_block(weights: Path) -> None:
+    assert not any(lack.blocks for lack in doctor._model_lacks(weights))
+    (weights / "detector.onnx").unlink()
+    with (weights / "parser.onnx").open("ab") as file:
+        file.write(b"one more")
+    missing, broken = (lack for lack in doctor._model_lacks(weights) if lack.blocks)
+    assert "own networks missing: detector:" in missing.what
+    assert "own networks broken: parser:" in broken.what
+    assert {"swap", "analyse", "ingest"} == set(missing.verbs) == set(broken.verbs)
 
 
 @pytest.mark.parametrize(
     ("name", "mend", "blocks"),
     [
         ("numpy", "pip install --force-reinstall numpy", True),
-        ("ai-edge-litert", "pip install 'facegraft[mediapipe]'", True),
-        ("pip", "pip install 'facegraft[mediapipe]'", False),
+        ("ai-edge-litert", "pip install 'facegraft[mediapipe]'", False),
+        ("onnx", "pip install 'facegraft[recogniser]'", False),
+        ("pip", "pip install 'facegraft[recogniser]'", False),
         ("pillow-heif", "pip install 'facegraft[heif]'", False),
         ("c2pa-python", "pip install 'facegraft[provenance]'", False),
     ],

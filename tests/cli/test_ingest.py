@@ -18,6 +18,7 @@ from facegraft.cli.main import main
 from facegraft.core.image import save_frame
 from facegraft.data.dataset import open_dataset
 from facegraft.data.fanout import run_units
+from facegraft.faces.fetch import own_networks
 from tests.data.ingest_inputs import contents, fill
 
 
@@ -45,6 +46,7 @@ def test_wrong_options_are_one_line(tmp_path: Path, wall: Path, capfd: pytest.Ca
     out = tmp_path / "set"
     assert "cannot be opened" in complaint(capfd, tmp_path / "none", "-o", out)
     assert "there are arcface_112_v1" in complaint(capfd, wall, "-o", out, "--template", "mine")
+    assert "--points: expected own, mediapipe, found 'mine'" in complaint(capfd, wall, "-o", out, "--points", "mine")
     assert "--people: expected folder" in complaint(capfd, wall, "-o", out, "--people", "all")
     assert "--min-score: expected 0 to 1" in complaint(capfd, wall, "-o", out, "--min-score", "7")
     assert "--size: expected 32" in complaint(capfd, wall, "-o", out, "--size", "8")
@@ -63,13 +65,11 @@ def test_dry_run_counts_and_writes_nothing(tmp_path: Path, wall: Path, capfd: py
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "wall.png"]
 
 
-@pytest.mark.usefixtures("face_models")
 def test_no_face_is_exit_2_and_one_line(tmp_path: Path, wall: Path, capfd: pytest.CaptureFixture[str]) -> None:
     line = complaint(capfd, wall, "-o", tmp_path / "set")
     assert "no face in 1 files can be used (1 x no face)" in line
 
 
-@pytest.mark.usefixtures("face_models")
 def test_summary_says_what_was_left_out_and_cries_over_licences(
     root: Path, tmp_path: Path, wall: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,8 +86,20 @@ def test_summary_says_what_was_left_out_and_cries_over_licences(
     assert "done already" in again
     assert facts["already_done"]
     command = "facegraft ingest identity_1.jpg wall.png -o set --size 64 --report"
-    assert open_dataset(tmp_path / "set").card.command == command
+    card = open_dataset(tmp_path / "set").card
+    assert card.command == command
+    assert card.options["points"] == "own"
+    assert f"landmarks {own_networks()[1].sha256[:12]}" in card.about
     assert "was begun with size 64" in complaint(capfd, picture, wall, "-o", tmp_path / "set")
+
+
+def test_a_teacher_that_was_not_fetched_is_one_line_and_nothing_is_written(
+    tmp_path: Path, wall: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path / "none"))
+    line = complaint(capfd, wall, "-o", tmp_path / "set", "--points", "mediapipe")
+    assert "facegraft models fetch --teacher" in line
+    assert not (tmp_path / "set").exists()
 
 
 def test_without_dask_one_line_names_the_extra(
@@ -104,7 +116,6 @@ import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.usefixtures("face_models")
 @pytest.mark.parametrize(
     ("stop", "jobs", "code"), [("SIGINT", 2, 130), pytest.param("SIGKILL", 1, -9, marks=pytest.mark.slow)]
 )

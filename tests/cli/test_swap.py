@@ -19,8 +19,6 @@ from facegraft.provenance.report import read_provenance
 from facegraft.runtime.video import CODECS, KINDS, PRESETS
 from tests.odd_videos import Clip, write_clip
 
-pytestmark = pytest.mark.usefixtures("face_models")
-
 
 @pytest.fixture(scope="module")
 def examples(root: Path) -> Path:

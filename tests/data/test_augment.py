@@ -17,7 +17,6 @@ from facegraft.data import reshape  # noqa: E402
 from facegraft.data.augment import Change, Stage, augment, draw, generator_for  # noqa: E402
 from facegraft.data.colours import PIVOT, Colour, draw_distortion, draw_jitter, recolour  # noqa: E402
 from facegraft.data.moves import (  # noqa: E402
-    MIRROR_68,
     Move,
     draw_elastic,
     mirrored,
@@ -26,7 +25,7 @@ from facegraft.data.moves import (  # noqa: E402
     move_points,
     random_warp,
 )
-from facegraft.faces.topology import load_topology  # noqa: E402
+from facegraft.faces.topology import MIRROR_68, load_topology  # noqa: E402
 from facegraft.tensors import Aligned  # noqa: E402
 from tests.data.faces_drawn import drawn_face, mean_landmarks  # noqa: E402
 

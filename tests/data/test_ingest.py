@@ -17,6 +17,7 @@ import pytest
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError, OutputError
 from facegraft.core.geometry import transform
 from facegraft.core.image import read_picture, save_frame
+from facegraft.core.types import Face
 from facegraft.data import ingest_plan
 from facegraft.data.dataset import Dataset, open_dataset
 from facegraft.data.duplicates import fingerprint
@@ -26,9 +27,9 @@ from facegraft.data.ingest_crop import cut, find_faces, inside_frame, place_fact
 from facegraft.data.ingest_unit import Recipe
 from facegraft.faces.align import alignment, template_points
 from facegraft.faces.analyse import Analyser
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from tests.data.ingest_inputs import PORTRAITS, contents, fill, portrait
 
-pytestmark = pytest.mark.usefixtures("face_models")
 SMALL = Recipe(size=128)
 
 
@@ -108,6 +109,25 @@ def test_points_pose_and_matrix_agree_with_a_fresh_look(done: Path, photos: Path
         assert abs(yaw - face.pose_degrees[0]) < 3
         assert abs(pitch - face.pose_degrees[1]) < 3
         assert abs(roll) < 15
+
+
+@pytest.mark.usefixtures("face_models")
+def test_the_teacher_places_the_points_where_it_is_asked_to(root: Path, tmp_path: Path) -> None:
+    """Also in worker processes, which are told by the recipe alone."""
+    fill(tmp_path / "photos", root)
+    teacher = Analyser(MediaPipeNetworks())
+    options = IngestOptions(dataclasses.replace(SMALL, points="mediapipe"), people="folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingest_plan, "FEWEST_PHOTOS", 3)
+        ingest([tmp_path / "photos"], tmp_path / "set", options, jobs=2)
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.card.options["points"] == "mediapipe"
+    assert "a teacher: mediapipe 0.10.21" in dataset.card.about
+    assert len(dataset) == len(PORTRAITS)
+    for item in dataset:
+        frame = read_picture(tmp_path / str(item.facts["file"])).frame
+        face = teacher.analyse(frame)[0]
+        np.testing.assert_allclose(item.arrays["points5"], transform(item.arrays["matrix"], face.points5), atol=0.01)
 
 
 def test_crops_come_back_to_their_picture(done: Path, photos: Path) -> None:
@@ -265,22 +285,31 @@ def test_another_dataset_is_not_touched(photos: Path, tmp_path: Path) -> None:
         ingest([photos], tmp_path)
 
 
+def cut_tight(frame: np.ndarray, face: Face, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The face without this share of its box at each side, and where that lies in the frame."""
+    inset = share * (face.box_xyxy[2:] - face.box_xyxy[:2])
+    left, top = np.rint(face.box_xyxy[:2] + inset).astype(int)
+    right, bottom = np.rint(face.box_xyxy[2:] - inset).astype(int)
+    return np.ascontiguousarray(frame[top:bottom, left:right]), np.float32([left, top])
+
+
 @pytest.mark.parametrize("name", ["identity_1", "identity_2", "identity_3"])
 def test_a_face_that_fills_its_picture_is_found_where_it_is(root: Path, name: str) -> None:
+    """Cut tighter and tighter: points stay right, and one that is missed at last is found with a border around it."""
     frame = portrait(root, name, 700)
     analyser = Analyser()
     face = analyser.analyse(frame)[0]
-    inset = 0.16 * (face.box_xyxy[2:] - face.box_xyxy[:2])
-    left, top = np.rint(face.box_xyxy[:2] + inset).astype(int)
-    right, bottom = np.rint(face.box_xyxy[2:] - inset).astype(int)
-    tight = np.ascontiguousarray(frame[top:bottom, left:right])
-    assert len(analyser.analyse(tight)) == 0
-    found = find_faces(analyser.networks, tight)
-    assert len(found) == 1
-    moved = found.points5[0] + np.float32([left, top])
     width = face.box_xyxy[2] - face.box_xyxy[0]
-    assert np.linalg.norm(moved - face.points5, axis=1).max() < 0.06 * width
-    assert place_facts(found[0], alignment(found.points5[0], "ffhq", 128), tight, 128)["cut_share"] > 0.15
+    for share in (0.12, 0.16, 0.2, 0.22, 0.24):
+        tight, corner = cut_tight(frame, face, share)
+        found = find_faces(analyser.networks, tight)
+        assert len(found) == 1
+        gap = np.linalg.norm(found.points5[0] + corner - face.points5, axis=1).max()
+        assert gap < (0.1 if share <= 0.16 else 0.25) * width
+        assert place_facts(found[0], alignment(found.points5[0], "ffhq", 128), tight, 128)["cut_share"] > 0.1
+        if len(analyser.analyse(tight)) == 0:
+            return
+    pytest.fail("never missed without a border")
 
 
 def test_what_lies_outside_the_picture_is_filled_smoothly(root: Path) -> None:

@@ -138,7 +138,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[Any]]]]:
 
 
 def test_half_the_cluster_killed_half_way_gives_the_very_same_dataset(
-    tmp_path: Path, root: Path, face_models: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed", reason="the extra `scale` is not installed")
     monkeypatch.setattr(ingest_plan, "FEWEST_PHOTOS", 1)

@@ -12,10 +12,11 @@ from facegraft.core.image import read_picture
 from facegraft.faces.analyse import Analyser, check_frame, tile_views, whole_view
 
 STORED = json.loads((Path(__file__).parents[1] / "assets" / "analysed.json").read_text())
+"""What our networks said when they were shipped, and what MediaPipe's say."""
 
 
 @pytest.fixture(scope="module")
-def analyser(face_models: Path) -> Analyser:
+def analyser() -> Analyser:
     return Analyser()
 
 
@@ -28,9 +29,11 @@ def portrait(face_data: Path) -> np.ndarray:
 def test_points_and_pose_are_the_stored_ones(analyser: Analyser, face_data: Path, name: str) -> None:
     faces = analyser.analyse(read_picture(face_data / "photos" / f"{name}.jpg").frame)
     assert len(faces) == 1
-    between_eyes = np.linalg.norm(np.subtract(*STORED[name]["points5"][:2]))
-    np.testing.assert_allclose(faces.points5[0], STORED[name]["points5"], atol=0.02 * between_eyes)
-    np.testing.assert_allclose(faces.pose_degrees[0], STORED[name]["pose_degrees"], atol=2)
+    for told, near, degrees in ((STORED[name], 0.02, 2), (STORED[name]["teacher"], 0.1, 3)):
+        between_eyes = np.linalg.norm(np.subtract(*told["points5"][:2]))
+        gaps = np.linalg.norm(faces.points5[0] - np.array(told["points5"]), axis=1)
+        assert gaps.max() < near * between_eyes
+        np.testing.assert_allclose(faces.pose_degrees[0], told["pose_degrees"], atol=degrees)
 
 
 def test_nearly_every_photo_shows_its_face(analyser: Analyser, face_data: Path) -> None:
@@ -115,4 +118,4 @@ def test_tiles_cover_the_frame() -> None:
         sides.add(round(side))
         seen[int(top) : int(top + side) + 1, int(left) : int(left + side) + 1] = True
     assert seen.all()
-    assert len(sides) == 2
+    assert len(sides) == 3

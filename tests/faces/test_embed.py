@@ -264,10 +264,7 @@ def test_people_are_told_apart_on_real_pictures(recogniser: Recogniser) -> None:
         pytest.skip("needs FACEGRAFT_DATA, a folder with eval/lfw")
     from facegraft.faces.analyse import Analyser
     from facegraft.faces.embed import SAME_PERSON
-    from facegraft.faces.fetch import missing_models
 
-    if missing_models():
-        pytest.skip("needs the face models: facegraft models fetch")
     analyser = Analyser()
 
     def vector(path: Path) -> np.ndarray:

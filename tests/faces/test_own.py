@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,14 +12,15 @@ from facegraft.core.errors import MissingPartError
 from facegraft.core.geometry import transform
 from facegraft.core.types import Matrix
 from facegraft.faces.analyse import FaceNetworks
-from facegraft.faces.own import FAR_SIDE, NEAR_SIDE, OwnNetworks, as_input
+from facegraft.faces.own import FAR_SIDE, NEAR_SIDE, SEEN_SIDE, OwnNetworks, as_input
+from facegraft.faces.topology import twins
 
 onnx = pytest.importorskip("onnx")
 
 
 def write_network(path: Path, given: str, side: int | str, outputs: dict[str, np.ndarray]) -> None:
     """A real graph that reads its input and always says the same."""
-    helper, shape = onnx.helper, [1, 3, side, side]
+    helper, shape = onnx.helper, ["b", 3, side, side]
     nodes = [
         helper.make_node("ReduceMean", [given], ["mean"], keepdims=0),
         helper.make_node("Sub", ["mean", "mean"], ["nothing"]),
@@ -48,8 +50,15 @@ def turned_square(middle: tuple[float, float], side: float, degrees: float) -> M
 
 
 def test_landmarks_come_back_in_frame_pixels(tmp_path: Path, frame: np.ndarray) -> None:
+    """The crop's answer and its mirror image's say the same here: points, names of sides, and no more doubt."""
     unit = np.random.default_rng(1).uniform(0.1, 0.9, (1, 538, 3))
-    told = {"points": unit, "sigma": np.full((1, 538), 0.01), "visible": np.ones((1, 538)), "presence": np.array([0.9])}
+    mirrored = unit[:, twins(538)] * (-1, 1, 1) + (1, 0, 0)
+    told = {
+        "points": np.concatenate([unit, mirrored]),
+        "sigma": np.full((2, 538), 0.01),
+        "visible": np.ones((2, 538)),
+        "presence": np.array([0.9, 0.9]),
+    }
     write_network(tmp_path / "landmarks.onnx", "crop", 128, told)
     crop = turned_square((70.0, 40.0), 50.0, 20.0)
     found = OwnNetworks(tmp_path).landmarks(frame, crop)
@@ -76,6 +85,23 @@ def test_detections_come_back_in_view_and_frame(tmp_path: Path, frame: np.ndarra
     np.testing.assert_allclose(boxes, share[None] * 120, atol=1e-3)  # its twin is dropped, the unsure one left out
     np.testing.assert_allclose(scores, [0.9], rtol=1e-6)
     np.testing.assert_allclose(points[0], np.broadcast_to([48, 33], (5, 2)), atol=1e-3)
+
+
+def test_a_mirrored_crop_gives_mirrored_points() -> None:
+    """The shipped network, on a picture that is no face: what it says may be anything, but must not know left."""
+    frame = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (90, 90, 3), dtype=np.uint8), (0, 0), 4)
+    crop = np.array([[1 / 90, 0, 0], [0, 1 / 90, 0]], np.float32)
+    plain = OwnNetworks().landmarks(frame, crop)
+    turned = OwnNetworks().landmarks(np.ascontiguousarray(frame[:, ::-1]), crop)
+    np.testing.assert_allclose(turned.points[twins(538)] * (-1, 1, 1) + (90, 0, 0), plain.points, atol=0.01)
+    np.testing.assert_allclose(turned.sigma[twins(538)], plain.sigma, rtol=1e-3)
+
+
+def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarray) -> None:
+    share = np.linspace(0, 1, SEEN_SIDE, dtype=np.float32)[None, None, None].repeat(SEEN_SIDE, 2)
+    write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 2, 2)), "visible": share})
+    found = OwnNetworks(tmp_path).uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
+    np.testing.assert_allclose(found, share[0, 0], atol=1e-6)
 
 
 def test_pictures_go_in_as_red_green_blue_from_0_to_1() -> None:

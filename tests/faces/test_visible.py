@@ -8,7 +8,7 @@ import pytest
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.topology import EYE_CENTRES, load_topology
-from facegraft.faces.visible import visible_mask
+from facegraft.faces.visible import Uncovered, visible_mask
 from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, one_face
 
 MESH = load_topology()
@@ -34,17 +34,29 @@ def test_a_bar_over_the_face_is_cut_out(colour: tuple[int, int, int]) -> None:
 
 
 def test_a_hand_is_cut_out_though_it_has_the_same_colour() -> None:
+    """The networks saw something over the lower half of a square that is turned by a quarter."""
     frame, faces = one_face(spots=4)
-    fan = np.linspace(-0.5, 0.5, 5)
-    hand = np.zeros((21, 3), np.float32)
-    hand[0, :2] = (150, 230)
-    for finger, slope in enumerate(fan):
-        for joint in range(4):
-            hand[1 + 4 * finger + joint, :2] = (150 + slope * (40 + 12 * joint), 195 - 14 * joint)
-    without, with_hand = visible_mask(frame, faces[0], MESH), visible_mask(frame, faces[0], MESH, [hand])
-    assert without[185:195, 145:155].mean() > 0.7
-    assert with_hand[185:195, 145:155].mean() < 0.1
-    assert with_hand[80:100, 140:160].mean() > 0.7
+    share = np.ones((40, 40), np.float32)
+    share[:, :20] = 0
+    turned = np.array([[0, -0.25, 55], [0.25, 0, -17.5]], np.float32)  # x of the square runs up, from y = 220 to 60
+    hidden = visible_mask(frame, faces[0], MESH, Uncovered(share, turned))
+    whole = visible_mask(frame, faces[0], MESH)
+    assert whole[150:190, 145:155].mean() > 0.7
+    assert hidden[150:190, 145:155].mean() < 0.1
+    assert hidden[80:100, 140:160].mean() > 0.7
+
+
+def test_what_is_uncovered_is_the_same_on_a_raster_and_at_places() -> None:
+    share = np.zeros((32, 32), np.float32)
+    share[:, 16:] = 1
+    seen = Uncovered(share, np.array([[0.5, 0, -10], [0, 0.5, -5]], np.float32))  # x = 52 of the frame is the edge
+    to_grid = np.array([[0.25, 0, -5], [0, 0.25, -2]], np.float32)
+    grid = seen.over(to_grid, (16, 16))
+    assert (grid[:, :7] == 0).all()
+    assert (grid[:, 9:] == 1).all()
+    at = seen.at(np.stack(np.meshgrid(np.arange(22, 84, 4), np.arange(10, 72, 4)), -1).astype(np.float32))
+    assert (at[:, :7] == 0).all()
+    assert (at[:, 9:] == 1).all()
 
 
 def test_a_face_outside_the_frame_gives_an_empty_mask() -> None:
@@ -52,7 +64,6 @@ def test_a_face_outside_the_frame_gives_an_empty_mask() -> None:
     assert not visible_mask(frame, faces[0], MESH).any()
 
 
-@pytest.mark.usefixtures("face_models")
 def test_sunglasses_hide_the_eyes_and_bare_eyes_are_seen(face_data: Path) -> None:
     analyser = Analyser()
     seen = {}

@@ -15,6 +15,8 @@ from facegraft.core.geometry import transform, warp
 from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.faces.analyse import Analyser
+from facegraft.faces.fetch import OWN
+from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.own import OwnNetworks, as_input, open_network
 from facegraft.faces.topology import OVAL
 
@@ -33,7 +35,7 @@ def portraits(face_data: Path) -> list[Frame]:
 
 def test_every_network_has_its_card_and_is_what_the_card_says() -> None:
     files = sorted(WEIGHTS.glob("*.onnx"))
-    assert {path.stem for path in files} >= {"landmarks", "parser"}
+    assert {path.stem for path in files} >= set(OWN)
     for path in files:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -44,7 +46,7 @@ def test_every_network_has_its_card_and_is_what_the_card_says() -> None:
 
 @pytest.mark.usefixtures("face_models")
 def test_our_landmarks_lie_where_the_teachers_do(portraits: list[Frame]) -> None:
-    analyser, own, errors = Analyser(), OwnNetworks(WEIGHTS), []
+    analyser, own, errors = Analyser(MediaPipeNetworks()), OwnNetworks(WEIGHTS), []
     for frame in portraits:
         (face,) = list(analyser.analyse(frame))[:1]
         crop = analyser._candidate_of(face.dense).crop()
@@ -63,7 +65,7 @@ def test_our_landmarks_lie_where_the_teachers_do(portraits: list[Frame]) -> None
 def test_our_parser_sees_the_inner_face(portraits: list[Frame]) -> None:
     import cv2
 
-    analyser, parser, overlaps = Analyser(), open_network(WEIGHTS / "parser.onnx", 1), []
+    analyser, parser, overlaps = Analyser(MediaPipeNetworks()), open_network(WEIGHTS / "parser.onnx", 1), []
     for frame in portraits:
         (face,) = list(analyser.analyse(frame))[:1]
         middle = np.array([[0, 0, 0.5], [0, 0, 0.5]])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from facegraft.core.errors import BadInputError, NoFaceError
-from facegraft.core.geometry import transform
+from facegraft.core.geometry import invert, transform
 from facegraft.core.types import Faces, Frame, Matrix, paste
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.topology import five_points, load_topology
 from facegraft.faces.track import Tracker
-from facegraft.runtime.clip import HANDS_EVERY, HANDS_STAY, ClipSwap
+from facegraft.runtime.clip import ClipSwap
 from facegraft.runtime.select import Everybody, Largest, Selector
 from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper, load_swapper
 from tests.faces.drawn import BLUE, DARK_SKIN, LIGHT_SKIN, draw, painted, posed
@@ -25,11 +25,11 @@ MESH = load_topology()
 
 @dataclass
 class DrawnNetworks:
-    """Networks that know where the drawn faces and hands of each numbered scene are."""
+    """Networks that know where the drawn faces of each numbered scene are, and a disc before one of them."""
 
     faces: dict[int, list[np.ndarray]] = field(default_factory=dict)
-    hands_at: dict[int, np.ndarray] = field(default_factory=dict)
-    looks_for_hands: list[int] = field(default_factory=list)
+    covered_at: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    """x, y and radius in the frame's pixels."""
     dense_points: int = 468
 
     def detect(
@@ -52,9 +52,11 @@ class DrawnNetworks:
             return np.zeros((468, 3), np.float32), 0.0
         return found[int(np.argmin(gaps))], 0.95
 
-    def hands(self, frame: Frame, view: Matrix, view_side: float) -> list[np.ndarray]:
-        self.looks_for_hands.append(number_of(frame))
-        return [self.hands_at[number_of(frame)]] if number_of(frame) in self.hands_at else []
+    def uncovered(self, frame: Frame, crop: Matrix) -> np.ndarray:
+        places = np.stack(np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5), -1).astype(np.float32) / 64
+        x, y, radius = self.covered_at.get(number_of(frame), (0.0, 0.0, 0.0))
+        away = np.linalg.norm(transform(invert(crop), places) - np.array([x, y]), axis=-1)
+        return np.asarray(away >= radius, np.float32)
 
 
 def number_of(frame: Frame) -> int:
@@ -74,15 +76,10 @@ def scene(
     return frame
 
 
-def hand_over(dense: np.ndarray) -> np.ndarray:
-    """21 points of a hand over nose and mouth."""
-    x, y = dense[14, :2]
-    hand = np.zeros((21, 3), np.float32)
-    hand[0, :2] = (x, y + 10)
-    for finger in range(5):
-        for joint in range(4):
-            hand[1 + 4 * finger + joint, :2] = (x + (finger - 2) * (8 + 2 * joint), y - 15 - 8 * joint)
-    return hand
+def over_mouth(dense: np.ndarray) -> tuple[float, float, float]:
+    """A disc over nose and mouth."""
+    x, y = dense[14, :2].tolist()
+    return x, y - 10, 30.0
 
 
 @pytest.fixture
@@ -189,7 +186,7 @@ def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper)
     x, y = dense[14, :2].astype(int)
     middle = (slice(y - 14, y + 4), slice(x - 8, x + 8))
     free = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
-    networks.hands_at[1] = hand_over(dense)
+    networks.covered_at[1] = over_mouth(dense)
     held = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
     assert free > 2
     assert held < 0.3 * free
@@ -206,7 +203,7 @@ PLACES = {
 def test_patches_lie_inside_the_frame(place: str, networks: DrawnNetworks, swapper: Swapper) -> None:
     size, at = PLACES[place]
     frame = scene(networks, 1, DARK_SKIN, posed(size=size, at=at))
-    patch, _ = swapper.patch(frame, one(posed(size=size, at=at))[0], DEFAULT, FaceState(), [])
+    patch, _ = swapper.patch(frame, one(posed(size=size, at=at))[0], DEFAULT, FaceState())
     assert patch is not None
     height, width = patch.delta.shape[:2]
     assert min(patch.left, patch.top) >= 0
@@ -225,13 +222,13 @@ def test_a_face_outside_or_of_no_size_gives_no_patch(
     size: float, at: tuple[float, float], networks: DrawnNetworks, swapper: Swapper
 ) -> None:
     frame = scene(networks, 1, DARK_SKIN)
-    assert swapper.patch(frame, one(posed(size=size, at=at))[0], DEFAULT, FaceState(), [])[0] is None
+    assert swapper.patch(frame, one(posed(size=size, at=at))[0], DEFAULT, FaceState())[0] is None
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (7, 7), (2, 400), (400, 2)])
 def test_frames_smaller_than_a_face_pass(size_hw: tuple[int, int], swapper: Swapper) -> None:
     frame = np.full((*size_hw, 3), 90, np.uint8)
-    patch, _ = swapper.patch(frame, one(posed(at=(0, 0)))[0], DEFAULT, FaceState(), [])
+    patch, _ = swapper.patch(frame, one(posed(at=(0, 0)))[0], DEFAULT, FaceState())
     if patch is not None:
         paste(frame, [patch])
     assert frame.shape == (*size_hw, 3)
@@ -250,7 +247,7 @@ def test_the_photo_does_not_change_for_a_little_turn(networks: DrawnNetworks) ->
     used, state = [], FaceState()
     for number, yaw in enumerate((5, 19, 21, 19, 21, 30, 21, 19, 5), start=10):
         frame = scene(networks, number, DARK_SKIN, posed(yaw=yaw))
-        _, state = swapper.patch(frame, one(posed(yaw=yaw))[0], DEFAULT, state, [])
+        _, state = swapper.patch(frame, one(posed(yaw=yaw))[0], DEFAULT, state)
         used.append(state.view)
     assert used == [0, 0, 0, 0, 0, 1, 1, 1, 0]
 
@@ -266,7 +263,7 @@ def clip(networks: DrawnNetworks, frames: int = 28) -> list[Frame]:
         second = [posed(size=58, at=(240, 120 - 0.5 * number), roll=5)] if number > 20 else []
         made.append(scene(networks, number, DARK_SKIN, first, *second))
         if 10 <= number < 15:
-            networks.hands_at[number] = hand_over(first)
+            networks.covered_at[number] = over_mouth(first)
     return made
 
 
@@ -300,16 +297,12 @@ def test_a_restored_clip_goes_on_bit_by_bit(
     for number in range(len(frames)):
         states[number] = json.loads(json.dumps(edit.state()))
         whole += edited(edit, frames[: number + 1], number)
-    looks = networks.looks_for_hands
     # early; a hand in view; the other photo is a little better; the hand just gone; a larger face has come
     for stop in (1, 11, 14, 17, 22):
-        networks.looks_for_hands = []
         again = begin(two_photos, rule=rule)
         again.restore(states[stop])
         for one_frame, other in zip(whole[stop:], edited(again, frames, stop), strict=True):
             np.testing.assert_array_equal(one_frame, other)
-        sought = [number for number in looks if number > stop]  # frames are numbered from 1
-        assert networks.looks_for_hands == sought, "hands are sought at the same frames"
         assert again.counts == edit.counts
         assert json.dumps(again.state()) == json.dumps(edit.state())
 
@@ -342,47 +335,19 @@ def test_the_watermark_is_one_more_patch_over_the_frame(networks: DrawnNetworks,
     assert (marked[-1].left, marked[-1].top, marked[-1].delta.shape) == (0, 0, frame.shape)
 
 
-def looked_at(networks: DrawnNetworks, swapper: Swapper, hands: set[int], frames: int = 60) -> list[int]:
-    """At which frames of a clip of one still face hands were sought."""
-    dense = posed()
-    edit = begin(swapper)
-    networks.looks_for_hands, networks.hands_at = [], {number: hand_over(dense) for number in hands}
+def test_what_comes_before_a_face_is_kept_from_its_first_frame_on(networks: DrawnNetworks, swapper: Swapper) -> None:
+    """No look is skipped: a hand that arrives between two looks would be painted over."""
+    dense, edit = posed(), begin(swapper)
     still = scene(networks, 1, DARK_SKIN, dense)
-    for number in range(1, frames + 1):
+    x, y = dense[14, :2].astype(int)
+    middle, change = (slice(y - 14, y + 4), slice(x - 8, x + 8)), {}
+    for number in range(1, 9):
         networks.faces[number] = [dense]
+        if number == 5:
+            networks.covered_at[number] = over_mouth(dense)
         frame = still.copy()
         frame[0, 0] = number
-        edit.edit(frame, number / 25)
-    return networks.looks_for_hands
-
-
-def test_hands_are_sought_now_and_then_where_there_are_none(networks: DrawnNetworks, swapper: Swapper) -> None:
-    assert looked_at(networks, swapper, set()) == list(range(1, 61, HANDS_EVERY))
-
-
-def test_hands_are_sought_for_each_face(networks: DrawnNetworks, swapper: Swapper) -> None:
-    faces, edit = [posed(size=50, at=(80, 100)), posed(size=45, at=(235, 110))], begin(swapper)
-    for number in range(1, HANDS_EVERY + 3):
-        edit.edit(scene(networks, number, DARK_SKIN, *faces), number / 25)
-    assert networks.looks_for_hands == [1, 1, 1 + HANDS_EVERY, 1 + HANDS_EVERY]
-
-
-def test_hands_are_sought_at_every_frame_for_a_while_after_one_was_seen(
-    networks: DrawnNetworks, swapper: Swapper
-) -> None:
-    last = 1 + 2 * HANDS_EVERY + 4
-    seen = set(range(1 + 2 * HANDS_EVERY, last + 1))
-    after = last + HANDS_STAY
-    expected = [1, 1 + HANDS_EVERY, *range(min(seen), after + 1), *range(after + HANDS_EVERY, 61, HANDS_EVERY)]
-    assert looked_at(networks, swapper, seen) == expected
-
-
-def test_a_hand_that_flickers_keeps_the_look_alive(networks: DrawnNetworks, swapper: Swapper) -> None:
-    seen = {1, 1 + HANDS_STAY, 1 + 2 * HANDS_STAY}
-    looks = looked_at(networks, swapper, seen)
-    assert looks[: 3 * HANDS_STAY + 1] == list(range(1, 3 * HANDS_STAY + 2))
-    assert looks[3 * HANDS_STAY + 1] == 1 + 3 * HANDS_STAY + HANDS_EVERY
-
-
-def test_a_hand_at_every_frame_is_sought_at_every_frame(networks: DrawnNetworks, swapper: Swapper) -> None:
-    assert looked_at(networks, swapper, set(range(1, 61))) == list(range(1, 61))
+        (out,) = edited(edit, [frame])
+        change[number] = np.abs(out.astype(int) - frame)[middle].mean()
+    assert min(change[4], change[6]) > 2
+    assert change[5] < 0.3 * min(change[4], change[6])

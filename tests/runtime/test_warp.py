@@ -8,7 +8,7 @@ from facegraft.faces.layers import LAYER_SCALE, atlas, layers, to_pixels
 from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
 from facegraft.runtime.texture import View, complete, smooth_where, unroll
-from facegraft.runtime.warp import best_view, closed_eyes, encode, swap_face, with_shape, working_box
+from facegraft.runtime.warp import Photo, best_view, closed_eyes, encode, swap_face, with_shape, working_box
 from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, as_faces, draw, one_face, painted, posed
 
 MESH = load_topology()
@@ -16,7 +16,7 @@ MESH = load_topology()
 
 def swapped(identity: tuple, attribute: tuple) -> np.ndarray:
     frame, faces = attribute
-    person = encode([(identity[0], identity[1][0])], MESH)
+    person = encode([Photo(identity[0], identity[1][0])], MESH)
     patch = swap_face(frame, faces[0], person.views[0], MESH)
     assert patch is not None
     out = frame.copy()
@@ -119,7 +119,7 @@ def test_a_face_outside_the_frame_has_no_box() -> None:
 
 def test_the_photo_with_the_nearest_pose_is_used_and_kept() -> None:
     photos = [one_face(yaw=yaw) for yaw in (-40, 0, 40)]
-    person = encode([(frame, faces[0]) for frame, faces in photos], MESH)
+    person = encode([Photo(frame, faces[0]) for frame, faces in photos], MESH)
     pose = lambda yaw: np.array([yaw, 0, 0], np.float32)  # noqa: E731
     assert [best_view(person, pose(yaw)) for yaw in (-35, 3, 35)] == [0, 1, 2]
     assert best_view(person, pose(22), last=1, margin_degrees=6) == 1

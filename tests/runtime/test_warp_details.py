@@ -14,7 +14,7 @@ from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology, opennes
 from facegraft.runtime import texture as tx
 from facegraft.runtime.light import apply_light, measure_light
 from facegraft.runtime.texture import View
-from facegraft.runtime.warp import Identity, _textured, best_view, encode, make_plan, swap_face, with_shape
+from facegraft.runtime.warp import Identity, Photo, _textured, best_view, encode, make_plan, swap_face, with_shape
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, one_face, painted, posed
 
 MESH = load_topology()
@@ -22,7 +22,7 @@ MESH = load_topology()
 
 def view_of(frame: np.ndarray, face: object) -> View:
     """One photo, unrolled and completed."""
-    return encode([(frame, face)], MESH).views[0]
+    return encode([Photo(frame, face)], MESH).views[0]
 
 
 def test_head_pose_of_a_face_turned_about_two_axes():
@@ -123,7 +123,7 @@ def test_lids_of_the_closed_eye_stay_and_the_others_do_not(ring, corner, other):
     rough += np.repeat(np.repeat(rng.uniform(-40, 40, (100, 100, 1)), 4, 0), 4, 1)
     dense0 = posed()
     f0 = draw(dense0, np.clip(rough, 0, 255).astype(np.float32))
-    view = encode([(f0, as_faces(dense0)[0])], MESH).views[0]
+    view = encode([Photo(f0, as_faces(dense0)[0])], MESH).views[0]
     patch = swap_face(frame, faces[0], view, MESH)
     change = np.zeros(frame.shape[:2])
     h, w = patch.delta.shape[:2]
@@ -201,7 +201,7 @@ def test_a_small_face_takes_a_small_texture():
     tex = painted(LIGHT_SKIN, 0)
     tex[::2] *= 0.6
     f = draw(big, tex, size_wh=(900, 900))
-    view = encode([(f, as_faces(big)[0])], MESH).views[0]
+    view = encode([Photo(f, as_faces(big)[0])], MESH).views[0]
     d = posed(size=30, at=(60, 50))
     frame = draw(d, painted(LIGHT_SKIN, 0), size_wh=(120, 120))
     plan = make_plan(frame, as_faces(d)[0], view, MESH)

@@ -15,9 +15,9 @@ from facegraft.faces.mesh import interpolate
 from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology, openness
 from facegraft.runtime.light import apply_light, measure_light
 from facegraft.runtime.texture import complete, unroll
-from facegraft.runtime.warp import encode, swap_face, with_shape
+from facegraft.runtime.warp import Photo, encode, swap_face, with_shape
 from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, as_faces, draw, one_face, painted, posed
-from tests.runtime.test_swapper import DrawnNetworks, hand_over, scene
+from tests.runtime.test_swapper import DrawnNetworks, over_mouth, scene
 
 MESH = load_topology()
 GREEN = (20, 200, 30)
@@ -25,7 +25,7 @@ CHEEKS = (205, 425)
 
 
 def swapped(identity: tuple[Frame, Face], frame: Frame, face: Face) -> Frame:
-    patch = swap_face(frame, face, encode([identity], MESH).views[0], MESH)
+    patch = swap_face(frame, face, encode([Photo(*identity)], MESH).views[0], MESH)
     assert patch is not None
     out = frame.copy()
     paste(out, [patch])
@@ -139,22 +139,13 @@ def test_lids_follow_the_corners_and_nothing_else() -> None:
 # --- analysis -----------------------------------------------------------------------------------------
 
 
-def test_only_hands_that_reach_into_the_box_count() -> None:
-    networks, dense = DrawnNetworks(), posed()
-    frame, box = scene(networks, 1, DARK_SKIN, dense), as_faces(dense).boxes_xyxy[0]
-    networks.hands_at[1] = hand_over(dense)
-    assert len(Analyser(networks).hands(frame, box)) == 1
-    networks.hands_at[1] = hand_over(dense) + np.array([box[2] - box[0], 0, 0], np.float32)
-    assert Analyser(networks).hands(frame, box) == []
-
-
-def test_the_visible_part_has_no_hands() -> None:
+def test_the_visible_part_has_nothing_that_covers_the_face() -> None:
     networks, dense = DrawnNetworks(), posed()
     frame, face = scene(networks, 1, DARK_SKIN, dense), as_faces(dense)[0]
     x, y = dense[14, :2].astype(int)
     middle = (slice(y - 14, y + 4), slice(x - 8, x + 8))
     assert Analyser(networks).visible(frame, face)[middle].mean() > 0.7
-    networks.hands_at[1] = hand_over(dense)
+    networks.covered_at[1] = over_mouth(dense)
     assert Analyser(networks).visible(frame, face)[middle].mean() < 0.3
 
 
@@ -173,7 +164,7 @@ class SeenBeside(DrawnNetworks):
 def test_a_face_that_two_candidates_lead_to_is_one_face() -> None:
     networks, dense = SeenBeside(), posed()
     analyser, frame = Analyser(networks), scene(networks, 1, DARK_SKIN, dense)
-    assert len(analyser._search(frame, thorough=True)) == 2
+    assert len(analyser._upright(frame, thorough=True)) == 2
     faces = analyser.analyse(frame)
     assert len(faces) == 1
     np.testing.assert_array_equal(faces.dense[0], dense)

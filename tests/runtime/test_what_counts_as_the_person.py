@@ -5,7 +5,7 @@ import numpy as np
 
 from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology
 from facegraft.faces.visible import visible_mask
-from facegraft.runtime.warp import encode, swap_face
+from facegraft.runtime.warp import Photo, encode, swap_face
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, painted, posed
 
 MESH = load_topology()
@@ -15,7 +15,7 @@ ATTRIBUTE = draw(DENSE, painted(LIGHT_SKIN, 5))
 
 def swapped(identity: np.ndarray) -> np.ndarray:
     """The identity's frame, in the same pose, on the attribute; unrounded."""
-    view = encode([(identity, as_faces(DENSE)[0])], MESH).views[0]
+    view = encode([Photo(identity, as_faces(DENSE)[0])], MESH).views[0]
     patch = swap_face(ATTRIBUTE, as_faces(DENSE)[0], view, MESH)
     assert patch is not None
     out = ATTRIBUTE.astype(np.float32)

@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor
 
-from facegraft.data.moves import MIRROR_68
-from facegraft.faces.topology import EYE_CENTRES, load_topology
+from facegraft.faces.topology import EYE_CENTRES, twins
 
 Matrices = Float[Tensor, "b 2 3"]
 """From pixels of a picture to pixels of its crop."""
@@ -240,13 +239,7 @@ def mirror_points(values: Shaped[Tensor, "b k *d"], flip: Bool[Tensor, "b"]) -> 
 @functools.cache
 def mirror_table(count: int) -> Int64[Tensor, "k"]:
     """Each point's twin, of 2, 68, 468 or 538 points."""
-    mirror = load_topology().mirror.tolist()
-    dense = len(mirror)
-    tables = {2: [1, 0], 68: list(MIRROR_68), dense: mirror}
-    tables[dense + 70] = [*mirror, *(dense + twin for twin in MIRROR_68), dense + 69, dense + 68]
-    if count not in tables:
-        raise ValueError(f"mirror_points: expected one of {sorted(tables)} points, found {count}")
-    return torch.tensor(tables[count])
+    return torch.from_numpy(twins(count)).long()
 
 
 def turn_of(crops: Crops) -> Float[Tensor, "b"]:

@@ -166,7 +166,7 @@ class ParserRecipe:
 
     input_names = ("crop",)
     output_names = ("labels", "visible")
-    dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b"}}
+    dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b", 2: "h", 3: "w"}}
     loss_names = frozenset({"classes", "overlap", "visible", "visible_overlap", "taught", "taught_visible"})
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:

@@ -1,0 +1,122 @@
+"""`facegraft models`: the state of every file, what may be fetched, and that nothing is fetched unasked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facegraft.cli.main import main
+from facegraft.faces import own
+from facegraft.faces.fetch import MODELS, OWN, RECOGNISER, WEIGHTS, own_networks
+
+
+def run(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, dict[str, Any]]:
+    code = main(["models", *words])
+    out = capfd.readouterr().out
+    return code, out, json.loads(out.splitlines()[-1])
+
+
+def complaint(capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["models", *words]) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    return line
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what is fetched."""
+    folder = tmp_path / "models"
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(folder))
+    return folder
+
+
+def test_a_network_is_what_its_card_says_or_broken_or_missing(weights: Path) -> None:
+    assert [network.state for network in own_networks(weights)] == ["ok"] * len(OWN)
+    detector, landmarks, parser = OWN
+    (weights / f"{detector}.onnx").unlink()
+    (weights / f"{landmarks}.onnx").write_bytes(b"another")
+    (weights / f"{parser}.json").write_text('{"sha256"', encoding="utf-8")
+    found = own_networks(weights)
+    assert [network.state for network in found] == ["missing", "broken", "broken"]
+    assert [network.size_bytes for network in found] == [0, 7, len("the parser")]
+    assert [bool(network.sha256) for network in found] == [True, True, False]
+
+
+@pytest.mark.parametrize("card", ["[]", "{}", "null", '{"sha256": 7}', "\xff"])
+def test_a_card_that_holds_no_hash_makes_its_network_broken(weights: Path, card: str) -> None:
+    (weights / f"{OWN[0]}.json").write_bytes(card.encode("latin-1"))
+    assert own_networks(weights)[0].state == "broken"
+
+
+def test_our_own_networks_are_here_and_sound(fetched: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Analysis runs these very files; without what may be fetched, all is well."""
+    assert own.WEIGHTS == WEIGHTS
+    code, out, facts = run(capfd, "verify")
+    assert facts["own"] == dict.fromkeys(OWN, "ok")
+    assert code == 0
+    assert facts["recogniser"] == "missing"
+    assert facts["teacher"] == {model.name: "missing" for model in MODELS}
+    assert facts["folder"] == str(fetched)
+    rows = out.splitlines()
+    for name, row in zip(OWN, rows, strict=False):
+        assert row.split()[:2] == [name, "ok"]
+        assert row.endswith(f"Apache-2.0  faces/weights/{name}.md")
+    assert "CC0-1.0" in rows[len(OWN)]
+    assert len(rows) == len(OWN) + 1 + len(MODELS) + 1
+
+
+@pytest.mark.parametrize("name", [RECOGNISER, Path(MODELS[2].member).name])
+def test_what_was_fetched_and_is_broken_fails_the_check_but_not_the_list(
+    name: str, fetched: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fetched.mkdir()
+    (fetched / name).write_bytes(b"half a fil")
+    code, _, facts = run(capfd)
+    assert code == 0
+    assert [facts["recogniser"], *facts["teacher"].values()].count("broken") == 1
+    assert run(capfd, "verify")[0] == 1
+
+
+def test_fetch_alone_says_that_swapping_needs_none_and_what_the_flags_bring(
+    fetched: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = complaint(capfd, "fetch")
+    assert "swapping needs no download" in line
+    assert "--recogniser" in line
+    assert "--teacher" in line
+    assert not fetched.exists()
+
+
+def test_flags_of_fetch_without_it_are_refused(fetched: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "facegraft models fetch" in complaint(capfd, "--teacher")
+    assert "facegraft models fetch" in complaint(capfd, "verify", "--recogniser")
+
+
+@pytest.mark.usefixtures("face_models")
+def test_a_teacher_that_is_here_is_not_fetched_again(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, facts = run(capfd, "fetch", "--teacher")
+    assert (code, facts["fetched"]) == (0, True)
+    assert "already in" in out
+
+
+def test_a_recogniser_that_is_here_is_not_fetched_again(recogniser: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = recogniser.stat().st_mtime_ns
+    code, out, _ = run(capfd, "fetch", "--recogniser")
+    assert code == 0
+    assert "already in" in out
+    assert recogniser.stat().st_mtime_ns == before
+
+
+def test_without_onnx_nothing_is_downloaded_for_the_recogniser(
+    fetched: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["models", "fetch", "--recogniser"]) == 2
+    assert "facegraft[recogniser]" in capfd.readouterr().err
+    assert not fetched.exists()
