@@ -39,15 +39,6 @@ SHEET = (4, 4)
 TILE_PX = 384
 FIRST_FACES = 800
 """Crops that the first weights of the last layer are taken from."""
-GAPS = 2.0
-"""What `gap_loss` counts beside the points themselves."""
-GAP_WIDTH = 0.02
-"""As `wing`'s width, in sides of the crop: an open eye is about 0.03 high."""
-LID_PAIRS = torch.tensor(
-    [(159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373), (13, 14), (82, 87), (312, 317), (81, 178)]
-    + [(311, 402)]
-)
-"""Points of the mesh across each eye and the mouth, the upper one first."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ class LandmarksRecipe:
         weights = batch.weights * self.importance
         flat, truth = points[..., :2], batch.points[..., :2]
         return {
-            "points": wing(flat, truth, weights) + GAPS * gap_loss(flat, truth, weights),
+            "points": wing(flat, truth, weights),
             "likelihood": laplace_nll(flat, truth, log_sigma, weights),
             "depth": wing(points[..., 2:], batch.points[..., 2:], weights),
             "visible": weighted_bce(told.visible.float(), batch.visible, batch.visible_weights),
@@ -192,18 +183,6 @@ class LandmarksRecipe:
 
 
 RECIPE = LandmarksRecipe
-
-
-def gap_loss(
-    points: Float[Tensor, "b 538 2"], truth: Float[Tensor, "b 538 2"], weights: Float[Tensor, "b 538"]
-) -> Scalar:
-    """How far lids and lips are apart, where both are known.
-
-    A blink moves a lid by less than points are off on average: learned from places alone, eyes never close.
-    """
-    upper, lower = LID_PAIRS[:, 0], LID_PAIRS[:, 1]
-    apart, right = points[:, upper] - points[:, lower], truth[:, upper] - truth[:, lower]
-    return wing(apart, right, torch.minimum(weights[:, upper], weights[:, lower]), width=GAP_WIDTH, bend=GAP_WIDTH / 5)
 
 
 def importance() -> Float[Tensor, "538"]:
