@@ -1,5 +1,6 @@
 """Face analysis on real photos against stored values, and its own invariants."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import transform, warp
 from facegraft.core.image import read_picture
-from facegraft.faces.analyse import Analyser, check_frame, tile_views, whole_view
+from facegraft.faces.analyse import Analyser, Candidate, check_frame, tile_views, whole_view
 
 STORED = json.loads((Path(__file__).parents[1] / "assets" / "analysed.json").read_text())
 """What our networks said when they were shipped, and what MediaPipe's say."""
@@ -107,6 +108,23 @@ def test_frames_of_the_wrong_kind_are_refused(analyser: Analyser) -> None:
         check_frame(np.zeros((4, 4, 3), np.float32))
     with pytest.raises(BadInputError, match="height x width x 3"):
         check_frame(np.zeros((4, 4), np.uint8))
+
+
+def test_a_chin_is_part_of_its_head_and_a_face_beside_it_is_not() -> None:
+    head = Candidate(np.float32([200, 200]), 120.0, 0.0, 0.9)
+    chin = Candidate(np.float32([200, 270]), 70.0, 0.0, 0.74)
+    assert chin.is_part_of(head)
+    assert not head.is_part_of(chin)
+    assert not dataclasses.replace(chin, middle=np.float32([200, 300])).is_part_of(head)
+    assert not dataclasses.replace(chin, side=90.0).is_part_of(head)
+
+
+def test_what_is_no_face_upright_is_looked_at_turned(analyser: Analyser, portrait: np.ndarray) -> None:
+    """A head upside down, which the detector half sees upright: the points' network says no."""
+    turned = np.ascontiguousarray(portrait[::-1, ::-1])
+    assert len(analyser._placed(turned, analyser._upright(turned, thorough=True), passes=2)) == 0
+    (face,) = analyser.analyse(turned)
+    assert abs(abs(float(face.pose_degrees[2])) - 180) < 30
 
 
 def test_tiles_cover_the_frame() -> None:
