@@ -63,7 +63,7 @@ def detectors(setup: Setup, result: Result) -> dict[str, detector_lfw.Detect]:
     if yunet is None:
         result.missing.append(f"YuNet beside the detector: no teachers/{YUNET} in FACEGRAFT_DATA")
     if not mediapipe:
-        result.missing.append("MediaPipe beside the detector: its models are not here, `facegraft models fetch --teacher`")
+        result.missing.append("MediaPipe beside the detector: no models, `facegraft models fetch --teacher`")
     asked = argparse.Namespace(yunet=yunet, mediapipe=mediapipe, ours=[])
     found = {RIVALS[name]: look for name, look in detector_lfw.detectors(asked).items()}
     return ({OURS: detector_lfw.ours(path)} if path else {}) | found
