@@ -63,7 +63,7 @@ def visible_face(image: Frame, uv: Float32[np.ndarray, "h w 2"], topology: Topol
         free = np.ones(image.shape[:2], np.float32)
     cells = _cells_per_unit(uv)
     like = skin_likeness(image, sure * free, safe, mark_px=round(MARK * cells))
-    seen = with_features(like.skin * free, skin, drawn * free, cells) * free
+    seen = with_features(like.skin * free, skin, drawn * free, cells)
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))
 
 

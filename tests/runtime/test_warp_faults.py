@@ -13,6 +13,7 @@ from facegraft.faces.analyse import Analyser
 from facegraft.faces.layers import atlas, to_pixels
 from facegraft.faces.mesh import interpolate
 from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology, openness
+from facegraft.faces.visible import Uncovered
 from facegraft.runtime.light import apply_light, measure_light
 from facegraft.runtime.texture import complete, unroll
 from facegraft.runtime.warp import Photo, encode, swap_face, with_shape
@@ -77,6 +78,20 @@ def test_a_bar_before_the_identity_does_not_arrive() -> None:
     photo[60:200, 165:185] = GREEN
     out = swapped((photo, photo_face), frame, face)
     assert np.abs(out[120:160, 168:182].astype(int) - frame[120:160, 168:182]).mean() < 8
+
+
+def test_what_the_networks_see_before_the_identity_is_not_believed() -> None:
+    """Skin-coloured, so the colour model cannot tell: a hand over the frame's left half of the face."""
+    frame, face = plain()
+    share = np.ones((40, 40), np.float32)
+    share[:, :20] = 0
+    middle = float(face.dense[1, 0])
+    seen = Uncovered(share, np.array([[0.1, 0, 20 - 0.1 * middle], [0, 0.1, 0]], np.float32))
+    covered, free = unroll(frame, face, MESH, seen).own, unroll(frame, face, MESH).own
+    third = covered.shape[1] // 3
+    assert free[:, :third].max() > 0.9
+    assert covered[:, :third].max() < 0.05
+    assert covered[:, -third:].mean() > 0.95 * free[:, -third:].mean()
 
 
 def test_where_no_photo_shows_the_identity_the_frame_s_skin_stays() -> None:
