@@ -34,7 +34,7 @@ from facegraft.core.image import read_picture, save_frame
 from facegraft.data.skin_tone import individual_typology_angle, ita_band, lab_of_linear, to_linear
 from facegraft.faces.align import alignment
 from facegraft.faces.analyse import Analyser
-from facegraft.train.eyes.recognisers import TEMPLATE, OnnxRecogniser, cut
+from facegraft.faces.recognisers import TEMPLATE, OnnxRecogniser, cut
 from facegraft.train.eyes.verification import Verification, best_threshold, verify, wilson
 
 logger = logging.getLogger("lfw")

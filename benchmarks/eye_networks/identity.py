@@ -19,7 +19,7 @@ from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import missing_models, recogniser_path
 from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.own import OwnNetworks
-from facegraft.train.eyes.recognisers import OnnxRecogniser
+from facegraft.faces.recognisers import OnnxRecogniser
 
 NAME = "identity"
 DLIB, MOBILE = "dlib", "MobileFaceNet"

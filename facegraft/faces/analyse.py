@@ -138,6 +138,10 @@ class Analyser:
         """The part of a face that is in view, over the whole frame; see `faces/visible.py`."""
         return visible_mask(frame, face, self.topology, self.uncovered(frame, face))
 
+    def crop_around(self, dense: Float32[np.ndarray, "k 3"], margin: float = CROP_MARGIN) -> Matrix:
+        """From the frame to the unit square around known points, eyes level: what networks of single faces look at."""
+        return self._candidate_of(dense).crop(margin)
+
     def _upright(self, frame: Frame, *, thorough: bool) -> list[Candidate]:
         found = self._look(frame, whole_view(frame, 0), near=False, min_score=self.min_score)
         if thorough or not found:

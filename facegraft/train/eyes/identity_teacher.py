@@ -15,7 +15,7 @@ from torch import Tensor
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import atomic_path, sha256, shown
 from facegraft.train.eyes.people import People
-from facegraft.train.eyes.recognisers import OnnxRecogniser
+from facegraft.faces.recognisers import OnnxRecogniser
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Recognisers of others and ours behind one call: teachers of training, rivals and judges of measuring. ONNX only.
+"""Recognisers of others and ours behind one call: teachers of training, rivals, judges of measuring. ONNX only.
 
 What a file wants is told by the name and shape of its input:
 
