@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from facegraft.core.config import fill
@@ -36,7 +36,8 @@ from facegraft.train.eyes.composites import choose_partners, composite, usable_f
 from facegraft.train.eyes.crops import cut, flipped, mirror_points, move_points
 from facegraft.train.eyes.face_wear import Wear, load_cutouts, paste_occluders, wear
 from facegraft.train.eyes.identity_teacher import teacher_answers
-from facegraft.train.eyes.people import MARGIN_PX, STORE_PX, load_people, others_of, pairs_of
+from facegraft.train.eyes.morphs import morphed
+from facegraft.train.eyes.people import MARGIN_PX, STORE_PX, joined, load_people, others_of, pairs_of
 from facegraft.train.eyes.verification import tar_at_far, verify
 from facegraft.train.preview import enlarged, frames_from_unit, sheet
 from facegraft.train.recipe import to_device
@@ -61,6 +62,10 @@ class IdentityData:
     """Datasets of `facegraft ingest`, with people where they are known."""
     real_share: float = 0.3
     """Of the people in a batch, where there are both."""
+    morphs: int = 0
+    """People made between two photographed ones each; made anew at every start, some milliseconds each."""
+    morph_share: float = 0.5
+    """Of the photographed people in a batch."""
     pictures_per_person: int = 4
     """In a batch; of people with fewer pictures, one comes again, changed otherwise."""
     cache: int = 20_000
@@ -88,7 +93,7 @@ class IdentityData:
     """Folder for the teacher's answers."""
 
     def __post_init__(self) -> None:
-        for name in ("real_share", "val_share", "composite_share", "occluded_share"):
+        for name in ("real_share", "morph_share", "val_share", "composite_share", "occluded_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
         if self.pictures_per_person < 2:
@@ -153,7 +158,7 @@ class IdentityRecipe:
     """See train/recipe.py."""
 
     input_names = ("crop",)
-    output_names = ("embedding",)
+    output_names = ("embedding", "map")
     dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b"}}
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
@@ -167,9 +172,13 @@ class IdentityRecipe:
             val_share=data.val_share,
             seed=int(config.get("seed", 0)),
         )
+        known, parts = len(train.names), [train]
+        if data.morphs:
+            parts.append(morphed(train, data.morphs, int(config.get("seed", 0))))
+            train = joined(parts)
         if data.teacher:
-            answers = teacher_answers(train, Path(data.teacher), Path(data.answers))
-            train = dataclasses.replace(train, answers=answers)
+            answers = [teacher_answers(part, Path(data.teacher), Path(data.answers)) for part in parts]
+            train = dataclasses.replace(train, answers=torch.cat(answers))
         self.train = train.to(device)
         self._check()
         size = self._net.config.embedding
@@ -183,7 +192,8 @@ class IdentityRecipe:
             ]
         )
         self._wear = Wear()
-        self._pools = self._pool(real=False), self._pool(real=True)
+        real, morph = self.train.real, self.train.labels >= known
+        self._pools = self._pool(~real), self._pool(real & ~morph), self._pool(morph)
 
     @staticmethod
     def build(model: Mapping[str, Any]) -> Identity:
@@ -307,14 +317,17 @@ class IdentityRecipe:
         )  # fmt: skip
 
     def _shares(self, people: int) -> list[tuple[Tensor, Tensor, int]]:
-        """Rendered and photographed people, how often each comes, and how many of them a batch has."""
-        (renders, photographed), share = self._pools, self.data.real_share
-        real = round(people * (0.0 if not len(photographed[0]) else 1.0 if not len(renders[0]) else share))
-        return [(*pool, wanted) for pool, wanted in ((renders, people - real), (photographed, real)) if wanted]
+        """Rendered, photographed and morphed people, how often each comes, and how many of them a batch has."""
+        renders, photographed, morphs = self._pools
+        real = round(people * self.data.real_share) if len(renders[0]) else people
+        real = real if len(photographed[0]) else 0
+        mixed = round(real * self.data.morph_share) if len(morphs[0]) else 0
+        wanted = (people - real, real - mixed, mixed)
+        return [(*pool, count) for pool, count in zip(self._pools, wanted, strict=True) if count]
 
-    def _pool(self, *, real: bool) -> tuple[Tensor, Tensor]:
-        """People of one kind, and their pictures' number, cut at `pictures_per_person`."""
-        found = torch.unique(self.train.labels[self.train.real == real])
+    def _pool(self, rows: Bool[Tensor, "n"]) -> tuple[Tensor, Tensor]:
+        """The people of these rows, and their pictures' number, cut at `pictures_per_person`."""
+        found = torch.unique(self.train.labels[rows])
         pictures = torch.bincount(self.train.labels, minlength=len(self.train.names))[found]
         return found, pictures.clamp(max=self.data.pictures_per_person).float()
 

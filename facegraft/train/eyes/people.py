@@ -107,7 +107,7 @@ def load_people(
             train_and_val(open_dataset(path), val_share=val_share, seed=seed), (train, val), strict=True
         ):
             into.append(_people_of(part, number, cache=cache, seed=seed, real=is_real))
-    return _joined(train), _joined(val)
+    return joined(train), joined(val)
 
 
 def align_batch(points5: Float[Tensor, "b 5 2"]) -> Matrices:
@@ -234,8 +234,8 @@ def _aligned(pictures: Pictures, begin: int) -> tuple[Tensor, Tensor, Tensor]:
     return images, inner, moved[:, list(LANDMARKS_68)]
 
 
-def _joined(parts: Sequence[People]) -> People:
-    """Several as one, with labels in one row."""
+def joined(parts: Sequence[People]) -> People:
+    """Several as one, with labels in one row; a teacher's answers are left behind."""
     first = np.cumsum([0, *(len(part.names) for part in parts)])
     return People(
         images=torch.cat([part.images for part in parts]),

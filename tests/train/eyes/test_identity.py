@@ -268,3 +268,17 @@ def test_people_know_their_rows(recipe: IdentityRecipe) -> None:
     for person, rows in enumerate(people.rows_of):
         assert (people.labels[rows] == person).all()
     assert sum(len(rows) for rows in people.rows_of) == len(people)
+
+
+def test_morphs_are_people_of_their_own_and_get_their_share(dataset: Path, tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    items = [drawn_item(100 + n, 0, "train", labels=False) for n in range(6)]
+    write_shard(tmp_path, 0, [*items, drawn_item(200, 0, "val", labels=False)])
+    write_card(tmp_path, DatasetCard(name="photos", about="Drawn faces."))
+    wanted = {"real": [str(tmp_path)], "real_share": 0.5, "morphs": 5, "morph_share": 0.5, "pictures_per_person": 2}
+    recipe = IdentityRecipe(config(dataset, **wanted), torch.device("cpu"))
+    known = PEOPLE - 4 + 6
+    assert len(recipe.train.names) == known + 5
+    rows = recipe.draw_rows(torch.Generator().manual_seed(0), 16)
+    assert int((recipe.train.labels[rows] >= known).sum()) == 4
+    assert int(recipe.train.real[rows].sum()) == 8
