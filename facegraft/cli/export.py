@@ -112,12 +112,12 @@ def _check(net: Any, samples: list[Any], differences: dict[str, float], path: Pa
     """Takes the file away again where it does not do what torch does."""
     import torch
 
-    from facegraft.export.to_onnx import plain_outputs
+    from facegraft.export.to_onnx import answers
 
     with torch.no_grad():
-        outputs = [plain_outputs(net(*sample)) for sample in samples]
+        outputs = [answers(net, sample) for sample in samples]
     for number, (name, difference) in enumerate(differences.items()):
-        allowed = LARGEST[half] * max(1.0, *(float(answer[number].abs().max()) for answer in outputs))
+        allowed = LARGEST[half] * max(1.0, *(float(output[number].abs().max()) for output in outputs))
         if difference > allowed:
             path.unlink()
             found = f"{name} differs from torch by {difference:.2g}, at most {allowed:.2g} is let pass"

@@ -113,6 +113,7 @@ class Scores:
         failed: Cases whose answer had no face or could not be used.
         milliseconds: Of each call.
         features: Name -> one row per case, for metrics of whole sets; the row of a failure is the attribute's, NaN.
+        identities: Who was asked for, one per case; () = not known.
     """
 
     method: str
@@ -124,6 +125,7 @@ class Scores:
     failed: np.ndarray
     milliseconds: np.ndarray
     features: Mapping[str, np.ndarray]
+    identities: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -114,20 +114,27 @@ def _judge(
     keep: Callable[[str, Case, Views], None],
 ) -> None:
     identity, attribute, truth = others
-    failed = seen is None or seen.face is None
-    column.failed.append(failed)
+    faceless = seen is None or seen.face is None
+    # Where the networks see no face in the attribute picture either, nothing was asked that could fail.
+    column.failed.append(faceless and attribute.face is not None)
     # What an answer without a face looks like is still judged by the suites that need no face; see their `values`.
     views = Views(identity, attribute, attribute if seen is None else seen, truth)
     values: Values = {}
     features: dict[str, np.ndarray] = {}
     for suite in suites:
-        values |= worst_of(suite.METRICS) if seen is None else suite.values(case, views)
+        told = suite.values(case, views)
+        values |= told if seen is not None else _worst_where_known(told, suite.METRICS)
         if hasattr(suite, "features"):
             made: dict[str, np.ndarray] = suite.features(case, views)
-            features |= made if not failed else _blank_answer(made)
+            features |= _blank_answer(made) if faceless else made
     column.values.append(values)
     column.features.append(features)
     keep(name, case, views)
+
+
+def _worst_where_known(told: Values, metrics: Sequence[Metric]) -> Values:
+    """What no answer costs: nothing where a metric does not apply to the case, or its network is missing."""
+    return {name: np.nan if np.isnan(told[name]) else worst for name, worst in worst_of(metrics).items()}
 
 
 def _blank_answer(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -154,6 +161,7 @@ def _scores(name: str, column: _Column, cases: Sequence[Case]) -> Scores:
         failed=np.array(column.failed, bool),
         milliseconds=np.array(column.milliseconds),
         features=_stacked(column.features),
+        identities=tuple(case.identity_person for case in cases),
     )
 
 

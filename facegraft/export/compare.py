@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
-from facegraft.export.to_onnx import Ports, plain_outputs
+from facegraft.export.to_onnx import Ports, answers
 
 ROUNDS = 30
 
@@ -31,7 +31,7 @@ def largest_differences(
     largest = dict.fromkeys(ports.output_names, 0.0)
     for sample in samples:
         with torch.no_grad():
-            expected = plain_outputs(net.eval()(*sample))
+            expected = answers(net.eval(), sample)
         feeds = {name: tensor.numpy() for name, tensor in zip(ports.input_names, sample, strict=True)}
         found = session.run(list(ports.output_names), feeds)
         for name, ours, theirs in zip(ports.output_names, found, expected, strict=True):

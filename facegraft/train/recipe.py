@@ -30,8 +30,8 @@ class Recipe(Protocol):
 
     Attributes:
         input_names: Of the exported graph, in the order of `forward`'s arguments.
-        output_names: Of the exported graph, in the order of `forward`'s results (a tensor, or a tuple or a frozen
-            dataclass of tensors).
+        output_names: Of the exported graph, in the order of the results (a tensor, or a tuple or a frozen dataclass of
+            tensors) of the network's method `exported` where it has one, else of `forward`.
         dynamic_axes: Input name -> axis -> its name, as `{"image": {0: "b", 2: "h", 3: "w"}}`. Only the inputs'; the
             outputs follow.
     """

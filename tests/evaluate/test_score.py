@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 
@@ -92,6 +93,13 @@ def test_methods_are_judged_side_by_side(eyes: Eyes, case: Case) -> None:
         {"sex": ("women",)},
     )
     assert one.milliseconds.shape == (1,)
+
+
+def test_without_a_face_to_replace_nothing_has_failed(eyes: Eyes, case: Case) -> None:
+    bare = dataclasses.replace(case, attribute=np.full_like(case.attribute, 90))
+    found = score({"refuses": answer_of(refuses)}, [bare], eyes, [tiny_suite()])["refuses"]
+    assert not found.failed[0]
+    assert np.isnan(found.features["swapped"]).all()
 
 
 def test_late_values_see_the_whole_set(eyes: Eyes, case: Case) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("onnxscript", reason="export needs the extra `train`")
 
 from facegraft.core.config import fill, load_config  # noqa: E402
 from facegraft.export.compare import largest_differences  # noqa: E402
-from facegraft.export.to_onnx import Ports, export_onnx, other_inputs, plain_outputs  # noqa: E402
+from facegraft.export.to_onnx import Ports, answers, export_onnx, other_inputs  # noqa: E402
 from facegraft.train.options import RunConfig  # noqa: E402
 from facegraft.train.recipe import find_recipe, network_names  # noqa: E402
 
@@ -35,8 +35,8 @@ def test_the_config_fills_and_its_network_is_as_the_recipe_says(path: Path) -> N
     assert all(0 in recipe.dynamic_axes[name] for name in recipe.input_names)
     net = recipe.build(config.model).eval()
     with torch.no_grad():
-        outputs = plain_outputs(net(*first))
-        pairs = plain_outputs(net(*(torch.cat([tensor, tensor.flip(-1)]) for tensor in first)))
+        outputs = answers(net, first)
+        pairs = answers(net, tuple(torch.cat([tensor, tensor.flip(-1)]) for tensor in first))
     assert len(outputs) == len(recipe.output_names)
     for name, alone, pair in zip(recipe.output_names, outputs, pairs, strict=True):
         assert pair.shape == (2, *alone.shape[1:]), name  # samples do not see each other
@@ -53,6 +53,6 @@ def test_the_network_can_be_exported(path: Path, tmp_path: Path) -> None:
     export_onnx(net, example, tmp_path / "net.onnx", ports=ports)
     found = largest_differences(net, tmp_path / "net.onnx", [example, other_inputs(example, ports)], ports)
     with torch.no_grad():
-        sizes = [float(output.abs().max()) for output in plain_outputs(net(*example))]
+        sizes = [float(output.abs().max()) for output in answers(net, example)]
     for (name, difference), size in zip(found.items(), sizes, strict=True):
         assert difference < 1e-3 * max(1.0, size), name

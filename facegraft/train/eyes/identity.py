@@ -4,9 +4,9 @@ Rendered people and photographs, by person, are told apart by an adaptive margin
 contrast within the batch. Part of a batch are composites: the inner face of one person in the head of another of the
 same batch, labelled by the inner face (BlendFace), so that hair, outline and background tell nothing.
 
-Two versions by config. Clean: no recognition teacher. Taught (`data.teacher`): the network must also say what a
-teacher says of the picture before it was worn (through a matrix, which is thrown away) and agree with it about who is
-like whom. A composite's answer is that of the picture that gave the inner face.
+Two versions by config. Clean: no recognition teacher. Taught (`data.teacher`): instead of the margin the network must
+say what a teacher says of the picture before it was worn (through a matrix, which is thrown away) and agree with it
+about who is like whom. A composite's answer is that of the picture that gave the inner face.
 """
 
 from __future__ import annotations
@@ -135,14 +135,14 @@ class Drawn:
 
 
 class Head(nn.Module):
-    """What training needs beside the network: a centre per person, usual lengths of features, the teacher's matrix."""
+    """What training needs beside the network. Clean: a centre per person and usual lengths; taught: a matrix."""
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, people: int, size: int, answer_size: int) -> None:
         super().__init__()
-        self.centres = nn.Parameter(torch.randn(people, size) * 0.05)
+        self.centres = None if answer_size else nn.Parameter(torch.randn(people, size) * 0.05)
         self.answer = nn.Linear(size, answer_size, bias=False) if answer_size else None
         self.register_buffer("mean", torch.tensor(size**0.5))
         self.register_buffer("deviation", torch.tensor(size**0.5 / 5))
@@ -213,7 +213,7 @@ class IdentityRecipe:
 
     @property
     def loss_names(self) -> frozenset[str]:
-        return frozenset({"margin", "contrast"} | ({"answer", "relation"} if self.data.teacher else set()))
+        return frozenset({"contrast", "answer", "relation"} if self.data.teacher else {"contrast", "margin"})
 
     def batch(self, generator: torch.Generator, count: int) -> IdentityBatch:
         drawn = self.draw(generator, self.draw_rows(generator, count))
@@ -259,23 +259,23 @@ class IdentityRecipe:
     def losses(self, net: nn.Module, batch: IdentityBatch) -> dict[str, Scalar]:
         if not isinstance(net, Identity):
             raise TypeError(f"losses: expected the recipe's network, found {type(net).__name__}")
-        data, head = self.data, self._head
         features = net.features(batch.crops).float()
+        found = {"contrast": supervised_contrast(features, batch.labels, temperature=self.data.temperature)}
+        if batch.answers is not None and self._head.answer is not None:
+            found["answer"] = answer_loss(self._head.answer(F.normalize(features)), batch.answers)
+            found["relation"] = relation_loss(features, batch.answers)
+        if self._head.centres is not None:
+            found["margin"] = self._margin(features, self._head.centres, batch.labels)
+        return found
+
+    def _margin(self, features: Tensor, centres: Tensor, labels: Tensor) -> Scalar:
+        data, head = self.data, self._head
         lengths = features.detach().norm(dim=1)
         head.note(lengths)
         angle, add = adaptive_margins(lengths, head.mean, head.deviation, data.margin)
         if not data.adaptive:
             angle, add = torch.zeros_like(angle), torch.full_like(add, data.margin)
-        found = {
-            "margin": margin_loss(
-                features, head.centres, batch.labels, scale=data.scale_of_logits, angle=angle, add=add
-            ),
-            "contrast": supervised_contrast(features, batch.labels, temperature=data.temperature),
-        }
-        if batch.answers is not None and head.answer is not None:
-            found["answer"] = answer_loss(head.answer(F.normalize(features)), batch.answers)
-            found["relation"] = relation_loss(features, batch.answers)
-        return found
+        return margin_loss(features, centres, labels, scale=data.scale_of_logits, angle=angle, add=add)
 
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Over held-out people, renders and photographs apart; pairs are always the same.

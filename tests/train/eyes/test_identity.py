@@ -219,7 +219,8 @@ def test_the_taught_version_asks_once(dataset: Path, tmp_path: Path) -> None:
     teacher.write_bytes(tiny_teacher(onnx).SerializeToString())
     tables = config(dataset, teacher=str(teacher), answers=str(tmp_path / "answers"))
     recipe = IdentityRecipe(tables, torch.device("cpu"))
-    assert recipe.loss_names == {"margin", "contrast", "answer", "relation"}
+    assert recipe.loss_names == {"contrast", "answer", "relation"}
+    assert recipe.head.centres is None
     answers = recipe.train.answers
     assert answers is not None
     torch.testing.assert_close(answers.norm(dim=1), torch.ones(len(recipe.train)))
