@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from facegraft.data.card import DatasetCard, read_card
 from facegraft.train.options import MAY_CHANGE, RunConfig
 
 CONFIG, FACTS, LOG, STATE = "config.json", "run.json", "log.jsonl", "last.safetensors"
+LOCK, PREVIEW = ".lock", "preview"
 WEIGHTS, SCORES = "weights.safetensors", "scores.json"
 
 
@@ -34,7 +37,7 @@ class Result:
 
 
 def open_run(folder: Path, options: RunConfig) -> None:
-    """Makes the folder and keeps the config in it; an earlier one must be the same, but for `MAY_CHANGE`.
+    """Makes the folder; the config of a run that is in it must be the same, but for `MAY_CHANGE`.
 
     Raises:
         BadInputError: The folder holds a run with another config, or something else.
@@ -44,14 +47,42 @@ def open_run(folder: Path, options: RunConfig) -> None:
     path = folder / CONFIG
     if path.exists():
         _check_same(_fixed(read_json(path)), _fixed(tables), folder)
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and {entry.name for entry in folder.iterdir()} - {LOCK, PREVIEW}:
         raise BadInputError(f"{shown(folder)}: is neither empty nor a run; name a new folder")
     try:
-        (folder / "preview").mkdir(parents=True, exist_ok=True)
+        (folder / PREVIEW).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{shown(folder)}: cannot be made ({reason}); choose another") from error
-    write_json(path, tables)
+
+
+def write_config(folder: Path, options: RunConfig) -> None:
+    """Keeps the config, defaults written out.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_json(folder / CONFIG, json.loads(json.dumps(dataclasses.asdict(options))))
+
+
+@contextlib.contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Keeps a second process out of a run's folder, where it would write the same files; a killed one holds nothing.
+
+    Raises:
+        BadInputError: Another process trains there.
+    """
+    with (folder / LOCK).open("w") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such locks
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInputError(f"{shown(folder)}: another process trains here; wait for it, or stop it") from error
+        yield
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -164,7 +195,7 @@ def cut_log(folder: Path, images_seen: int) -> None:
 
 
 def write_preview(folder: Path, images_seen: int, frame: Frame) -> None:
-    save_frame(folder / "preview" / f"{images_seen:09d}.png", frame)
+    save_frame(folder / PREVIEW / f"{images_seen:09d}.png", frame)
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -96,18 +96,32 @@ def train(
     chosen = recipe or find_recipe(options.network)
     found = pick_device(device)
     files.open_run(run_dir, options)
+    with files.sole_use(run_dir):
+        files.write_config(run_dir, options)
+        return _go_on(tables, options, run_dir, chosen, found, progress or (lambda _status: None))
+
+
+def _go_on(
+    tables: Mapping[str, Any],
+    options: RunConfig,
+    run_dir: Path,
+    chosen: RecipeClass,
+    device: torch.device,
+    progress: Progress,
+) -> Run:
+    """Trains from where the folder's run stands."""
     done = files.read_result(run_dir)
     if done is not None and done.images_seen >= options.train.images:
         return Run(run_dir, done.images_seen, done.images_seen, done.scores)
-    with seeded(seed_for(options.seed, NETWORK_STREAM, 0), found):
-        made = chosen(tables, found)
-    state = _start(made, options, found)
+    with seeded(seed_for(options.seed, NETWORK_STREAM, 0), device):
+        made = chosen(tables, device)
+    state = _start(made, options, device)
     if (run_dir / files.STATE).exists():
         load_state(run_dir / files.STATE, state)
-    files.write_facts(run_dir, options, found)
+    files.write_facts(run_dir, options, device)
     files.cut_log(run_dir, state.images_seen)
-    trainer = _Trainer(run_dir, options, made, found, state)
-    scores = trainer.run(progress or (lambda _status: None))
+    trainer = _Trainer(run_dir, options, made, device, state)
+    scores = trainer.run(progress)
     return Run(run_dir, state.images_seen, trainer.images_before, scores)
 
 

@@ -22,7 +22,7 @@ pytest.importorskip("pydantic")
 from facegraft.core.errors import BadInputError, MissingPartError  # noqa: E402
 from facegraft.core.image import read_picture  # noqa: E402
 from facegraft.nn.weights import load_weights, read_tensors, save_weights  # noqa: E402
-from facegraft.train.folder import read_log  # noqa: E402
+from facegraft.train.folder import read_log, sole_use  # noqa: E402
 from facegraft.train.loop import Run, Status, pick_device, train  # noqa: E402
 from facegraft.train.recipe import Recipe, find_recipe, to_device  # noqa: E402
 from facegraft.train.signals import stop_on_signals  # noqa: E402
@@ -67,6 +67,7 @@ def test_tiny_is_a_recipe() -> None:
 
 def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
     names = {
+        ".lock",
         "config.json",
         "run.json",
         "log.jsonl",
@@ -299,3 +300,19 @@ def test_on_a_gpu_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     train(tables(train={"images": 32}), tmp_path / "parts", device="cuda", recipe=TinyRecipe)
     assert train(changes, tmp_path / "parts", device="cuda", recipe=TinyRecipe).images_before == 32
     assert math.isfinite(read_log(tmp_path / "parts")[-1]["scores"]["centre_error"])
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
+    """The lock is held by another open file, as another process would hold it, and goes when that one is closed."""
+    run_tiny(tmp_path / "run", train={"images": 16})
+    held = sole_use(tmp_path / "run")
+    with held, pytest.raises(BadInputError, match="another process trains here"):
+        run_tiny(tmp_path / "run", train={"images": 96})
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["images"] == 16
+    assert run_tiny(tmp_path / "run", train={"images": 32}).images_seen == 32
+
+
+def test_a_folder_that_was_only_begun_is_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "preview").mkdir(parents=True)
+    (tmp_path / "run" / ".lock").touch()
+    assert run_tiny(tmp_path / "run", train={"images": 16}).images_seen == 16
