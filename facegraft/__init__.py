@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from facegraft.data.dataset import open_dataset as open_dataset
     from facegraft.data.ingest import ingest as ingest
     from facegraft.data.synthesise import synthesise as synthesise
+    from facegraft.evaluate.run import evaluate as evaluate
     from facegraft.faces.align import align as align
     from facegraft.faces.analyse import analyse as analyse
     from facegraft.provenance.report import read_provenance as read_provenance
@@ -24,6 +25,7 @@ _HOMES = {
     "FacegraftError": "facegraft.core.errors",
     "align": "facegraft.faces.align",
     "analyse": "facegraft.faces.analyse",
+    "evaluate": "facegraft.evaluate.run",
     "ingest": "facegraft.data.ingest",
     "load_swapper": "facegraft.runtime.swapper",
     "open_dataset": "facegraft.data.dataset",
@@ -36,6 +38,7 @@ __all__ = [
     "__version__",
     "align",
     "analyse",
+    "evaluate",
     "ingest",
     "load_swapper",
     "open_dataset",
@@ -48,8 +51,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'facegraft' has no attribute {name!r}; it has {', '.join(__all__)}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value  # found directly from now on
-    return value
+    return globals().setdefault(name, value)  # found directly from now on; a package `evaluate` may be there, callable
 
 
 def __dir__() -> list[str]:

@@ -28,6 +28,8 @@ VERBS = {
     "data": "fetch the assets that people are rendered from; look into a dataset; build the benchmark sets",
     "train": "train a network of ours by its config; the same command goes on where it was stopped",
     "export": "write a trained network as ONNX, with its card",
+    "eval": "measure how good swaps are: identity, attributes, realism, and the true answer where there is one",
+    "study": "ask people which swap looks better, and score their answers",
     "models": "list, fetch and check the model files",
     "doctor": "show versions, try every device, name what each verb lacks",
 }

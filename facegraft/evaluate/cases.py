@@ -146,6 +146,9 @@ class Answers:
     def __len__(self) -> int:
         return len(self._found)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._found
+
     def get(self, case: Case) -> Frame | None:
         """The answer, or None where the folder has none, which counts as a failure.
 

@@ -2,7 +2,8 @@
 
 A method is any call (identity frame, attribute frame) -> frame. It is given cases; each suite (truth.py, identity.py,
 attributes.py, realism.py; temporal.py for clips) turns a case and its answer into numbers. A face that is not found in
-an answer costs the worst value of every metric that needs one: failures are counted, never left out.
+an answer costs the worst value of every metric that needs one: failures are counted, never left out. Only a case in
+whose attribute picture the networks find no face counts for nobody, whatever was answered.
 """
 
 from __future__ import annotations

@@ -114,17 +114,17 @@ def _judge(
     keep: Callable[[str, Case, Views], None],
 ) -> None:
     identity, attribute, truth = others
+    asked = attribute.face is not None  # else nobody can say what should have been replaced, and nothing counts
     faceless = seen is None or seen.face is None
-    # Where the networks see no face in the attribute picture either, nothing was asked that could fail.
-    column.failed.append(faceless and attribute.face is not None)
+    column.failed.append(faceless and asked)
     # What an answer without a face looks like is still judged by the suites that need no face; see their `values`.
     views = Views(identity, attribute, attribute if seen is None else seen, truth)
     values: Values = {}
     features: dict[str, np.ndarray] = {}
     for suite in suites:
-        told = suite.values(case, views)
+        told = suite.values(case, views) if asked else dict.fromkeys((m.name for m in suite.METRICS), np.nan)
         values |= told if seen is not None else _worst_where_known(told, suite.METRICS)
-        if hasattr(suite, "features"):
+        if asked and hasattr(suite, "features"):
             made: dict[str, np.ndarray] = suite.features(case, views)
             features |= _blank_answer(made) if faceless else made
     column.values.append(values)

@@ -95,11 +95,14 @@ def test_methods_are_judged_side_by_side(eyes: Eyes, case: Case) -> None:
     assert one.milliseconds.shape == (1,)
 
 
-def test_without_a_face_to_replace_nothing_has_failed(eyes: Eyes, case: Case) -> None:
+def test_without_a_face_to_replace_a_case_counts_for_nobody(eyes: Eyes, case: Case) -> None:
     bare = dataclasses.replace(case, attribute=np.full_like(case.attribute, 90))
-    found = score({"refuses": answer_of(refuses)}, [bare], eyes, [tiny_suite()])["refuses"]
-    assert not found.failed[0]
-    assert np.isnan(found.features["swapped"]).all()
+    methods = {"refuses": answer_of(refuses), "same": answer_of(lambda _identity, attribute: attribute)}
+    for scores in score(methods, [bare, case], eyes, [tiny_suite()]).values():
+        assert np.isnan(scores.values["shift"][0])
+        assert np.isnan(scores.features["own"][0]).all()
+        assert not scores.failed[0]
+        assert np.isfinite(scores.values["shift"][1])
 
 
 def test_late_values_see_the_whole_set(eyes: Eyes, case: Case) -> None:

@@ -1,0 +1,258 @@
+"""`facegraft eval`: how good a swap is, measured the same way for every method."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facegraft.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from facegraft.evaluate.report import Against
+    from facegraft.evaluate.results import Report
+    from facegraft.evaluate.run import Method, Questions
+
+EPILOG = """examples:
+  facegraft eval warp paste copy true-swap --data data/exact-1k -o measured
+  facegraft eval warp --data data/exact-1k --pairs 60 --suite identity --suite attributes -o quick
+  facegraft eval --data data/exact-1k --export questions            the pictures, for any other tool to swap
+  facegraft eval answers/mine warp --data data/exact-1k -o measured   its answers: one PNG per case, named by its key
+  facegraft eval warp --data data/exact-1k -o new --against old/results.json
+  facegraft eval answers --identity people --attribute photos -o measured    plain folders of the same names
+
+METHOD is warp; a floor: true-swap (the right answer), copy (changes nothing), paste, mean-face; or a folder of answers.
+Everything is measured by networks that come with facegraft; the identity is also judged by a recogniser of others,
+which `facegraft models fetch --recogniser` brings. OUT/report.html is for people, OUT/results.json has every number.
+The last line printed is JSON."""
+WARP = "warp"
+# facegraft.evaluate has the same lists; importing it would load numpy, and --help should not wait
+SUITES = ("truth", "identity", "attributes", "realism")
+FLOORS = ("true-swap", "copy", "paste", "mean-face")
+JUDGES = ("dlib", "second")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help="warp, a floor, or a folder of answers")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for report.html and results.json")
+    cases = parser.add_argument_group("what is asked")
+    cases.add_argument("--data", type=Path, metavar="DIR", help="dataset with exact swaps, as exact-1k")
+    cases.add_argument("--identity", type=Path, metavar="DIR", help="without a dataset: pictures that say who")
+    cases.add_argument("--attribute", type=Path, metavar="DIR", help="with --identity: the pictures to put them into")
+    cases.add_argument("--pairs", type=int, metavar="N", help="so many cases, and clips at most (default: all)")
+    cases.add_argument("--seed", type=int, default=0, metavar="K", help="chooses the cases (default: 0)")
+    cases.add_argument("--clips", type=Path, metavar="DIR", help="dataset with clips, as clips-50, to judge as well")
+    cases.add_argument(
+        "--export", type=Path, metavar="DIR", help="write the pictures of the cases here, for other tools"
+    )
+    how = parser.add_argument_group("how it is measured")
+    how.add_argument("--suite", choices=SUITES, action="append", help="may repeat (default: all)")
+    how.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a recogniser in ONNX that judges identity, as dlib=FILE or second=FILE; may repeat",
+    )
+    how.add_argument(
+        "--against",
+        metavar="WHAT",
+        help="results.json of another evaluation, or a method, to test the others against (default: the first method)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, say what would be done, write nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    _check_words(args)
+    methods = _methods([*args.methods, *_against_method(args)])
+    from facegraft.evaluate.run import questions_of  # numpy and the networks, which --help must not wait for
+
+    questions = _questions(args)
+    if args.pairs is not None:
+        questions = questions_of(questions, args.pairs, args.seed)
+    if args.dry_run:
+        return _describe(args, questions, methods)
+    if args.export is not None:
+        print(f"{_export(questions, args.export)} cases: {args.export}")
+    if not methods:
+        print(json.dumps({"export": str(args.export), "cases": len(questions), "set": questions.name}))
+        return 0
+    try:
+        with _made(args.output):
+            return _evaluate(args, questions, methods)
+    except KeyboardInterrupt:
+        from facegraft.cli.main import complain
+
+        complain("eval", "interrupted; nothing was written")
+        return 130
+
+
+def _check_words(args: argparse.Namespace) -> None:
+    """What can be told without opening anything."""
+    if not args.methods and args.export is None:
+        raise BadInputError(f"expected a method: {', '.join((WARP, *FLOORS))}, or a folder of answers; see --help")
+    if args.methods and args.output is None:
+        raise BadInputError("expected -o OUT, a folder for report.html and results.json")
+    if args.output is not None and args.output.exists() and not args.output.is_dir():
+        raise BadInputError(f"-o {args.output}: expected a folder, found a file")
+    if (args.data is None) == (args.identity is None and args.attribute is None):
+        raise BadInputError("expected either --data DIR, or --identity DIR and --attribute DIR")
+    if (args.identity is None) != (args.attribute is None):
+        raise BadInputError("--identity and --attribute belong together; name both folders")
+    if args.pairs is not None and args.pairs < 1:
+        raise BadInputError(f"--pairs: expected 1 or more, found {args.pairs}")
+
+
+def _methods(words: list[str]) -> dict[str, Method]:
+    """Name -> method, in the order they were named."""
+    found: dict[str, Method] = {}
+    for word in words:
+        name, method = _method(word)
+        if name in found and word in (WARP, *FLOORS):
+            continue
+        if name in found:
+            raise BadInputError(f"{word}: a second method of the name {name!r}; give its folder another name")
+        found[name] = method
+    return found
+
+
+def _method(word: str) -> tuple[str, Method]:
+    if word in FLOORS:
+        return word, word
+    if word == WARP:
+        from facegraft.runtime.swapper import Swapper
+
+        return WARP, Swapper().swap_pair
+    folder = Path(word)
+    if folder.is_dir():
+        return folder.resolve().name, folder
+    raise BadInputError(_unknown(word))
+
+
+def _unknown(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, (WARP, *FLOORS), n=3, cutoff=0.5)
+    guess = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"method {word!r}: expected {', '.join((WARP, *FLOORS))}, or a folder of answers{guess}"
+
+
+def _against_method(args: argparse.Namespace) -> list[str]:
+    """The method that --against adds, where it names one that is not judged anyway."""
+    if args.against is None or args.against.endswith(".json") or args.against in args.methods:
+        return []
+    return [args.against]
+
+
+def _questions(args: argparse.Namespace) -> Questions:
+    from facegraft.evaluate.run import folder_set, questions_of
+
+    if args.data is not None:
+        return questions_of(args.data, args.pairs, args.seed)
+    return folder_set(args.identity, args.attribute)
+
+
+def _judges(words: list[str]) -> dict[str, Path]:
+    found = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not (equals and file) or name not in JUDGES:
+            raise BadInputError(f"--judge {word!r}: expected NAME=FILE.onnx, with a name of {', '.join(JUDGES)}")
+        found[name] = Path(file)
+    return found
+
+
+def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str, Method]) -> int:
+    from facegraft.cli.data import progress_bar
+    from facegraft.data.dataset import open_dataset
+    from facegraft.evaluate.clips import clip_set
+    from facegraft.evaluate.eyes import open_eyes
+    from facegraft.evaluate.protocol import PROTOCOL
+    from facegraft.evaluate.report import summary, write_report
+    from facegraft.evaluate.results import check_comparable, load
+    from facegraft.evaluate.run import evaluate
+
+    films = None if args.clips is None else clip_set(open_dataset(args.clips), most=args.pairs)
+    other = load(Path(args.against)) if args.against is not None and args.against.endswith(".json") else None
+    opened = open_eyes(_judges(args.judge))
+    if other is not None:
+        check_comparable(other, PROTOCOL, questions.name, opened.networks)  # now, not after an hour of judging
+    with progress_bar("cases", len(questions) + (0 if films is None else len(films))) as update:
+        report = evaluate(
+            methods,
+            questions,
+            suites=args.suite,
+            clips=films,
+            seed=args.seed,
+            eyes=opened,
+            progress=lambda done, _of: update(done),
+        )
+    against = _against(args, report, other)
+    write_report(report, args.output, against)
+    _print(report)
+    print(f"\n{args.output / 'report.html'}")
+    print(json.dumps(summary(report, against) | {"output": str(args.output)}))  # last line: for programs
+    return 0
+
+
+def _print(report: Report) -> None:
+    from facegraft.evaluate.report import as_table
+
+    for one, what in ((report, "case"), (report.clips, "clip")):
+        if one is not None:
+            number = f"{one.of} {what}{'' if one.of == 1 else 's'}"
+            print(f"{number} of {one.name}, protocol {one.protocol}; mean [95 % interval over people]\n")
+            print(f"{as_table(one)}\n")
+    for line in (*report.left_out, *(report.clips.left_out if report.clips else ())):
+        print(f"not measured: {line}")
+
+
+def _against(args: argparse.Namespace, report: Report, other: Report | None) -> Against:
+    from facegraft.evaluate.report import compare_with
+
+    if other is not None:
+        return compare_with(report, other=other)
+    return compare_with(report, None if args.against is None else _name_of(args.against))
+
+
+def _name_of(word: str) -> str:
+    return word if word in (WARP, *FLOORS) else Path(word).resolve().name
+
+
+def _export(questions: Questions, folder: Path) -> int:
+    """Writes identity/KEY.png and attribute/KEY.png of every case; what is there is written anew."""
+    from facegraft.core.image import save_frame
+
+    for name in ("identity", "attribute"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for case in questions:
+        save_frame(folder / "identity" / f"{case.key}.png", case.identity)
+        save_frame(folder / "attribute" / f"{case.key}.png", case.attribute)
+    return len(questions)
+
+
+def _describe(args: argparse.Namespace, questions: Questions, methods: dict[str, Method]) -> int:
+    print(f"would put {len(questions)} cases of {questions.name} to {', '.join(methods) or 'nobody'}: {args.output}")
+    facts = {"cases": len(questions), "set": questions.name, "methods": list(methods), "output": str(args.output)}
+    print(json.dumps(facts | {"export": None if args.export is None else str(args.export)}))
+    return 0
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes the folder before the work, so that what cannot be written is told at once; takes it away if that fails."""
+    before = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not before:
+            with suppress(OSError):
+                folder.rmdir()  # fails where something was written, which then stays
+        raise

@@ -1,0 +1,87 @@
+"""Opens the networks that evaluation looks through, and says which files they are and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facegraft.core.files import sha256
+from facegraft.evaluate.look import Eyes, FaceFeature, Judge
+from facegraft.evaluate.results import Network
+from facegraft.faces.analyse import Analyser
+from facegraft.faces.attributes import AttributeReader
+from facegraft.faces.fetch import OWN, RECOGNISER, WEIGHTS, model_folder
+from facegraft.faces.recognisers import OnnxRecogniser
+
+FIRST, SECOND = "dlib", "second"
+"""Names of the judges: of others, fetched on request; and our own."""
+OWN_IDENTITY = WEIGHTS / "identity.onnx"
+NO_JUDGE = "identity: no judge is here; `facegraft models fetch --recogniser` brings one (once, online, 100 MB)"
+ONE_JUDGE = (
+    f"identity by the judge {FIRST!r}: not fetched; `facegraft models fetch --recogniser` (once, online, 100 MB)"
+)
+NO_FEATURE = "metrics that need a feature of faces: our identity network (identity.onnx) is not here"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Eyes and what a report says of them.
+
+    Attributes:
+        eyes: The networks.
+        networks: Their files.
+        left_out: What cannot be measured without what is missing.
+    """
+
+    eyes: Eyes
+    networks: tuple[Network, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def open_eyes(judges: Mapping[str, Path] | None = None, *, own_identity: Path = OWN_IDENTITY) -> Opened:
+    """Our own networks, the judges that are here, and those that are named.
+
+    Args:
+        judges: Name -> ONNX file of a recogniser; "dlib" and "second" replace the usual ones.
+        own_identity: Our recogniser: second judge, and feature of faces. It may be missing.
+
+    Raises:
+        BadInputError: A named judge is no recogniser.
+        MissingPartError: One of our own networks is missing or broken.
+    """
+    files = usual_judges(own_identity) | dict(judges or {})
+    opened: dict[str, Judge] = {name: OnnxRecogniser(path) for name, path in files.items()}
+    feature = _feature(own_identity) if own_identity.is_file() else None
+    networks = [Network(name, "finds and reads faces", *_file(WEIGHTS / f"{name}.onnx")) for name in OWN]
+    networks.append(Network("attributes", "reads pose, gaze, expression, light", *_file(WEIGHTS / "attributes.onnx")))
+    networks += [Network(name, "judge of identity", *_file(path)) for name, path in files.items()]
+    if feature is not None:
+        networks.append(Network("face feature", "realism and likeness", *_file(own_identity)))
+    left_out = [NO_JUDGE if not opened else ONE_JUDGE] if FIRST not in opened else []
+    left_out += [] if feature is not None else [NO_FEATURE]
+    return Opened(Eyes(Analyser(), AttributeReader(), opened, feature), tuple(networks), tuple(left_out))
+
+
+def usual_judges(own_identity: Path = OWN_IDENTITY) -> dict[str, Path]:
+    """Those of the usual judges whose files are here."""
+    usual = {FIRST: model_folder() / RECOGNISER, SECOND: own_identity}
+    return {name: path for name, path in usual.items() if path.is_file()}
+
+
+def given(eyes: Eyes) -> Opened:
+    """Eyes that a program made: their files are not known."""
+    networks = [Network("analyser", "finds and reads faces"), Network("attributes", "reads pose, gaze, expression")]
+    networks += [Network(name, "judge of identity") for name in eyes.judges]
+    left_out = ([] if eyes.judges else [NO_JUDGE]) + ([] if eyes.feature is not None else [NO_FEATURE])
+    return Opened(eyes, tuple(networks), tuple(left_out))
+
+
+def _feature(path: Path) -> FaceFeature:
+    from facegraft.evaluate.features import OwnFeature  # it needs ours, which may be missing
+
+    return OwnFeature(path)
+
+
+def _file(path: Path) -> tuple[str, str]:
+    return path.name, sha256(path)

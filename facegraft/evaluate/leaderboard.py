@@ -1,0 +1,179 @@
+"""Leaderboards: the newest results of every method, per set and protocol. Sorted by identity, ranked by nothing.
+
+One number never says which swap is better: a method that changes nothing has the best attributes, a pasted photo the
+best identity. So the tables are sorted by the identity gap, and everything stands beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from facegraft.evaluate.page_style import STYLE
+from facegraft.evaluate.plots import digits_of, shown_name, written
+from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
+from facegraft.evaluate.results import Network, Report, compact, load
+
+SORTED_BY = ("identity_gap_dlib", "identity_gap_second")
+"""The first of these that any method of a board has."""
+FRONT = "eval--"
+"""Of the names of files in a history."""
+ABOUT = (
+    "Every number is a mean over all cases with its 95 % interval over people; a face that is not found costs the "
+    "worst value. Sorted by the identity gap, ranked by nothing: read no column without the identity beside it. Floors "
+    "and the right answer (the ceiling) are there to compare with."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """All methods on one set by one protocol; as one report, and where each of them comes from.
+
+    Attributes:
+        report: Methods in the order of the board, without single cases.
+        made: Method -> date and commit of its numbers.
+        cases: Method -> how many it was asked.
+    """
+
+    report: Report
+    made: dict[str, str]
+    cases: dict[str, int]
+
+
+def history_name(report: Report) -> str:
+    """The name of a report's file in a history: its set, and its methods that are no floors."""
+    methods = [name for name, one in report.methods.items() if one.kind in ("method", "folder")] or ["floors"]
+    parts = (re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-") for part in (report.name, "+".join(methods)))
+    return f"{FRONT}{'--'.join(parts)}.json"
+
+
+def read_history(folder: Path) -> list[Report]:
+    """All compact results of a history, `*/eval--*.json`.
+
+    Raises:
+        BadInputError: One is damaged.
+    """
+    return [compact(load(path)) for path in sorted(folder.glob(f"*/{FRONT}*.json"))]
+
+
+def boards(reports: Iterable[Report]) -> list[Board]:
+    """One board per set, protocol and judging networks, in the order of their names; of each method its newest."""
+    groups: dict[tuple[str, str, str], list[Report]] = {}
+    for report in reports:
+        groups.setdefault((report.name, report.protocol, _eyes(report.networks)), []).append(report)
+    return [_board(sorted(found, key=_date)) for _, found in sorted(groups.items(), key=lambda entry: entry[0])]
+
+
+def as_markdown(found: Sequence[Board], command: str) -> str:
+    """The boards as a document.
+
+    Args:
+        found: Of `boards`.
+        command: What makes the document anew.
+    """
+    lines = ["# Leaderboard", "", ABOUT, "", f"Made by `{command}` from `benchmarks/history`.", ""]
+    for board in found:
+        report = board.report
+        lines += [f"## {report.name}, protocol {report.protocol}", "", f"Judged by {_eyes(report.networks)}.", ""]
+        lines += _markdown_table(board)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def as_page(found: Sequence[Board]) -> str:
+    """The boards as one HTML page that needs nothing else."""
+    sections = []
+    for board in found:
+        report = board.report
+        title = f"{escape(report.name)}, protocol {escape(report.protocol)}"
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{board.cases[name]} cases</td><td>{escape(board.made[name])}</td></tr>"
+            for name in report.methods
+        )
+        sections.append(
+            f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{planes(report)}{group_plots(report)}"
+            f'<h3>Where the numbers come from</h3><div class="scroll"><table class="facts"><tbody>{rows}</tbody>'
+            f'</table></div><p class="note">Judged by {escape(_eyes(report.networks))}.</p></section>'
+        )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Leaderboard</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
+        f"<h1>Leaderboard</h1><p>{escape(ABOUT)}</p>{''.join(sections)}</body></html>\n"
+    )
+
+
+def _board(reports: Sequence[Report]) -> Board:
+    """Reports from the oldest to the newest; a later one replaces a method's earlier numbers."""
+    holders = {name: report for report in reports for name in report.methods}
+    metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
+    suites: dict[str, tuple[str, ...]] = {}
+    for report in reports:
+        for suite, names in report.suites.items():
+            suites[suite] = tuple(dict.fromkeys((*suites.get(suite, ()), *names)))
+    merged = dataclasses.replace(
+        reports[-1],
+        metrics=metrics,
+        suites=suites,
+        methods={name: holder.methods[name] for name, holder in holders.items()},
+        left_out=(),
+    )
+    by = next((name for name in SORTED_BY if merged.measured(name)), "")
+    order = sorted(merged.methods, key=lambda name: -_value(merged, name, by))
+    return Board(
+        report=dataclasses.replace(merged, methods={name: merged.methods[name] for name in order}),
+        made={name: _made(holders[name]) for name in order},
+        cases={name: holders[name].of for name in order},
+    )
+
+
+def _value(report: Report, method: str, metric: str) -> float:
+    """For sorting; what was not measured comes last."""
+    value = report.methods[method].overall.get(metric, NOWHERE).value
+    return value if math.isfinite(value) else -math.inf
+
+
+def _markdown_table(board: Board) -> list[str]:
+    report = board.report
+    by = [report.metrics[name] for name in SORTED_BY if name in report.metrics and report.measured(name)][:1]
+    metrics = list(dict.fromkeys([*by, *report.primary()]))
+    names = ["method", "cases", *(_column(metric) for metric in metrics), "failed", "made"]
+    lines = [_line(names), _line(["---"] * len(names))]
+    digits = {
+        metric.name: digits_of([one.overall.get(metric.name, NOWHERE) for one in report.methods.values()])
+        for metric in metrics
+    }
+    for name, result in report.methods.items():
+        kind = "" if result.kind in ("method", "folder") else f" ({result.kind})"
+        cells = [written(result.overall.get(metric.name, NOWHERE), digits[metric.name]) for metric in metrics]
+        shown = [f"{value} [{interval.replace(' … ', ', ')}]" if interval else value for value, interval in cells]
+        failed = str(int(result.failed.sum()))
+        lines.append(_line([f"{name}{kind}", str(board.cases[name]), *shown, failed, board.made[name]]))
+    return [*lines, ""]
+
+
+def _column(metric: Metric) -> str:
+    unit = f", {metric.unit}" if metric.unit else ""
+    return f"{shown_name(metric)}{unit} {'↑' if metric.better == 'high' else '↓'}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _eyes(networks: Sequence[Network]) -> str:
+    """Names and short hashes of the networks that are files."""
+    known = sorted(f"{one.name} {one.sha256[:8]}" for one in networks if one.sha256)
+    return ", ".join(known) or "networks that are not known"
+
+
+def _date(report: Report) -> str:
+    return report.made.get("date", "")
+
+
+def _made(report: Report) -> str:
+    return " ".join(part for part in (_date(report)[:10], report.made.get("commit", "")) if part)

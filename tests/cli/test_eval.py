@@ -1,0 +1,177 @@
+"""`facegraft eval`: the table, the files, the last line; bad words, one line; what is written when it is cut short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from facegraft.cli import eval as verb
+from facegraft.cli.main import main
+from facegraft.core.image import read_picture, save_frame
+from facegraft.evaluate import floors, identity, run
+from facegraft.evaluate.results import load
+from tests.evaluate.cases_for_tests import example
+from tests.evaluate.reports_for_tests import write_tiny_set
+
+KEYS = ("identity_1+identity_2", "identity_3+identity_2", "identity_3+attribute_1")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_set(tmp_path_factory.mktemp("sets") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def _no_fetched_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on every machine, and faster."""
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path / "models"))
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    found: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_lists_are_those_of_the_library() -> None:
+    assert verb.SUITES == run.SUITES
+    assert verb.FLOORS == floors.FLOORS
+    assert verb.JUDGES == identity.JUDGES
+
+
+def test_floors_on_a_set_leave_a_page_and_numbers(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "measured"
+    words = ["eval", "copy", "paste", "--data", str(tiny), "--suite", "truth", "--suite", "attributes"]
+    assert main([*words, "-o", str(out)]) == 0
+    text, error = capsys.readouterr()
+    lines = text.splitlines()
+    assert error == ""
+    assert lines[0].startswith("3 cases of tiny, protocol facegraft-image-1")
+    assert any(line.split() == ["copy", "paste"] for line in lines)
+    facts = json.loads(lines[-1])
+    assert facts["cases"] == 3
+    assert facts["methods"]["copy"]["pose_degrees"] == 0
+    assert facts["methods"]["paste"]["pose_degrees"] > 0
+    assert facts["against"]["name"] == "copy"
+    assert any("facegraft models fetch --recogniser" in line for line in facts["left_out"])
+    assert {path.name for path in out.iterdir()} == {"report.html", "results.json"}
+    assert load(out / "results.json").keys == KEYS
+
+
+def test_against_earlier_results(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", str(tiny), "--suite", "attributes"]
+    assert main(["eval", "copy", *words, "-o", str(tmp_path / "old")]) == 0
+    old = tmp_path / "old" / "results.json"
+    assert main(["eval", "mean-face", *words, "-o", str(tmp_path / "new"), "--against", str(old), "--pairs", "2"]) == 0
+    facts = last_line(capsys)
+    assert facts["against"]["name"] == "copy"  # type: ignore[index]
+    assert facts["against"]["tests"]["mean-face"]["pose_degrees"][0] > 0  # type: ignore[index]
+    changed = json.loads(old.read_text(encoding="utf-8"))
+    old.write_text(json.dumps(changed | {"protocol": "facegraft-image-0"}), encoding="utf-8")
+    assert main(["eval", "mean-face", *words, "-o", str(tmp_path / "no"), "--against", str(old), "--pairs", "1"]) == 2
+    assert "facegraft-image-0" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_questions_go_out_and_answers_come_back(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "questions"
+    assert main(["eval", "--data", str(tiny), "--export", str(folder)]) == 0
+    assert last_line(capsys) == {"export": str(folder), "cases": 3, "set": "tiny"}
+    for name in ("identity", "attribute"):
+        assert {path.stem for path in (folder / name).iterdir()} == set(KEYS)
+    written = read_picture(folder / "attribute" / f"{KEYS[2]}.png").frame
+    assert (written == example("attribute_1", 128)).all()
+    words = ["--data", str(tiny), "--suite", "truth", "-o", str(tmp_path / "out")]
+    assert main(["eval", str(folder / "attribute"), *words]) == 0  # answers that change nothing
+    methods = last_line(capsys)["methods"]
+    assert methods["attribute"]["failed"] == 0  # type: ignore[index]
+    assert methods["attribute"]["psnr_inside"] == 60  # type: ignore[index]  # here the truth is the attribute picture
+
+
+def test_plain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, name in (("people", "identity_1"), ("photos", "attribute_2"), ("answers", "attribute_2")):
+        (tmp_path / folder).mkdir()
+        save_frame(tmp_path / folder / "one.png", example(name, 128))
+    words = ["--identity", str(tmp_path / "people"), "--attribute", str(tmp_path / "photos"), "--suite", "attributes"]
+    assert main(["eval", str(tmp_path / "answers"), *words, "-o", str(tmp_path / "out")]) == 0
+    facts = last_line(capsys)
+    assert (facts["set"], facts["cases"]) == ("people + photos", 1)
+    assert facts["methods"]["answers"]["light"] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "expected a method: warp, true-swap"),
+        (["wrap", "--data", "d", "-o", "o"], "method 'wrap': expected warp, true-swap, copy, paste, mean-face, or a"),
+        (["wrap", "--data", "d", "-o", "o"], "did you mean warp"),
+        (["meanface", "--data", "d", "-o", "o"], "did you mean mean-face?"),
+        (["copy", "--data", "d"], "expected -o OUT"),
+        (["copy", "-o", "o"], "either --data DIR, or --identity DIR"),
+        (["copy", "--data", "d", "--identity", "i", "--attribute", "a", "-o", "o"], "either --data"),
+        (["copy", "--identity", "i", "-o", "o"], "belong together"),
+        (["copy", "--data", "d", "-o", "o", "--pairs", "0"], "--pairs: expected 1 or more, found 0"),
+        (["copy", "--data", "d", "-o", "o"], "d: no dataset"),
+        (["copy", "--data", "d", "-o", "o", "--suite", "beauty"], "invalid choice: 'beauty'"),
+    ],
+)
+def test_bad_words_are_one_line(
+    words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(["eval", *words])
+    except SystemExit as stop:  # argparse's own
+        code = int(str(stop.code))
+    assert code == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.startswith("facegraft eval: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("judge", "line"),
+    [("second", "expected NAME=FILE.onnx"), ("third=x.onnx", "a name of dlib, second"), ("dlib=x.onnx", "x.onnx: ")],
+)
+def test_a_judge_that_is_none(
+    tiny: Path, judge: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "copy", "--data", str(tiny), "-o", str(tmp_path / "o"), "--judge", judge]) == 2
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_two_methods_of_one_name_are_refused(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a/mine", "b/mine"):
+        (tmp_path / folder).mkdir(parents=True)
+    words = [str(tmp_path / "a/mine"), str(tmp_path / "b/mine"), "--data", str(tiny), "-o", str(tmp_path / "o")]
+    assert main(["eval", *words]) == 2
+    assert "a second method of the name 'mine'" in capsys.readouterr().err
+
+
+def test_dry_run_writes_nothing(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["copy", "--data", str(tiny), "--pairs", "2", "-o", str(tmp_path / "o"), "--export", str(tmp_path / "e")]
+    assert main(["eval", *words, "--dry-run"]) == 0
+    facts = last_line(capsys)
+    assert (facts["cases"], facts["methods"]) == (2, ["copy"])
+    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "e").exists()
+
+
+def test_interrupted_leaves_nothing(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from facegraft.runtime.swapper import Swapper
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Swapper, "swap_pair", interrupt)
+    assert main(["eval", "warp", "--data", str(tiny), "--suite", "truth", "-o", str(tmp_path / "o")]) == 130
+    assert capsys.readouterr().err == "facegraft eval: interrupted; nothing was written\n"
+    assert not (tmp_path / "o").exists()

@@ -1,0 +1,96 @@
+"""Leaderboards: newest per method, one board per set and protocol and judges, sorted by the identity gap."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facegraft.evaluate.leaderboard import SORTED_BY, Board, as_markdown, as_page, boards, history_name, read_history
+from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.results import Kind, Network, Report, compact, load, save
+from tests.evaluate.reports_for_tests import GAP, POSE, report_of
+
+
+def dated(date: str, methods: dict[str, tuple[Kind, float]], **changes: object) -> Report:
+    """A report whose metric of identity has the name that boards are sorted by."""
+    report = report_of(methods, failed=0)
+    gap = dataclasses.replace(GAP, name=SORTED_BY[0])
+    for result in report.methods.values():
+        for figures in (result.overall, *(group for groups in result.by.values() for group in groups.values())):
+            figures[gap.name] = figures.pop(GAP.name)
+    metrics: dict[str, Metric] = {gap.name: gap} | {n: m for n, m in report.metrics.items() if n != GAP.name}
+    suites = {**report.suites, "identity": (gap.name,)}
+    made = {**report.made, "date": date, "commit": f"c{date[-2:]}"}
+    return dataclasses.replace(report, metrics=metrics, suites=suites, made=made, **changes)  # type: ignore[arg-type]
+
+
+def methods_of(board: Board) -> list[str]:
+    return list(board.report.methods)
+
+
+def test_newest_result_of_each_method_and_the_order_of_identity() -> None:
+    old = dated("2026-01-01", {"mine": ("method", 5.0), "copy": ("floor", 0.0)})
+    new = dated("2026-02-02", {"mine": ("method", 1.0), "paste": ("floor", 3.0)})
+    for order in ([old, new], [new, old]):
+        (board,) = boards(order)
+        assert methods_of(board) == ["paste", "mine", "copy"]
+        assert board.report.methods["mine"].overall[POSE.name].value == pytest.approx(1.115)
+        assert board.made == {"paste": "2026-02-02 c02", "mine": "2026-02-02 c02", "copy": "2026-01-01 c01"}
+        assert board.cases["copy"] == 24
+
+
+def test_what_does_not_compare_is_on_boards_of_its_own() -> None:
+    one = dated("2026-01-01", {"mine": ("method", 1.0)})
+    other_set = dataclasses.replace(one, name="another")
+    other_protocol = dataclasses.replace(one, protocol="facegraft-image-2")
+    other_eyes = dataclasses.replace(one, networks=(Network("dlib", "judge", "r.onnx", "cd" * 32),))
+    found = boards([one, other_set, other_protocol, other_eyes])
+    assert len(found) == 4
+    assert [board.report.name for board in found] == ["another", "made <up>", "made <up>", "made <up>"]
+
+
+def test_markdown_has_cases_protocol_and_intervals_with_every_number() -> None:
+    (board,) = boards([dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0)})])
+    text = as_markdown([board], "make it")
+    assert "## made <up>, protocol facegraft-image-1" in text
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    header, *rest = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line)
+    assert header[:3] == ["method", "cases", "identity gap dlib ↑"]
+    assert [row[0] for row in rest] == ["copy (floor)", "mine"]
+    for row in rest:
+        assert row[1] == "24"
+        assert all(re.fullmatch(r"\d+\.\d+ \[\d+\.\d+, \d+\.\d+\]", cell) for cell in row[2:5])
+        assert row[-1] == "2026-01-01 c01"
+    assert "Judged by dlib abababab" in text
+
+
+def test_page_needs_nothing_else() -> None:
+    text = as_page(boards([dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0)})]))
+    assert "made &lt;up&gt;, protocol facegraft-image-1" in text
+    assert "24 cases" in text
+    assert text.count("<svg") >= 2
+    assert not re.search(r"""(?:src|href)=|url\(|<script""", text)
+
+
+def test_history_there_and_back_by_the_script(root: Path, tmp_path: Path) -> None:
+    report = dated("2026-01-01", {"mine": ("method", 1.0), "my other": ("folder", 2.0), "copy": ("floor", 0.0)})
+    save(report, tmp_path / "results.json")
+    (tmp_path / "docs").mkdir()
+    script = [sys.executable, str(root / "benchmarks/leaderboard.py"), "--history", str(tmp_path / "history")]
+    subprocess.run([*script, "add", str(tmp_path / "results.json")], check=True, cwd=root, capture_output=True)
+    (path,) = (tmp_path / "history").rglob("*.json")
+    assert path.relative_to(tmp_path / "history").as_posix() == "0.1.0/eval--made-up--mine-my-other.json"
+    assert not load(path).keys
+    subprocess.run([*script, "build", "--docs", str(tmp_path / "docs")], check=True, cwd=root, capture_output=True)
+    assert {path.name for path in (tmp_path / "docs").iterdir()} == {"leaderboard.md", "leaderboard.html"}
+    (board,) = boards(read_history(tmp_path / "history"))
+    assert methods_of(board) == ["my other", "mine", "copy"]
+
+
+def test_names_in_a_history_say_which_methods() -> None:
+    assert history_name(compact(report_of({"copy": ("floor", 1.0)}))) == "eval--made-up--floors.json"

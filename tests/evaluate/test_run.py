@@ -1,0 +1,255 @@
+"""The public call: methods of every kind on a dataset and on plain folders, judged by our own networks."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import facegraft as fg
+from facegraft.core.errors import BadInputError, NoFaceError
+from facegraft.core.files import sha256
+from facegraft.core.image import save_frame
+from facegraft.core.types import Frame
+from facegraft.data.dataset import open_dataset
+from facegraft.evaluate.eyes import NO_FEATURE, NO_JUDGE, ONE_JUDGE, open_eyes
+from facegraft.evaluate.floors import Floor
+from facegraft.evaluate.look import Views
+from facegraft.evaluate.protocol import Case, Metric, Scores
+from facegraft.evaluate.report import compare_with
+from facegraft.evaluate.report_page import page
+from facegraft.evaluate.results import Report
+from facegraft.evaluate.run import SUITES, evaluate, folder_set, identity_frames, keys_of, load_suites, questions_of
+from facegraft.evaluate.stats import Figure
+from facegraft.evaluate.strips import SIDE, Strips
+from tests.evaluate.cases_for_tests import case_of_examples, example, own_eyes
+from tests.evaluate.reports_for_tests import write_tiny_clips, write_tiny_set
+
+FAR = Metric("far", "levels", "low", 255.0, "how far from the truth", primary=True)
+FOUND = Metric("found", "", "high", 0.0, "cases with a face", primary=True)
+NEVER = Metric("never", "", "high", 0.0, "nothing has this")
+
+
+def tiny_suite() -> ModuleType:
+    """One metric of cases, one that nothing has, one of the set."""
+    suite = ModuleType("tests.tiny")
+
+    def values(case: Case, views: Views) -> dict[str, float]:
+        known = case.truth is not None
+        apart = np.abs(views.swapped.frame.astype(float) - case.truth).mean() if known else math.nan
+        return {"far": float(apart), "never": math.nan}
+
+    def set_figures(scores: Scores) -> dict[str, Figure]:
+        return {"found": Figure(float((~scores.failed).sum()), math.nan, math.nan, len(scores), 1)}
+
+    suite.METRICS, suite.SET_METRICS = (FAR, NEVER), (FOUND,)  # type: ignore[attr-defined]
+    suite.values, suite.set_figures = values, set_figures  # type: ignore[attr-defined]
+    return suite
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_set(tmp_path_factory.mktemp("sets") / "tiny")
+
+
+def refuse(identity: Frame, attribute: Frame) -> Frame:
+    raise NoFaceError("never")
+
+
+@pytest.fixture(scope="module")
+def report(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("answers")
+    first, *_ = questions_of(tiny)
+    save_frame(folder / f"{first.key}.png", first.attribute)
+    return evaluate(
+        {
+            "unchanged": lambda _identity, attribute: attribute,
+            "refuses": refuse,
+            "truth": "true-swap",
+            "own": Floor("identity as it is", lambda case: case.identity),
+            "made elsewhere": folder,
+        },
+        tiny,
+        suites=[tiny_suite()],
+        eyes=own_eyes(),
+    )
+
+
+def test_every_kind_of_method_is_asked_the_same(report: Report) -> None:
+    kinds = {name: one.kind for name, one in report.methods.items()}
+    assert list(kinds.values()) == ["method", "method", "ceiling", "floor", "folder"]
+    far = {name: one.values["far"] for name, one in report.methods.items()}
+    assert far["unchanged"].max() < 1e-9  # the truth of this set is the attribute picture
+    assert far["truth"].max() < 1e-9
+    assert far["own"].min() > 5
+    assert far["refuses"].tolist() == [255.0] * 3
+    assert far["made elsewhere"].tolist() == [0.0, 255.0, 255.0]
+    assert [int(one.failed.sum()) for one in report.methods.values()] == [0, 3, 0, 0, 2]
+    assert report.methods["refuses"].overall["found"].value == 0
+    assert report.methods["own"].overall["found"].value == 3
+
+
+def test_report_says_what_was_asked_and_what_was_not(report: Report, tiny: Path) -> None:
+    assert report.keys == tuple(keys_of(questions_of(tiny)))
+    assert (report.protocol, report.name, report.of) == ("facegraft-image-1", "tiny", 3)
+    assert report.set_facts["seed"] == "7"
+    assert report.set_facts["labels_sha256"] == "0123"
+    assert report.groups["stratum"] == ("ordinary", "ordinary", "large pose")
+    assert report.people == ("identity_2", "identity_2", "attribute_1")
+    assert report.suites == {"tiny": ("far", "never", "found")}
+    assert any(line.startswith("tiny: never") for line in report.left_out)
+    assert NO_JUDGE in report.left_out
+    assert NO_FEATURE not in report.left_out  # this test's eyes have one
+    assert len(report.methods["made elsewhere"].milliseconds) == 0
+    assert len(report.methods["unchanged"].milliseconds) == 3
+    assert report.seconds["looking and judging"] > 0
+    assert set(report.strips) == set(report.keys)
+    assert set(report.strips[report.keys[0]].swapped) == set(report.methods) - {"refuses"}
+
+
+def test_a_single_call_needs_no_name_and_counts_cases_for_progress(tiny: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    found = evaluate(
+        lambda _identity, attribute: attribute,
+        open_dataset(tiny),
+        suites=[tiny_suite()],
+        eyes=own_eyes(),
+        most=2,
+        progress=lambda done, of: seen.append((done, of)),
+    )
+    assert list(found.methods) == ["method"]
+    assert found.of == 2
+    assert set(found.groups["stratum"]) == {"ordinary", "large pose"}  # strata take turns
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_what_is_no_method_or_suite_is_refused(tiny: Path, tmp_path: Path) -> None:
+    eyes = own_eyes()
+    with pytest.raises(BadInputError, match="'pasta'"):
+        evaluate({"m": "pasta"}, tiny, suites=[tiny_suite()], eyes=eyes)
+    with pytest.raises(BadInputError, match="at least one method"):
+        evaluate({}, tiny, suites=[tiny_suite()], eyes=eyes)
+    with pytest.raises(BadInputError, match="expected a folder"):
+        evaluate({"m": tmp_path / "none"}, tiny, suites=[tiny_suite()], eyes=eyes)
+    (tmp_path / "others").mkdir()
+    save_frame(tmp_path / "others" / "holiday.png", example("identity_1", 64))
+    with pytest.raises(BadInputError, match=r"such as identity_1\+identity_2\.png; found none"):
+        evaluate({"m": tmp_path / "others"}, tiny, suites=[tiny_suite()], eyes=eyes)
+    with pytest.raises(BadInputError, match="found beauty"):
+        load_suites(["truth", "beauty"])
+    with pytest.raises(BadInputError, match="found none"):
+        load_suites([])
+    assert [module.__name__ for module in load_suites(SUITES)] == [f"facegraft.evaluate.{name}" for name in SUITES]
+
+
+def test_plain_folders_are_a_set_without_truth(tmp_path: Path) -> None:
+    for folder, names in {"people": ("identity_1", "identity_2"), "photos": ("attribute_1", "identity_3")}.items():
+        (tmp_path / folder).mkdir()
+        for number, name in enumerate(names):
+            save_frame(tmp_path / folder / f"p{number}.png", example(name, 128))
+    asked = folder_set(tmp_path / "people", tmp_path / "photos")
+    assert (asked.name, len(asked)) == ("people + photos", 2)
+    assert len(questions_of(asked, 1)) == 1
+    assert len(list(identity_frames(asked))) == 2
+    assert keys_of(asked) == ["p0", "p1"]
+    with pytest.raises(BadInputError, match="no right answers"):
+        evaluate("true-swap", asked, suites=[tiny_suite()], eyes=own_eyes())
+    found = evaluate("copy", asked, suites=[tiny_suite()], eyes=own_eyes())
+    assert found.keys == ("p0", "p1")
+    assert not found.measured("far")
+    assert not found.primary() or found.primary() == [FOUND]
+
+
+def test_the_mean_face_sees_each_person_once(tiny: Path) -> None:
+    frames = list(identity_frames(questions_of(tiny)))
+    assert len(frames) == 2  # identity_1, identity_3; the second pair of identity_3 adds nothing
+
+
+def test_networks_are_named_with_their_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    opened = open_eyes(own_identity=tmp_path / "none.onnx")
+    from facegraft.faces.fetch import WEIGHTS
+
+    known = {network.name: network for network in opened.networks}
+    assert set(known) == {"detector", "landmarks", "parser", "attributes"}
+    assert known["parser"].sha256 == sha256(WEIGHTS / "parser.onnx")
+    assert opened.left_out == (NO_JUDGE, NO_FEATURE)
+    assert "facegraft models fetch --recogniser" in NO_JUDGE
+
+
+def test_a_judge_of_ones_own_takes_the_place_of_the_usual(
+    recogniser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    opened = open_eyes({"second": recogniser}, own_identity=tmp_path / "none.onnx")
+    assert set(opened.eyes.judges) == {"second"}
+    assert opened.left_out == (ONE_JUDGE, NO_FEATURE)
+    (judge,) = [network for network in opened.networks if network.role == "judge of identity"]
+    assert (judge.name, judge.file, judge.sha256) == ("second", recogniser.name, sha256(recogniser))
+
+
+def test_strips_show_heads_and_keep_no_answer_apart() -> None:
+    eyes, case = own_eyes(), case_of_examples()
+    views = Views(eyes.look(case.identity), eyes.look(case.attribute), eyes.look(case.identity))
+    strips = Strips()
+    strips.keep("one", case, views)
+    strips.keep("none", case, Views(views.identity, views.attribute, views.attribute))
+    strip = strips.made["pair"]
+    assert set(strip.swapped) == {"one"}
+    assert strip.truth is None
+    from facegraft.core.image_bytes import decode_frame
+
+    assert max(decode_frame(strip.attribute).shape) == SIDE
+
+
+def test_the_package_is_the_public_call_whatever_was_imported_first() -> None:
+    programs = (
+        "import facegraft as fg\ncall = fg.evaluate\nimport facegraft.evaluate.stats as stats\n",
+        "import facegraft.evaluate.stats as stats\nimport facegraft as fg\ncall = fg.evaluate\n",
+    )
+    for program in programs:
+        check = "assert call is fg.evaluate and callable(call) and stats.mean and fg.evaluate.stats is stats"
+        subprocess.run([sys.executable, "-c", program + check], check=True)
+    ours = inspect.signature(fg.evaluate).parameters
+    theirs = inspect.signature(evaluate).parameters
+    assert {name: (one.kind, one.default) for name, one in ours.items()} == {
+        name: (one.kind, one.default) for name, one in theirs.items()
+    }
+
+
+def test_called_as_the_public_name(tiny: Path) -> None:
+    found = fg.evaluate("copy", tiny, suites=[tiny_suite()], eyes=own_eyes(), most=1)
+    assert isinstance(found, Report)
+    assert found.of == 1
+
+
+def test_clips_are_a_report_of_their_own(tiny: Path, tmp_path: Path) -> None:
+    clips = write_tiny_clips(tmp_path / "clips")
+    (tmp_path / "answers").mkdir()
+    save_frame(tmp_path / "answers" / f"{keys_of(questions_of(tiny))[0]}.png", example("identity_2", 128))
+    seen: list[tuple[int, int]] = []
+    found = evaluate(
+        {"copy": "copy", "elsewhere": tmp_path / "answers"},
+        tiny,
+        suites=[tiny_suite()],
+        eyes=own_eyes(),
+        clips=clips,
+        progress=lambda done, of: seen.append((done, of)),
+    )
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert found.clips is not None
+    assert (found.clips.protocol, found.clips.name, found.clips.of) == ("facegraft-clip-1", "tiny-clips", 1)
+    assert list(found.clips.methods) == ["copy"]
+    assert found.clips.methods["copy"].overall["flicker"].value == 0  # it changes nothing
+    assert found.clips.methods["copy"].overall["lost_frames"].value == 0
+    assert any(line.startswith("clips: elsewhere") for line in found.clips.left_out)
+    with pytest.raises(BadInputError, match="only folders"):
+        evaluate({"elsewhere": tmp_path / "answers"}, tiny, suites=[tiny_suite()], eyes=own_eyes(), clips=clips)
+    text = page(found, compare_with(found))
+    assert "1 clip of tiny-clips; protocol facegraft-clip-1" in text
