@@ -251,8 +251,11 @@ def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
     try:
         recogniser_path()
     except MissingPartError:
-        what = "recogniser not fetched yet: people cannot be told apart (--map, a reference picture, people of a clip)"
-        yield Lack(("swap", "analyse"), what, "facegraft models fetch --recogniser", blocks=False)
+        what = (
+            "recogniser not fetched yet: people cannot be told apart (--map, a reference picture, people of a clip), "
+            "and `eval` has one judge of identity less"
+        )
+        yield Lack(("swap", "analyse", "eval"), what, "facegraft models fetch --recogniser", blocks=False)
 
 
 def _verb_lacks() -> Iterator[Lack]:

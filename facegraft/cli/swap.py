@@ -85,18 +85,27 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     out.add_argument("--consent", metavar="TEXT", help="who agreed to what; written into the provenance")
     out.add_argument("--watermark", action="store_true", help="also an invisible mark in all of the pixels")
-    out.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
+    report = out.add_mutually_exclusive_group()
+    report.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="JSON with what was done and how good it is (default: OUTPUT.report.json, or report.json in a folder)",
+    )
+    report.add_argument("--no-report", action="store_true", help="look at nothing afterwards, write no report")
     out.add_argument("--dry-run", action="store_true", help="check everything, say what would be done, write nothing")
 
 
 def run(args: argparse.Namespace) -> int:
+    from facegraft.cli.swap_report import write_report
     from facegraft.cli.swapping import Work, swap_all  # loads the decoders, which --help must not wait for
 
     report = swap_all(Work.from_arguments(args), say=print)
-    if args.report is not None and not args.dry_run:
-        from facegraft.core.files import atomic_path
-
-        with atomic_path(args.report) as temporary:
-            temporary.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(report.as_dict()))
+    facts = report.as_dict()
+    if not args.no_report and not args.dry_run:
+        path, warning = write_report(facts, args.inputs[-1], args.report)
+        if warning:
+            print(f"warning: {warning}")
+        facts["report"] = None if path is None else str(path)
+    print(json.dumps(facts))
     return report.exit_code

@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegraft import __version__
+from facegraft.cli.watching import Watch, WatchedSwapper
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
 from facegraft.core.files import sha256, shown, sniff
 from facegraft.core.image import read_picture
+from facegraft.evaluate.after import Quality
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import Recogniser
 from facegraft.faces.fetch import recogniser_path
@@ -60,6 +62,8 @@ class Work:
     watermark: bool
     dry_run: bool
     max_pixels: int
+    quality_told: bool
+    """Whether the faces are looked at again once a file is done."""
 
     @classmethod
     def from_arguments(cls, args: argparse.Namespace) -> Work:
@@ -98,6 +102,7 @@ class Work:
         return cls(
             identities, attribute, out, args.which, args.map, args.min_score, args.on_no_face, args.quality,
             video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
+            not args.no_report and not args.dry_run,
         )  # fmt: skip
 
 
@@ -205,7 +210,8 @@ class _People:
         self._work = work
         self._analyser = Analyser(min_score=work.min_score)
         self._recogniser = self._load_recogniser()
-        self._swapper = Swapper(self._analyser)
+        watched = WatchedSwapper(self._analyser) if work.quality_told else None
+        self._swapper = watched or Swapper(self._analyser)
         embed = self._embed if self._recogniser else None
         if work.mapping:
             rule, pictures = map_rule(work.mapping, embed)
@@ -216,6 +222,7 @@ class _People:
             self._pictures = {DEFAULT: list(work.identities)}
         for key, paths in self._pictures.items():
             self._learn(key, paths)
+        self._watch = None if watched is None else Watch(watched, self._pictures, work.max_pixels)
 
     def __enter__(self) -> _People:
         return self
@@ -262,6 +269,8 @@ class _People:
                 raise NoFaceError(f"{shown(attribute)}: none of {faces[0]} faces would be swapped")
             say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")
             return {"attribute": str(attribute), "written": None, "faces": faces[0], "swapped": faces[1]}
+        if self._watch:
+            self._watch.begin()
         done = swap_picture(
             self._swapper,
             selector.choose,
@@ -274,11 +283,15 @@ class _People:
             watermark=self._work.watermark,
             max_pixels=self._work.max_pixels,
         )
-        return _told_picture(attribute, done, say)
+        told = _told_picture(attribute, done, say)
+        if self._watch and done.swapped and done.written:
+            told["quality"] = _told_quality(self._watch.picture(done.written, watermark=self._work.watermark), say)
+        return told
 
     def _clip(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
         tracker = Tracker(self._analyser, self._recogniser)
-        edit = ClipSwap(self._swapper, tracker, Selector(self._rule, self._recogniser), watermark=self._work.watermark)
+        selector, make = Selector(self._rule, self._recogniser), self._watch.edit if self._watch else ClipSwap
+        edit = make(self._swapper, tracker, selector, watermark=self._work.watermark)
         if self._work.dry_run:
             clip = probe(attribute)
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
@@ -296,7 +309,10 @@ class _People:
                 on_no_face=self._work.on_no_face,
                 progress=progress,
             )
-        return _told_clip(attribute, done, time.perf_counter() - began, say)
+        told = _told_clip(attribute, done, time.perf_counter() - began, say)
+        if self._watch and done.counts.swaps:
+            told["quality"] = _told_quality(self._watch.clip(resumed_from=done.video.resumed_from), say)
+        return told
 
     def _key(self) -> str:
         """Stands for who goes on whom: the pictures' content, the rule's words, the method and the version."""
@@ -360,5 +376,12 @@ def _told_clip(attribute: Path, done: ClipReport, seconds: float, say: Say) -> d
     for note in (*video.notes, *(f"dropped: {stream}" for stream in video.dropped)):
         say(f"note: {note}")
     facts = {"frames_with_face": counts.frames_with_face, "swaps": counts.swaps, "seconds": seconds}
+    facts["fps"] = now / max(seconds, 1e-9)
     share = {"changed_share": counts.changed_share / max(counts.frames, 1)}
     return {"attribute": str(attribute), "written": str(done.written), **asdict(video), **facts, **share}
+
+
+def _told_quality(found: Quality, say: Say) -> dict[str, Any]:
+    for line in found.lines():
+        say(line if line.startswith("not measured") else f"quality: {line}")
+    return found.as_dict()

@@ -14,6 +14,7 @@ import pytest
 
 from facegraft.cli import swap as verb
 from facegraft.cli.main import main
+from facegraft.core.errors import MissingPartError
 from facegraft.core.image import picture_from_frame, read_picture, save_frame
 from facegraft.provenance.report import read_provenance
 from facegraft.runtime.video import CODECS, KINDS, PRESETS
@@ -99,7 +100,8 @@ def test_a_folder_is_done_file_by_file_and_a_bad_one_does_not_stop_it(
     assert swap(examples / "identity_3.jpg", folder, "-o", out) == 2
     report = last_line(capsys)
     assert report["failed"] == 1
-    assert sorted(path.name for path in out.iterdir()) == ["attribute_1.jpg", "attribute_2.jpg"]
+    assert sorted(path.name for path in out.iterdir()) == ["attribute_1.jpg", "attribute_2.jpg", "report.json"]
+    assert json.loads((out / "report.json").read_text())["files"] == report["files"]
 
 
 def test_files_that_would_share_a_name_are_kept_apart_and_done_ones_stay(
@@ -113,7 +115,7 @@ def test_files_that_would_share_a_name_are_kept_apart_and_done_ones_stay(
     (folder / "b.jpg").write_bytes((examples / "attribute_1.jpg").read_bytes())
     person = examples / "identity_3.jpg"
     assert swap(person, folder, "-o", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["a.avi.mp4", "a.mp4.mp4", "b.jpg"]
+    assert sorted(path.name for path in out.iterdir()) == ["a.avi.mp4", "a.mp4.mp4", "b.jpg", "report.json"]
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     assert swap(person, folder, "-o", out) == 0
     assert capsys.readouterr().out.count("already there") >= 3
@@ -236,7 +238,9 @@ def test_a_killed_clip_goes_on_and_ends_the_same(examples: Path, tmp_path: Path)
     assert first.returncode != 0
     assert not killed.exists()
     again = subprocess.run([*command, str(killed)], capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout.strip().splitlines()[-1])["files"][0]["resumed_from"] > 0
+    told = json.loads(again.stdout.strip().splitlines()[-1])["files"][0]
+    assert told["resumed_from"] > 0
+    assert told["quality"]["not_measured"][-1].startswith(f"quality of frames 0 to {told['resumed_from'] - 1}:")
     for one, other in zip(frames_of(whole), frames_of(killed), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -331,3 +335,115 @@ def test_a_rotated_phone_clip_is_swapped_upright_and_stays_rotated(
     rows, columns = np.nonzero(changed)
     assert 0.3 < rows.mean() / 720 < 0.6, "the face is in the upper half of the upright picture"
     assert 0.3 < columns.mean() / 720 < 0.7
+
+
+# --- how good it is -----------------------------------------------------------------------------------
+
+
+def test_a_picture_ends_with_its_quality_in_words_and_beside_it(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.png"
+    assert swap(examples / "identity_1.jpg", examples / "attribute_3.jpg", "-o", out) == 0
+    said = capsys.readouterr().out.strip().splitlines()
+    told = json.loads(said[-1])
+    found = told["files"][0]["quality"]
+    assert told["report"] == str(out) + ".report.json"
+    assert json.loads((tmp_path / "out.png.report.json").read_text())["files"] == told["files"]
+    assert (found["looked_at"], found["lost"], found["outside_pixels"]) == (2, 0, 0)
+    assert 0 < found["pose_degrees"] < 8
+    assert 0 <= found["expression_percent"] < 10
+    assert 0 <= found["gaze_degrees"] < 20
+    assert found["flicker_levels"] is None
+    assert any(line.startswith("quality: off the attribute: pose") for line in said)
+    assert "quality: 0 pixels changed outside the swapped faces" in said
+
+
+def test_a_lossy_picture_says_what_it_cannot_tell(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person, photo = examples / "identity_1.jpg", examples / "attribute_1.jpg"
+    for name, words, why in (("a.jpg", (), "lossy"), ("b.png", ("--watermark",), "invisible mark")):
+        assert swap(person, photo, "-o", tmp_path / name, *words) == 0
+        found = last_line(capsys)["files"][0]["quality"]
+        assert found["outside_pixels"] is None
+        assert [why in line for line in found["not_measured"] if line.startswith("pixels changed")] == [True]
+
+
+def test_the_recogniser_judges_where_it_is(
+    examples: Path, tmp_path: Path, recogniser: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.png"
+    assert swap(examples / "identity_1.jpg", examples / "identity_2.jpg", "-o", out) == 0
+    found = last_line(capsys)["files"][0]["quality"]
+    assert found["judge"] == "dlib"
+    assert found["identity_before"] < found["identity_cosine"] <= 1
+    assert found["identity_cosine"] > 0.85
+
+
+def test_without_a_recogniser_the_rest_is_measured(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("facegraft.evaluate.after.usual_judges", dict)
+    assert swap(examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", tmp_path / "out.png") == 0
+    said = capsys.readouterr().out.strip().splitlines()
+    found = json.loads(said[-1])["files"][0]["quality"]
+    assert found["identity_cosine"] is None
+    assert found["pose_degrees"] is not None
+    assert sum("models fetch --recogniser" in line for line in said[:-1]) == 1
+
+
+def test_a_clip_tells_how_steady_it_is_and_no_report_leaves_it_the_same(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = examples / "identity_1.jpg"
+    small = [np.ascontiguousarray(frame[::2, ::2]) for frame in frames_of(examples / "clip.mp4")[50:60]]
+    clip = write_clip(tmp_path / "small.mp4", small, Clip(size_hw=small[0].shape[:2]))
+    one, two = tmp_path / "one.mp4", tmp_path / "two.mp4"
+    assert swap(person, clip, "-o", one, "--provenance", "none") == 0
+    found = last_line(capsys)["files"][0]["quality"]
+    assert found["looked_at"] == 4  # runs begin at frames 0, 3, 6 and 9
+    assert 0 < found["flicker_levels"] < 30
+    assert abs(found["landmark_jitter_percent"]) < 10
+    assert found["outside_pixels"] is None
+    assert swap(person, clip, "-o", two, "--provenance", "none", "--no-report") == 0
+    told = last_line(capsys)
+    assert "quality" not in told["files"][0]
+    assert "report" not in told
+    assert one.read_bytes() == two.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "one.mp4",
+        "one.mp4.report.json",
+        "small.mp4",
+        "two.mp4",
+    ]
+
+
+def test_neither_a_report_that_cannot_be_written_nor_a_look_that_fails_fails_a_swap(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(_: object) -> None:
+        raise MissingPartError("attributes.onnx is missing")
+
+    monkeypatch.setattr("facegraft.cli.watching.eyes_for", missing)
+    words = [examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", tmp_path / "out.png"]
+    assert swap(*words, "--report", tmp_path / "missing" / "r.json") == 0
+    said = capsys.readouterr().out.strip().splitlines()
+    assert said[-2].startswith("warning: no report: ")
+    told = json.loads(said[-1])
+    assert told["report"] is None
+    assert "not measured: quality: attributes.onnx is missing" in said
+    assert told["files"][0]["quality"]["outside_pixels"] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.png"]
+
+
+def test_what_was_already_there_keeps_its_place_in_the_report(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("attribute_1.jpg", "attribute_2.jpg"):
+        (folder / name).write_bytes((examples / name).read_bytes())
+        assert swap(examples / "identity_3.jpg", folder, "-o", out) == 0
+    files = json.loads((out / "report.json").read_text())["files"]
+    assert [one["quality"]["looked_at"] for one in files] == [1, 1]

@@ -1,0 +1,190 @@
+"""Clips as questions: where they come from, and how a method answers one, frame by frame or as a whole."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from facegraft.core.errors import BadInputError, FacegraftError
+from facegraft.core.files import shown
+from facegraft.core.image import read_picture
+from facegraft.core.types import Frame
+from facegraft.data.clip_frames import clip_frames
+from facegraft.data.dataset import Dataset, Pair
+from facegraft.evaluate.cases import TRUTH, groups_of
+from facegraft.evaluate.protocol import Case
+
+logger = logging.getLogger(__name__)
+
+FEWEST_FRAMES = 3
+"""Of a clip: an acceleration needs three."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClipCase:
+    """One question: this person, into this clip.
+
+    Attributes:
+        key: Unique.
+        identity: Picture that says who.
+        frames: The attribute clip, in order, all of one size; three or more.
+        identity_person: Who it is; "" = unknown, a person of its own.
+        attribute_person: Who is replaced. Intervals resample these people.
+        stratum: Group for tables; "" = none.
+        truths: The right answers, one per frame, where there are any.
+        groups: Further groups, as `Case.groups`.
+
+    Raises:
+        BadInputError: Too few frames, frames of several sizes, or truths that do not match them.
+    """
+
+    key: str
+    identity: Frame
+    frames: tuple[Frame, ...]
+    identity_person: str
+    attribute_person: str
+    stratum: str = ""
+    truths: tuple[Frame, ...] | None = None
+    groups: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.frames) < FEWEST_FRAMES:
+            raise BadInputError(f"{self.key}: expected a clip of {FEWEST_FRAMES} frames or more, got {len(self)}")
+        sizes = {frame.shape for frame in (*self.frames, *(self.truths or ()))}
+        if len(sizes) > 1:
+            raise BadInputError(f"{self.key}: expected frames and truths of one size, got {sorted(sizes)}")
+        if self.truths is not None and len(self.truths) != len(self.frames):
+            raise BadInputError(f"{self.key}: expected a truth for each of {len(self)} frames, got {len(self.truths)}")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def cases(self) -> Iterator[Case]:
+        """Each frame as a question of its own, in order."""
+        for number, frame in enumerate(self.frames):
+            yield Case(
+                key=f"{self.key}-{number:04d}",
+                identity=self.identity,
+                attribute=frame,
+                identity_person=self.identity_person,
+                attribute_person=self.attribute_person,
+                stratum=self.stratum,
+                truth=None if self.truths is None else self.truths[number],
+                groups=self.groups,
+            )
+
+
+ClipAnswer = Callable[[ClipCase], Sequence[Frame | None]]
+"""A clip -> one swapped frame per frame, or None where there is none."""
+
+
+def frame_by_frame(answer: Callable[[Case], Frame | None]) -> ClipAnswer:
+    """A method of single pictures, which knows nothing of the frames before.
+
+    A frame at which it raises a FacegraftError has no answer, and it goes on.
+    """
+
+    def answer_all(clip: ClipCase) -> list[Frame | None]:
+        return [_one(answer, case) for case in clip.cases()]
+
+    return answer_all
+
+
+def _one(answer: Callable[[Case], Frame | None], case: Case) -> Frame | None:
+    try:
+        return answer(case)
+    except FacegraftError as error:
+        logger.info("no answer to %s: %s", case.key, error)
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSet:
+    """Clips of a dataset, each read when it is asked for.
+
+    Attributes:
+        name: Of the set, for the report.
+        dataset: Where pictures are.
+        clips: The pairs of each clip, in the order of its frames.
+    """
+
+    name: str
+    dataset: Dataset
+    clips: tuple[tuple[Pair, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[ClipCase]:
+        return (_read(self.dataset, pairs) for pairs in self.clips)
+
+
+def clip_set(dataset: Dataset, *, most: int | None = None, frames: int | None = None) -> ClipSet:
+    """The clips of a dataset; the first `most` of them, the first `frames` of each.
+
+    Args:
+        dataset: With a pair for each frame of a clip, as the benchmark set clips-50 has. Its strata take turns, so its
+            first clips are of all of them.
+        most: At most so many clips; None = all.
+        frames: At most so many frames of each; None = all.
+
+    Raises:
+        BadInputError: The dataset has no pairs of clips.
+    """
+    found: dict[tuple[str, str], list[Pair]] = {}
+    for pair in dataset.pairs:
+        clip = dataset.row(pair.attribute).clip
+        if clip:
+            found.setdefault((clip, pair.identity), []).append(pair)
+    if not found:
+        raise BadInputError(
+            f"dataset {dataset.card.name!r}: expected pairs of a clip's frames, found none; use clips-50, made by "
+            "`facegraft data benchmark clips-50`"
+        )
+
+    def number(pair: Pair) -> int:
+        return dataset.row(pair.attribute).frame_number
+
+    clips = [tuple(sorted(pairs, key=number)[:frames]) for pairs in found.values()]
+    return ClipSet(dataset.card.name, dataset, tuple(clips[:most]))
+
+
+def read_clip(identity: Path, attribute: Path, *, start_s: float = 0.0, frames: int = 48, every: int = 1) -> ClipCase:
+    """A clip of two files; nobody is known in them, so each is a person of its own.
+
+    Args:
+        identity: Picture that says who.
+        attribute: Clip.
+        start_s: Seconds from its start to the first frame.
+        frames: At most so many.
+        every: One frame in so many.
+
+    Raises:
+        BadInputError: A file cannot be read, or the clip has fewer than three such frames.
+    """
+    read = clip_frames(attribute, start_s=start_s, every=every)
+    found = tuple(seen.frame for seen in islice(read, frames))
+    if len(found) < FEWEST_FRAMES:
+        raise BadInputError(
+            f"{shown(attribute)}: expected {FEWEST_FRAMES} frames or more from {start_s} s on, found {len(found)}"
+        )
+    who = (f"identity {identity.stem}", f"attribute {attribute.stem}")
+    return ClipCase(f"{identity.stem}+{attribute.stem}", read_picture(identity).frame, found, *who)
+
+
+def _read(dataset: Dataset, pairs: Sequence[Pair]) -> ClipCase:
+    identity, first = dataset.item(pairs[0].identity), dataset.row(pairs[0].attribute)
+    whole = all(TRUTH in pair.truths for pair in pairs)
+    return ClipCase(
+        key=f"{identity.key}+{first.clip}",
+        identity=identity.frame(),
+        frames=tuple(dataset.item(pair.attribute).frame() for pair in pairs),
+        identity_person=identity.person or identity.key,
+        attribute_person=first.person or first.clip,
+        stratum=pairs[0].stratum,
+        truths=tuple(dataset.item(pair.truths[TRUTH]).frame() for pair in pairs) if whole else None,
+        groups=groups_of(identity),
+    )
