@@ -58,13 +58,13 @@ def face_models() -> Path:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A folder with three small files that their cards call our own networks, to be spoilt by a test."""
+    """A folder with small files that their cards call our own networks, to be spoilt by a test."""
     from facegraft.core.files import sha256
-    from facegraft.faces.fetch import OWN
+    from facegraft.faces.fetch import SHIPPED
 
     folder = tmp_path / "weights"
     folder.mkdir()
-    for name in OWN:
+    for name in SHIPPED:
         (folder / f"{name}.onnx").write_bytes(f"the {name}".encode())
         facts = {"sha256": sha256(folder / f"{name}.onnx")}
         (folder / f"{name}.json").write_text(json.dumps(facts), encoding="utf-8")

@@ -90,6 +90,17 @@ PARTS = {
 """Package of an extra -> what it is for; every other package of `MODULES` is in the base install."""
 
 
+_FACES = ("swap", "analyse", "ingest", "eval")
+OWN_LOSSES = {
+    "detector": (_FACES, "no face is found"),
+    "landmarks": (_FACES, "no points are placed on a face"),
+    "parser": (_FACES, "nobody knows what covers a face"),
+    "attributes": (("swap", "eval"), "nothing is measured after a swap, and `eval` does not run"),
+    "identity": (("eval",), "no judge of identity of our own, and no feature of faces to measure realism by"),
+}
+"""Our own network -> who uses it, what is lost without it. Those of analysis block the main job."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   facegraft doctor
@@ -236,14 +247,13 @@ def _device_lacks(probes: list[Probe]) -> Iterator[Lack]:
 def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
     """Of our own networks, in another folder than the package's if one is named; of the teacher and the recogniser."""
     from facegraft.core.errors import MissingPartError
-    from facegraft.faces.fetch import WEIGHTS, broken_models, missing_models, own_networks, recogniser_path
+    from facegraft.faces.fetch import OWN, WEIGHTS, broken_models, missing_models, own_networks, recogniser_path
 
-    networks = own_networks(weights or WEIGHTS)
-    for state in ("missing", "broken"):
-        names = [network.name for network in networks if network.state == state]
-        if names:
-            what = f"our own networks {state}: {', '.join(names)}: no face is found"
-            yield Lack(("swap", "analyse", "ingest"), what, "pip install --force-reinstall facegraft", blocks=True)
+    for network in own_networks(weights or WEIGHTS):
+        if network.state != "ok":
+            verbs, loss = OWN_LOSSES.get(network.name, (("models",), "nothing that a verb needs"))
+            what = f"our own network {network.name} is {network.state}: {loss}"
+            yield Lack(verbs, what, "pip install --force-reinstall facegraft", blocks=network.name in OWN)
     for problem, names in (("not fetched yet", missing_models()), ("damaged", broken_models())):
         if names:
             what = f"teacher {problem} ({', '.join(names)}): no teacher's labels (`ingest --points mediapipe`)"

@@ -63,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="results.json of another evaluation, or a method, to test the others against (default: the first method)",
     )
+    how.add_argument(
+        "--cost", action="store_true", help="also time warp with 1 and 2 threads and take its memory (some seconds)"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, say what would be done, write nothing"
     )
@@ -170,12 +173,13 @@ def _judges(words: list[str]) -> dict[str, Path]:
 
 def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str, Method]) -> int:
     from facegraft.cli.data import progress_bar
+    from facegraft.cli.eval_cost import costs
     from facegraft.data.dataset import open_dataset
     from facegraft.evaluate.clips import clip_set
     from facegraft.evaluate.eyes import open_eyes
     from facegraft.evaluate.protocol import PROTOCOL
     from facegraft.evaluate.report import summary, write_report
-    from facegraft.evaluate.results import check_comparable, load
+    from facegraft.evaluate.results import check_comparable, load, with_cost
     from facegraft.evaluate.run import evaluate
 
     films = None if args.clips is None else clip_set(open_dataset(args.clips), most=args.pairs)
@@ -183,6 +187,7 @@ def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str,
     opened = open_eyes(_judges(args.judge))
     if other is not None:
         check_comparable(other, PROTOCOL, questions.name, opened.networks)  # now, not after an hour of judging
+    known = costs(methods, questions, timed=args.cost)
     with progress_bar("cases", len(questions) + (0 if films is None else len(films))) as update:
         report = evaluate(
             methods,
@@ -193,6 +198,7 @@ def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str,
             eyes=opened,
             progress=lambda done, _of: update(done),
         )
+    report = with_cost(report, known)
     against = _against(args, report, other)
     write_report(report, args.output, against)
     _print(report)
@@ -203,12 +209,15 @@ def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str,
 
 def _print(report: Report) -> None:
     from facegraft.evaluate.report import as_table
+    from facegraft.evaluate.report_cost import cost_lines, judge_lines
 
     for one, what in ((report, "case"), (report.clips, "clip")):
         if one is not None:
             number = f"{one.of} {what}{'' if one.of == 1 else 's'}"
             print(f"{number} of {one.name}, protocol {one.protocol}; mean [95 % interval over people]\n")
             print(f"{as_table(one)}\n")
+    for line in (*judge_lines(report), *cost_lines(report)):
+        print(line)
     for line in (*report.left_out, *(report.clips.left_out if report.clips else ())):
         print(f"not measured: {line}")
 

@@ -40,7 +40,7 @@ from facegraft.data.measure import measure
 from facegraft.faces.align import alignment, template_points
 from facegraft.faces.analyse import Analyser, FaceNetworks
 from facegraft.faces.embed import Recogniser
-from facegraft.faces.fetch import MODELS, PACKAGE, model_path, own_networks
+from facegraft.faces.fetch import MODELS, OWN, PACKAGE, model_path, own_networks
 from facegraft.faces.own import OwnNetworks
 from facegraft.faces.topology import landmarks68
 from facegraft.faces.track import Tracker
@@ -145,7 +145,7 @@ def who_placed(points: str) -> str:
     told = "Faces were found, points placed and visibility told by"
     if points == "mediapipe":
         return f"{told} a teacher: {PACKAGE.replace('==', ' ')}."
-    ours = ", ".join(f"{network.name} {network.sha256[:12]}" for network in own_networks())
+    ours = ", ".join(f"{network.name} {network.sha256[:12]}" for network in own_networks() if network.name in OWN)
     return f"{told} facegraft's own networks (SHA-256: {ours})."
 
 

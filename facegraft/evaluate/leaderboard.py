@@ -17,6 +17,7 @@ from pathlib import Path
 from facegraft.evaluate.page_style import STYLE
 from facegraft.evaluate.plots import digits_of, shown_name, written
 from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.report_cost import markdown, section
 from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
 from facegraft.evaluate.results import Network, Report, compact, load
 
@@ -39,11 +40,13 @@ class Board:
         report: Methods in the order of the board, without single cases.
         made: Method -> date and commit of its numbers.
         cases: Method -> how many it was asked.
+        machines: Method -> where its time was taken.
     """
 
     report: Report
     made: dict[str, str]
     cases: dict[str, int]
+    machines: dict[str, str]
 
 
 def history_name(report: Report) -> str:
@@ -82,6 +85,7 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
         report = board.report
         lines += [f"## {report.name}, protocol {report.protocol}", "", f"Judged by {_eyes(report.networks)}.", ""]
         lines += _markdown_table(board)
+        lines += _cost_table(board)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -92,11 +96,13 @@ def as_page(found: Sequence[Board]) -> str:
         report = board.report
         title = f"{escape(report.name)}, protocol {escape(report.protocol)}"
         rows = "".join(
-            f"<tr><th>{escape(name)}</th><td>{board.cases[name]} cases</td><td>{escape(board.made[name])}</td></tr>"
+            f"<tr><th>{escape(name)}</th><td>{board.cases[name]} cases</td><td>{escape(board.made[name])}</td>"
+            f"<td>{escape(board.machines[name])}</td></tr>"
             for name in report.methods
         )
         sections.append(
             f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{planes(report)}{group_plots(report)}"
+            f"<h3>Cost</h3>{section(report)}"
             f'<h3>Where the numbers come from</h3><div class="scroll"><table class="facts"><tbody>{rows}</tbody>'
             f'</table></div><p class="note">Judged by {escape(_eyes(report.networks))}.</p></section>'
         )
@@ -121,6 +127,8 @@ def _board(reports: Sequence[Report]) -> Board:
         suites=suites,
         methods={name: holder.methods[name] for name, holder in holders.items()},
         left_out=(),
+        thresholds={},
+        agreement=None,
     )
     by = next((name for name in SORTED_BY if merged.measured(name)), "")
     order = sorted(merged.methods, key=lambda name: -_value(merged, name, by))
@@ -128,6 +136,7 @@ def _board(reports: Sequence[Report]) -> Board:
         report=dataclasses.replace(merged, methods={name: merged.methods[name] for name in order}),
         made={name: _made(holders[name]) for name in order},
         cases={name: holders[name].of for name in order},
+        machines={name: holders[name].made.get("machine", "") for name in order},
     )
 
 
@@ -154,6 +163,12 @@ def _markdown_table(board: Board) -> list[str]:
         failed = str(int(result.failed.sum()))
         lines.append(_line([f"{name}{kind}", str(board.cases[name]), *shown, failed, board.made[name]]))
     return [*lines, ""]
+
+
+def _cost_table(board: Board) -> list[str]:
+    table = markdown(board.report)
+    machines = sorted({board.machines[name] for name, one in board.report.methods.items() if one.cost is not None})
+    return [*table, "", f"Timed on {'; '.join(machines)}.", ""] if table else []
 
 
 def _column(metric: Metric) -> str:

@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from facegraft.evaluate import report_cost
 from facegraft.evaluate.page_style import STYLE
 from facegraft.evaluate.plots import COLOURS, Spot, digits_of, plane, rows, shown_name, written
 from facegraft.evaluate.protocol import Metric
@@ -40,13 +41,13 @@ def page(report: Report, against: Against) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}: evaluation</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>',
         _head(report),
-        _section("Results", headline(report)),
+        _section("Results", headline(report) + _note(report_cost.judge_lines(report))),
         _section("Identity against the rest", planes(report)),
         _section(f"Against {against.name}", _tests(report, against)),
         _section("Where it is better and worse", group_plots(report)),
         _section("Best, median, worst", _pictures(report)),
         _section("Failures", _failures(report)),
-        _section("Time", _cost(report)),
+        _section("Cost", report_cost.section(report) + _note([report_cost.time_line(report)])),
         _section("Clips", _clips(report)),
         _section("Not measured", _left_out(report)),
         _section("All figures", _details(report)),
@@ -285,24 +286,8 @@ def _failures(report: Report) -> str:
     return f'<ul class="plain">{"".join(items)}</ul>' + (f'<p class="note">{note}</p>' if common else "")
 
 
-def _cost(report: Report) -> str:
-    timed = {name: one.milliseconds for name, one in report.methods.items() if len(one.milliseconds)}
-    body = "".join(
-        f"<tr><th>{escape(name)}</th>"
-        + "".join(f"<td>{np.percentile(times, q):.0f}</td>" for q in (50, 90, 100))
-        + "</tr>"
-        for name, times in timed.items()
-    )
-    table = (
-        '<div class="scroll"><table class="figures"><thead><tr><th></th><th>median, ms</th><th>90th percentile, ms</th>'
-        f"<th>slowest, ms</th></tr></thead><tbody>{body}</tbody></table></div>"
-        if body
-        else ""
-    )
-    seconds = "; ".join(f"{escape(name)} {value:.1f} s" for name, value in report.seconds.items())
-    machine = escape(report.made.get("machine", ""))
-    note = f"One picture after another, identity included, on {machine}. This evaluation took: {seconds}."
-    return f'{table}<p class="note">{note}</p>'
+def _note(lines: Sequence[str]) -> str:
+    return "".join(f'<p class="note">{escape(line)}</p>' for line in lines)
 
 
 def _clips(report: Report) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import atomic_path, read_bytes, shown
+from facegraft.evaluate.identity import Agreement, Threshold
+from facegraft.evaluate.method_cost import Cost, as_plain, from_plain
 from facegraft.evaluate.protocol import Metric, Scores
 from facegraft.evaluate.stats import Comparison, Figure, compare, mean
 
@@ -58,6 +60,7 @@ class Result:
         values: Metric -> one number per case, in the order of `Report.keys`; empty in a compact report.
         failed: 1 per case without a face or answer, else 0; in a compact report their number alone.
         milliseconds: Of each call, or their quantiles in a compact report; empty where nothing was called here.
+        cost: Of its networks; None = not known, or no method that was called here.
     """
 
     kind: Kind
@@ -67,6 +70,7 @@ class Result:
     values: dict[str, np.ndarray]
     failed: np.ndarray
     milliseconds: np.ndarray
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +103,8 @@ class Report:
         seconds: Where time went.
         left_out: What was not measured, and why; one line each.
         clips: The same of clips, where clips were judged.
+        thresholds: Judge of identity -> above which cosine two pictures show one person to it.
+        agreement: Of the judges of identity; None = there are not two.
         strips: Key -> pictures; not saved with the numbers.
     """
 
@@ -117,6 +123,8 @@ class Report:
     seconds: dict[str, float]
     left_out: tuple[str, ...] = ()
     clips: Report | None = None
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
+    agreement: Agreement | None = None
     strips: Mapping[str, Strip] = field(default_factory=dict)
 
     def primary(self) -> list[Metric]:
@@ -158,6 +166,12 @@ def summarise(
         failed=scores.failed,
         milliseconds=scores.milliseconds if timed else np.zeros(0),
     )
+
+
+def with_cost(report: Report, costs: Mapping[str, Cost]) -> Report:
+    """A report that also says what these of its methods cost."""
+    methods = {name: dataclasses.replace(one, cost=costs.get(name, one.cost)) for name, one in report.methods.items()}
+    return dataclasses.replace(report, methods=methods)
 
 
 def grouped(scores: Scores) -> dict[str, tuple[str, ...]]:
@@ -287,6 +301,8 @@ def as_dict(report: Report) -> dict[str, Any]:
         "seconds": {name: _number(value) for name, value in report.seconds.items()},
         "methods": {name: _result_dict(result) for name, result in report.methods.items()},
         "clips": None if report.clips is None else as_dict(report.clips),
+        "thresholds": {judge: [_number(one.cosine), one.pairs] for judge, one in report.thresholds.items()},
+        "agreement": None if report.agreement is None else [*map(_number, dataclasses.astuple(report.agreement))],
     }
 
 
@@ -296,6 +312,7 @@ def from_dict(found: Mapping[str, Any]) -> Report:
     Raises:
         LookupError, TypeError, ValueError: Something is missing or of another kind.
     """
+    earlier: dict[str, Any] = {"thresholds": {}, "agreement": None, **found}  # the first files lack these
     metrics = [Metric(**{**facts, "worst": _or_nan(facts["worst"])}) for facts in found["metrics"]]
     return Report(
         protocol=str(found["protocol"]),
@@ -313,6 +330,8 @@ def from_dict(found: Mapping[str, Any]) -> Report:
         seconds={name: _or_nan(value) for name, value in found["seconds"].items()},
         left_out=tuple(found["left_out"]),
         clips=None if found["clips"] is None else from_dict(found["clips"]),
+        thresholds={name: Threshold(_or_nan(cosine), int(of)) for name, (cosine, of) in earlier["thresholds"].items()},
+        agreement=None if earlier["agreement"] is None else Agreement(*map(_or_nan, earlier["agreement"])),
     )
 
 
@@ -332,6 +351,7 @@ def _result_dict(result: Result) -> dict[str, Any]:
         "values": {name: [_number(value) for value in values] for name, values in result.values.items()},
         "failed": [int(failed) for failed in result.failed],
         "milliseconds": [_number(value) for value in result.milliseconds],
+        "cost": as_plain(result.cost),
     }
 
 
@@ -347,6 +367,7 @@ def _result(facts: Mapping[str, Any]) -> Result:
         values={name: np.array([_or_nan(value) for value in row]) for name, row in facts["values"].items()},
         failed=np.array(facts["failed"], np.int64),
         milliseconds=np.array([_or_nan(value) for value in facts["milliseconds"]]),
+        cost=from_plain(facts.get("cost")),
     )
 
 

@@ -17,7 +17,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Dataset, open_dataset
-from facegraft.evaluate import temporal
+from facegraft.evaluate import identity, temporal
 from facegraft.evaluate.cases import Answers, CaseSet, case_set, folder_cases, read_case
 from facegraft.evaluate.clips import ClipSet, clip_set, frame_by_frame
 from facegraft.evaluate.eyes import Opened, given, open_eyes
@@ -262,6 +262,7 @@ def _report(
     seed: int,
 ) -> Report:
     any_scores = next(iter(scores.values()))
+    judges = [judge for judge in identity.JUDGES if f"identity_{judge}" in any_scores.features]
     results = {
         name: summarise(
             found,
@@ -289,6 +290,8 @@ def _report(
         methods=results,
         seconds={},
         left_out=(),
+        thresholds={judge: identity.threshold(any_scores, judge) for judge in judges},
+        agreement=identity.agreement(scores) if len(judges) > 1 else None,
         strips=strips.made,
     )
     return _with_left_out(report, opened.left_out)

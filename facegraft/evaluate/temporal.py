@@ -42,8 +42,15 @@ logger = logging.getLogger(__name__)
 JUDGE = "dlib"
 """Of identity over time."""
 CLIP_METRICS = (
-    Metric("flicker", "levels", "low", 64.0, "Change from frame to frame that is not the attribute clip's", True),
     Metric("flicker_truth", "levels", "low", 64.0, "Change from frame to frame that is not the true swap's", True),
+    Metric(
+        "flicker",
+        "levels",
+        "low",
+        64.0,
+        "Change from frame to frame that is not the attribute clip's; a true swap does not get 0",
+        primary=True,
+    ),
     Metric("warping_error", "x 1000", "low", 100.0, "Squared change along the flow beyond the attribute clip's own"),
     Metric("identity_jitter", "", "low", 1.0, "Deviation of the likeness over time beyond the attribute clip's own"),
     Metric("tl_id", "", "high", 0.0, "Likeness of neighbouring frames over the attribute clip's own; 1 = as steady"),

@@ -24,6 +24,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Where our own networks lie."""
 OWN = ("detector", "landmarks", "parser")
 """Those that analysis runs: each an .onnx with its card, for programs (.json) and for people (.md)."""
+SHIPPED = (*OWN, "attributes")
+"""All that ship: the last looks at what a swap left of a face's pose, expression, gaze and light."""
 
 PACKAGE = "mediapipe==0.10.21"
 PACKAGE_MEGABYTES = 36
@@ -34,7 +36,7 @@ class OwnNetwork:
     """What is known of one of our own networks.
 
     Attributes:
-        name: As in `OWN`.
+        name: Of its file.
         state: "ok"; "missing"; "broken": its content is not what its card says, or the card cannot be read.
         size_bytes: Of the file; 0 where it is missing.
         sha256: As its card says; "" where that cannot be read.
@@ -90,8 +92,13 @@ RECOGNISER = "recogniser.onnx"
 
 
 def own_networks(folder: Path = WEIGHTS) -> list[OwnNetwork]:
-    """Our own networks, each checked against its card."""
-    return [_own_network(folder / f"{name}.onnx") for name in OWN]
+    """Our own networks, each checked against its card.
+
+    Returns:
+        Those of `SHIPPED`, in that order; then whatever else has a card in the folder, by name.
+    """
+    others = sorted({path.stem for path in folder.glob("*.json")} - set(SHIPPED))
+    return [_own_network(folder / f"{name}.onnx") for name in (*SHIPPED, *others)]
 
 
 def _own_network(path: Path) -> OwnNetwork:

@@ -71,15 +71,35 @@ def test_a_damaged_file_of_the_teacher_is_named(tmp_path: Path, monkeypatch: pyt
     assert not damaged.blocks
 
 
-def test_our_own_networks_missing_or_broken_block(weights: Path) -> None:
+def test_networks_of_analysis_block_when_they_are_missing_or_broken(weights: Path) -> None:
     assert not any(lack.blocks for lack in doctor._model_lacks(weights))
     (weights / "detector.onnx").unlink()
     with (weights / "parser.onnx").open("ab") as file:
         file.write(b"one more")
     missing, broken = (lack for lack in doctor._model_lacks(weights) if lack.blocks)
-    assert "own networks missing: detector:" in missing.what
-    assert "own networks broken: parser:" in broken.what
-    assert {"swap", "analyse", "ingest"} == set(missing.verbs) == set(broken.verbs)
+    assert missing.what == "our own network detector is missing: no face is found"
+    assert broken.what.startswith("our own network parser is broken: ")
+    assert {"swap", "analyse", "ingest", "eval"} == set(missing.verbs) == set(broken.verbs)
+
+
+def test_networks_that_only_measure_block_no_swap(weights: Path) -> None:
+    (weights / "attributes.onnx").unlink()
+    (weights / "identity.json").write_text('{"sha256": "00"}', encoding="utf-8")
+    (weights / "identity.onnx").write_bytes(b"another")
+    attributes, identity = (lack for lack in doctor._model_lacks(weights) if "our own" in lack.what)
+    assert not (attributes.blocks)
+    assert not (identity.blocks)
+    assert "attributes is missing: nothing is measured after a swap" in attributes.what
+    assert "identity is broken: no judge of identity of our own" in identity.what
+    assert set(attributes.verbs) == {"swap", "eval"}
+    assert set(identity.verbs) == {"eval"}
+
+
+def test_every_shipped_network_has_its_loss_and_verbs_that_exist() -> None:
+    from facegraft.faces.fetch import own_networks
+
+    assert {network.name for network in own_networks()} <= set(doctor.OWN_LOSSES)
+    assert {verb for verbs, _ in doctor.OWN_LOSSES.values() for verb in verbs} <= set(VERBS)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from facegraft.cli import eval as verb
 from facegraft.cli.main import main
 from facegraft.core.image import read_picture, save_frame
-from facegraft.evaluate import floors, identity, run
+from facegraft.evaluate import floors, identity, method_cost, run
+from facegraft.evaluate.cost import timings
 from facegraft.evaluate.results import load
 from tests.evaluate.cases_for_tests import example
 from tests.evaluate.reports_for_tests import write_tiny_set
@@ -59,6 +61,24 @@ def test_floors_on_a_set_leave_a_page_and_numbers(
     assert any("facegraft models fetch --recogniser" in line for line in facts["left_out"])
     assert {path.name for path in out.iterdir()} == {"report.html", "results.json"}
     assert load(out / "results.json").keys == KEYS
+
+
+def test_what_warp_costs_is_told(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = functools.partial(timings, repeats=1, warm_up=0)
+    monkeypatch.setattr(method_cost, "timings", once)
+    words = ["eval", "copy", "warp", "--data", str(tiny), "--suite", "truth", "--pairs", "1", "--cost"]
+    assert main([*words, "-o", str(tmp_path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cost of")]
+    assert "MB of memory at most (detector, landmarks, parser; each once)" in line
+    methods = load(tmp_path / "results.json").methods
+    assert methods["copy"].cost is None
+    cost = methods["warp"].cost
+    assert cost is not None
+    assert set(cost.timings) == {1, 2}
+    assert cost.memory is not None
+    assert 60 < cost.memory.ready < cost.memory.peak < 600
 
 
 def test_against_earlier_results(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,7 @@ def test_summary_says_what_was_left_out_and_cries_over_licences(
     assert card.command == command
     assert card.options["points"] == "own"
     assert f"landmarks {own_networks()[1].sha256[:12]}" in card.about
+    assert "attributes" not in card.about  # it has no part in the labels
     assert "was begun with size 64" in complaint(capfd, picture, wall, "-o", tmp_path / "set")
 
 

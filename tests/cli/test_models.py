@@ -11,7 +11,7 @@ import pytest
 
 from facegraft.cli.main import main
 from facegraft.faces import own
-from facegraft.faces.fetch import MODELS, OWN, RECOGNISER, WEIGHTS, own_networks
+from facegraft.faces.fetch import MODELS, OWN, RECOGNISER, SHIPPED, WEIGHTS, own_networks
 
 
 def run(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, dict[str, Any]]:
@@ -37,15 +37,24 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_network_is_what_its_card_says_or_broken_or_missing(weights: Path) -> None:
-    assert [network.state for network in own_networks(weights)] == ["ok"] * len(OWN)
+    assert [network.name for network in own_networks(weights)] == list(SHIPPED)
+    assert [network.state for network in own_networks(weights)] == ["ok"] * len(SHIPPED)
     detector, landmarks, parser = OWN
     (weights / f"{detector}.onnx").unlink()
     (weights / f"{landmarks}.onnx").write_bytes(b"another")
     (weights / f"{parser}.json").write_text('{"sha256"', encoding="utf-8")
-    found = own_networks(weights)
+    found = own_networks(weights)[:3]
     assert [network.state for network in found] == ["missing", "broken", "broken"]
     assert [network.size_bytes for network in found] == [0, 7, len("the parser")]
     assert [bool(network.sha256) for network in found] == [True, True, False]
+
+
+def test_a_further_network_with_a_card_comes_last(weights: Path) -> None:
+    (weights / "another.json").write_text('{"sha256": "00"}', encoding="utf-8")
+    (weights / "without-a-card.onnx").write_bytes(b"no part of us")
+    assert [network.name for network in own_networks(weights)] == [*SHIPPED, "another"]
+    assert own_networks(weights)[-1].state == "missing"
+    assert SHIPPED[: len(OWN)] == OWN
 
 
 @pytest.mark.parametrize("card", ["[]", "{}", "null", '{"sha256": 7}', "\xff"])
@@ -58,17 +67,19 @@ def test_our_own_networks_are_here_and_sound(fetched: Path, capfd: pytest.Captur
     """Analysis runs these very files; without what may be fetched, all is well."""
     assert own.WEIGHTS == WEIGHTS
     code, out, facts = run(capfd, "verify")
-    assert facts["own"] == dict.fromkeys(OWN, "ok")
+    shipped = [network.name for network in own_networks()]
+    assert facts["own"] == dict.fromkeys(shipped, "ok")
+    assert {path.stem for path in WEIGHTS.glob("*.onnx")} == set(shipped)
     assert code == 0
     assert facts["recogniser"] == "missing"
     assert facts["teacher"] == {model.name: "missing" for model in MODELS}
     assert facts["folder"] == str(fetched)
     rows = out.splitlines()
-    for name, row in zip(OWN, rows, strict=False):
+    for name, row in zip(shipped, rows, strict=False):
         assert row.split()[:2] == [name, "ok"]
         assert row.endswith(f"Apache-2.0  faces/weights/{name}.md")
-    assert "CC0-1.0" in rows[len(OWN)]
-    assert len(rows) == len(OWN) + 1 + len(MODELS) + 1
+    assert "CC0-1.0" in rows[len(shipped)]
+    assert len(rows) == len(shipped) + 1 + len(MODELS) + 1
 
 
 @pytest.mark.parametrize("name", [RECOGNISER, Path(MODELS[2].member).name])

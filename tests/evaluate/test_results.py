@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from facegraft.core.errors import BadInputError
+from facegraft.evaluate.cost import GraphCost, Memory, Timing
+from facegraft.evaluate.identity import Agreement, Threshold
+from facegraft.evaluate.method_cost import Cost
 from facegraft.evaluate.results import (
     Network,
     Report,
@@ -20,9 +23,14 @@ from facegraft.evaluate.results import (
     load,
     save,
     summarise,
+    with_cost,
 )
 from facegraft.evaluate.stats import Figure
 from tests.evaluate.reports_for_tests import GAP, POSE, report_of, scores
+
+COST = Cost(
+    ("detector",), GraphCost(375_655, 163_089, None), {1: Timing(50.5, 40.0, 60.0, 9)}, Memory(60.0, 120.0), ("MACs",)
+)
 
 
 def test_figures_are_means_of_their_cases() -> None:
@@ -46,7 +54,12 @@ def test_only_what_was_called_here_was_timed() -> None:
 
 
 def test_json_there_and_back(tmp_path: Path) -> None:
-    report = dataclasses.replace(report_of(), clips=report_of({"mine": ("method", 3.0)}))
+    report = dataclasses.replace(
+        with_cost(report_of(), {"mine": COST}),
+        clips=report_of({"mine": ("method", 3.0)}),
+        thresholds={"dlib": Threshold(0.91, 3540), "second": Threshold(math.nan, 0)},
+        agreement=Agreement(math.nan, 0.5),
+    )
     report.methods["mine"].values[GAP.name][3] = math.nan
     path = tmp_path / "results.json"
     save(report, path)
@@ -57,6 +70,12 @@ def test_json_there_and_back(tmp_path: Path) -> None:
     assert math.isnan(back.methods["mine"].values[GAP.name][3])
     assert back.methods["mine"].overall == report_rounded(report)
     assert back.networks == report.networks
+    assert {name: one.cost for name, one in back.methods.items()} == {"mine": COST, "paste": None, "true-swap": None}
+    assert back.thresholds["dlib"] == Threshold(0.91, 3540)
+    assert math.isnan(back.thresholds["second"].cosine)
+    assert back.agreement is not None
+    assert math.isnan(back.agreement.methods)
+    assert back.agreement.cases == 0.5
     assert back.metrics == report.metrics
     assert "NaN" not in path.read_text(encoding="utf-8")
     assert list(tmp_path.iterdir()) == [path]
@@ -70,6 +89,17 @@ def report_rounded(report: Report) -> dict[str, Figure]:
         name: Figure(six(one.value), six(one.low), six(one.high), one.of, one.people)
         for name, one in report.methods["mine"].overall.items()
     }
+
+
+def test_first_files_have_neither_costs_nor_judges(tmp_path: Path) -> None:
+    facts = as_dict(report_of())
+    for name in ("thresholds", "agreement"):
+        del facts[name]
+    for one in facts["methods"].values():
+        del one["cost"]
+    (tmp_path / "old.json").write_text(json.dumps(facts), encoding="utf-8")
+    old = load(tmp_path / "old.json")
+    assert (old.thresholds, old.agreement, old.methods["mine"].cost) == ({}, None, None)
 
 
 @pytest.mark.parametrize(

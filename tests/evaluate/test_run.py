@@ -11,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from jaxtyping import Float32, UInt8
 
 import facegraft as fg
 from facegraft.core.errors import BadInputError, NoFaceError
@@ -20,7 +21,8 @@ from facegraft.core.types import Frame
 from facegraft.data.dataset import open_dataset
 from facegraft.evaluate.eyes import NO_FEATURE, NO_JUDGE, ONE_JUDGE, open_eyes
 from facegraft.evaluate.floors import Floor
-from facegraft.evaluate.look import Views
+from facegraft.evaluate.identity import JUDGES, spearman
+from facegraft.evaluate.look import Eyes, Views
 from facegraft.evaluate.protocol import Case, Metric, Scores
 from facegraft.evaluate.report import compare_with
 from facegraft.evaluate.report_page import page
@@ -192,6 +194,39 @@ def test_a_judge_of_ones_own_takes_the_place_of_the_usual(
     assert opened.left_out == (ONE_JUDGE, NO_FEATURE)
     (judge,) = [network for network in opened.networks if network.role == "judge of identity"]
     assert (judge.name, judge.file, judge.sha256) == ("second", recogniser.name, sha256(recogniser))
+
+
+class Small:
+    """A judge without a network: the crop's brightness in few squares."""
+
+    size_px = 112
+
+    def __init__(self, squares: int) -> None:
+        self._squares = squares
+
+    def embed(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float32[np.ndarray, "n d"]:
+        side = self.size_px // self._squares
+        grey = crops.astype(np.float32).mean(3)[:, : side * self._squares, : side * self._squares]
+        rows = grey.reshape(len(crops), self._squares, side, self._squares, side).mean((2, 4)).reshape(len(crops), -1)
+        rows -= rows.mean(1, keepdims=True)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def test_what_the_judges_draw_the_line_by_is_told_once_for_all_methods(tiny: Path) -> None:
+    eyes = own_eyes()
+    two = Eyes(eyes.analyser, eyes.reader, {"dlib": Small(4), "second": Small(8)}, eyes.feature)
+    found = evaluate({"copy": "copy", "paste": "paste", "truth": "true-swap"}, tiny, suites=["identity"], eyes=two)
+    assert {judge: one.pairs for judge, one in found.thresholds.items()} == {"dlib": 4, "second": 4}
+    assert all(-1 <= one.cosine <= 1 for one in found.thresholds.values())
+    assert found.agreement is not None
+    columns = [[one.overall[f"identity_cosine_{judge}"].value for one in found.methods.values()] for judge in JUDGES]
+    assert found.agreement.methods == pytest.approx(spearman(*map(np.array, columns)))
+    alone = evaluate("copy", tiny, suites=["identity"], eyes=Eyes(eyes.analyser, eyes.reader, {"dlib": Small(4)}))
+    assert set(alone.thresholds) == {"dlib"}
+    assert alone.thresholds["dlib"] == found.thresholds["dlib"]
+    assert alone.agreement is None
+    without = evaluate("copy", tiny, suites=[tiny_suite()], eyes=two)
+    assert (without.thresholds, without.agreement) == ({}, None)
 
 
 def test_strips_show_heads_and_keep_no_answer_apart() -> None:

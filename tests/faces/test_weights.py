@@ -15,7 +15,7 @@ from facegraft.core.geometry import transform, warp
 from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.faces.analyse import Analyser
-from facegraft.faces.fetch import OWN
+from facegraft.faces.fetch import SHIPPED
 from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.own import OwnNetworks, as_input, open_network
 from facegraft.faces.topology import OVAL
@@ -35,7 +35,7 @@ def portraits(face_data: Path) -> list[Frame]:
 
 def test_every_network_has_its_card_and_is_what_the_card_says() -> None:
     files = sorted(WEIGHTS.glob("*.onnx"))
-    assert {path.stem for path in files} >= set(OWN)
+    assert {path.stem for path in files} >= set(SHIPPED)
     for path in files:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
