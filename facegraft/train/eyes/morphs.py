@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-import cv2
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from scipy.spatial import Delaunay
 
+from facegraft.core.geometry import sample
 from facegraft.train.eyes.people import STORE_PX, People
 
 logger = logging.getLogger(__name__)
@@ -66,10 +66,10 @@ def morphed(people: People, count: int, seed: int) -> People:
         points = [people.landmarks[row].cpu().numpy() for row in rows]
         goal = share * points[0] + (1 - share) * points[1]
         maps = [warp_maps(goal, own) for own in points]
-        moved = [_warped(picture, at) for picture, at in zip(pictures, maps, strict=True)]
+        moved = [sample(picture, at) for picture, at in zip(pictures, maps, strict=True)]
         mixed = share * moved[0].astype(np.float32) + (1 - share) * moved[1]
         images[place] = torch.from_numpy(np.rint(mixed).astype(np.uint8)).permute(2, 0, 1)
-        inner[place] = torch.from_numpy(np.minimum(*(_warped(m, at) for m, at in zip(masks, maps, strict=True))))
+        inner[place] = torch.from_numpy(np.minimum(*(sample(m, at) for m, at in zip(masks, maps, strict=True))))
         landmarks[place] = torch.from_numpy(goal)
         between[place] = torch.from_numpy(share * pose[first] + (1 - share) * pose[second])
     return dataclasses.replace(
@@ -93,7 +93,7 @@ def warp_maps(goal: Float32[np.ndarray, "k 2"], own: Float32[np.ndarray, "k 2"])
         own: The same points of the picture.
 
     Returns:
-        Positions for `cv2.remap`, which counts from the middle of the first pixel.
+        Positions for `core.geometry.sample`.
     """
     side = np.linspace(0, STORE_PX, BORDER_STEPS)
     edge = np.array([(x, y) for x in side for y in side if {x, y} & {0, STORE_PX}], np.float32)
@@ -108,11 +108,6 @@ def warp_maps(goal: Float32[np.ndarray, "k 2"], own: Float32[np.ndarray, "k 2"])
     away = np.einsum("nk,nkc->nc", weights, own[mesh.simplices[triangle]]) - nodes
     away[triangle < 0] = 0
     middles = (np.arange(STORE_PX, dtype=np.float32) + 0.5) / GRID_PX
-    x, y = np.meshgrid(middles, middles)
-    by_node = away.reshape(len(line), len(line), 2).astype(np.float32)
-    moved = cv2.remap(by_node, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved + np.stack([x, y], 2) * GRID_PX - np.float32(0.5), np.float32)
-
-
-def _warped(picture: UInt8[np.ndarray, "s s *c"], at: Float32[np.ndarray, "s s 2"]) -> UInt8[np.ndarray, "s s *c"]:
-    return np.asarray(cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    at = np.stack(np.meshgrid(middles, middles), 2)
+    moved = sample(away.reshape(len(line), len(line), 2).astype(np.float32), at)
+    return np.asarray(moved + at * GRID_PX - np.float32(0.5), np.float32)
