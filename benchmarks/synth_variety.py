@@ -6,7 +6,8 @@ dlib's embeddings (faces/embed.py), at MediaPipe's points, of rendered people, t
 scenes, against real people (`manifest.csv` of the folder; two pictures each where there are two) and against AI-made
 portraits, all brought to one size first. Cosines of one person's two pictures, of two people's first pictures, and of
 everybody to the nearest other person; intervals are 95 %, by bootstrap over people. Assets: FACEGRAFT_MAKEHUMAN.
-Writes benchmarks/history/<version>/synth_variety--<machine>--<device>.json, and histograms with --plot.
+Writes benchmarks/history/<version>/synth_variety--<machine>--<device>.json, and histograms with --plot. With
+--rendered-only neither the photographs nor the knobs are looked at again: synth_variety_rendered--... is written.
 """
 
 from __future__ import annotations
@@ -334,7 +335,7 @@ def compare(eye: Eye, args: argparse.Namespace) -> dict[str, Any]:
         "real": lambda _, kind: kind == "real",
         "AI-made": lambda _, kind: kind == "synthetic",
     }
-    for name, wanted in kinds.items():
+    for name, wanted in kinds.items() if not args.rendered_only else ():
         crowds[name] = photographed(eye, name, wanted, args)
     result: dict[str, Any] = {name: figures(crowd) for name, crowd in crowds.items()}
     result["edges"] = [round(float(edge), 2) for edge in EDGES]
@@ -369,6 +370,7 @@ def main() -> None:
     parser.add_argument("--dial-people", type=int, default=200)
     parser.add_argument("--trait-people", type=int, default=100)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--rendered-only", action="store_true", help="only the rendered people")
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the pictures; a new one to redo")
     parser.add_argument("--plot", type=Path, help="PNG of the histograms")
@@ -379,7 +381,7 @@ def main() -> None:
     parser.add_argument("--machine", default=this_machine())
     args = parser.parse_args()
     began, eye = facts(args.device), Eye()
-    found = {**compare(eye, args), **knobs(eye, args)}
+    found = {**compare(eye, args), **({} if args.rendered_only else knobs(eye, args))}
     result = {
         **began,
         "rendered_at": (args.cache / "people" / "commit.txt").read_text(encoding="utf-8").strip(),
@@ -388,7 +390,7 @@ def main() -> None:
         "same_person_above": SAME_PERSON,
         **found,
     }
-    path = history("synth_variety", args.machine, args.device)
+    path = history("synth_variety_rendered" if args.rendered_only else "synth_variety", args.machine, args.device)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({key: value for key, value in result.items() if key != "histograms"}))
 

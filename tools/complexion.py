@@ -1,11 +1,17 @@
 """Makes facegraft/data/synth/complexion.safetensors: how portraits differ in colour from each other and from renders.
 
-    python tools/complexion.py ../faces ASSETS --out facegraft/data/synth
+    facegraft ingest ../faces/train -o REAL --size 256 --points mediapipe --manifest MANIFEST --people none
+    python tools/complexion.py REAL ASSETS --out facegraft/data/synth
 
 Every face is unrolled onto the head rectangle through the 468 points of the face mesh, its light taken out (nine
-smooth functions of the normal, fitted to skin), made symmetric. What differs between people is what is left of the
-spread of all people after the spread of one person's photographs (in two pictures, or rendered in many scenes) is
-subtracted; directions that renders spread along already are reduced by what they have. Takes about ten minutes.
+smooth functions of the normal, fitted to skin), made symmetric. Sex and age, and what both do together, are fitted to
+portraits and to renders without complexions; the difference is what renders lack. What else differs between people is
+what is left of the spread of all people after the spread of one person's photographs is subtracted; directions that
+renders spread along already are reduced by what they have. Of what is painted, renders show a part (`SHOWN`), so
+more is painted.
+
+Sexes are those that file names state and those of `complexion_labels.csv`, where ages are by eye; all other portraits
+get theirs from a linear fit of the embeddings of the ingested set. Takes three minutes.
 """
 
 from __future__ import annotations
@@ -25,8 +31,8 @@ from safetensors.numpy import save_file
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from facegraft.core.image import read_picture
-from facegraft.data.synth.complexion import FILE, SCALE
+from facegraft.data.dataset import open_dataset
+from facegraft.data.synth.complexion import AGE_RANGE, AGE_UNIT, CENTRE, FILE, MIDDLE_AGE, SCALE, TIED
 from facegraft.data.synth.dense import dense_points
 from facegraft.data.synth.people import sample_person
 from facegraft.data.synth.render import Renderer
@@ -36,15 +42,21 @@ from facegraft.faces.analyse import Analyser
 from facegraft.faces.mediapipe import MediaPipeNetworks
 from facegraft.faces.topology import load_topology
 
+LABELS = Path(__file__).with_name("complexion_labels.csv")
 SIZE = 256
-TURNED = 20.0
-"""Faces turned farther than this, degrees, are left out."""
-PEOPLE, BLAND_PEOPLE, BLAND_PICTURES = 250, 4, 160
-PARTS, WORKING = 32, 120
+RENDERED_SIZE = 128
+TURNED = 0.17
+"""Faces whose nose tip lies farther than this, in widths of the face, from its middle are left out."""
+PEOPLE, FIRST_PERSON, FIRST_SCENE = 200, 920_000, 5_000_000
+"""Rendered, two pictures each: the first of those whom `benchmarks/synth_variety.py` looks at."""
+PARTS, WORKING = 32, 200
 MEAN_SHARE = 0.7
 """Of the mean difference: portraits smile more than our scenes, which draws folds beside the nose."""
-OWN_SHARE = 0.7
-"""How much of what renders vary by themselves is taken off."""
+SHOWN = 0.57
+"""Of painted differences between sexes and ages, this share is found again in unrolled renders: they shine and blur."""
+PARTS_SHOWN = 0.85
+TINT = 0.6
+"""How much of the difference between red, green and blue is kept: with all of it, some faces look painted."""
 SPLITS = 14
 
 
@@ -112,53 +124,108 @@ def unroll(sheet: Sheet, frame: np.ndarray, dense: np.ndarray) -> np.ndarray:
     return np.clip((seen + seen[sheet.mirror]) / 2, -2, 1).astype(np.float32)
 
 
-class Reader:
-    def __init__(self, sheet: Sheet) -> None:
-        self.sheet, self.analyser = sheet, Analyser(MediaPipeNetworks())
+@dataclass(frozen=True)
+class Crowd:
+    """Unrolled faces of known people: (n, t, 3) on the left half, who it is, share of female, age in units, AI-made."""
 
-    def read(self, frame: np.ndarray) -> np.ndarray | None:
-        faces = self.analyser.analyse(frame)
-        if not len(faces) or np.abs(faces.pose_degrees[0][:2]).max() > TURNED:
-            return None
-        return unroll(self.sheet, frame, faces.dense[0])
+    faces: np.ndarray
+    who: np.ndarray
+    female: np.ndarray
+    old: np.ndarray
+    made: np.ndarray
 
 
-def read_real(data: Path, reader: Reader) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
-    """Everybody's first picture; the spread of people with several around their own mean; pictures per set."""
-    by_person: dict[str, list[np.ndarray]] = {}
-    sets: Counter[str] = Counter()
-    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
-    for row in tqdm(rows, desc="portraits", unit="picture"):
-        frame = cv2.resize(read_picture(data / row["file"]).frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        found = reader.read(frame)
-        if found is not None:
-            by_person.setdefault(row["person"], []).append(found)
-            sets[f"{row['set']} ({row['licence']})"] += 1
-    several = [np.stack(pictures) for pictures in by_person.values() if len(pictures) > 1]
-    return np.stack([pictures[0] for pictures in by_person.values()]), within(several), sets
+def turned(dense: np.ndarray) -> float:
+    """How far the nose tip lies from the middle between the cheeks, in widths of the face."""
+    middle, width = (dense[234, 0] + dense[454, 0]) / 2, abs(dense[454, 0] - dense[234, 0])
+    return float(abs(dense[4, 0] - middle) / width)
+
+
+def age_units(years: np.ndarray) -> np.ndarray:
+    return np.clip((years - MIDDLE_AGE) / AGE_UNIT, *AGE_RANGE)
+
+
+def left_half(sheet: Sheet) -> np.ndarray:
+    return np.flatnonzero(sheet.places[:, 0] >= 0)
+
+
+def read_real(data: Path, sheet: Sheet) -> tuple[Crowd, Counter[str]]:
+    """All nearly frontal portraits of the training split; pictures per licence."""
+    dataset, left = open_dataset(data), left_half(sheet)
+    faces, who, made, files, vectors = [], [], [], [], []
+    licences: Counter[str] = Counter()
+    for row in tqdm([row for row in dataset.rows if row.split == "train"], desc="portraits", unit="picture"):
+        item = dataset.read(row)
+        dense = item.arrays["dense"]
+        if turned(dense) >= TURNED:
+            continue
+        faces.append(unroll(sheet, item.frame(), dense)[left])
+        who.append(row.person)
+        made.append(row.synthetic)
+        files.append(str(item.facts["file"]))
+        vectors.append(item.arrays["embedding"])
+        licences[row.licence] += 1
+    female, years = labels(files, np.stack(vectors))
+    return Crowd(np.stack(faces), np.array(who), female, age_units(years), np.array(made, float)), licences
+
+
+def labels(files: list[str], vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Female or not, and age in years, of all: a ridge fit of the embeddings to those whose label is known."""
+    with LABELS.open(newline="", encoding="utf-8") as file:
+        known = {row["file"]: (row["sex"] == "f", row["age"]) for row in csv.DictReader(file)}
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    _, _, axes = np.linalg.svd(unit - unit.mean(0), full_matrices=False)
+    inputs = (unit - unit.mean(0)) @ axes[:60].T
+    inputs = np.c_[inputs / np.sqrt((inputs**2).mean(0)).mean(), np.ones(len(inputs))]
+    rows = np.array([i for i, name in enumerate(files) if name in known])
+    aged = np.array([i for i in rows if known[files[i]][1]])
+    female = ridge(inputs[rows], np.array([float(known[files[i]][0]) for i in rows]), 40.0)
+    years = ridge(inputs[aged], np.array([float(known[files[i]][1]) for i in aged]), 25.0)
+    return (inputs @ female > 0.5).astype(float), inputs @ years
+
+
+def ridge(inputs: np.ndarray, answers: np.ndarray, weight: float) -> np.ndarray:
+    """Coefficients; the last input is constant and goes free."""
+    penalty = weight * np.diag(np.r_[np.ones(inputs.shape[1] - 1), 0])
+    return np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ answers)
 
 
 def within(groups: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([(g - g.mean(0)) * np.sqrt(len(g) / (len(g) - 1)) for g in groups])
 
 
-def read_renders(assets: Path, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
-    """Different people in different scenes, and the spread of a few people over many scenes; plain complexions."""
-    renderer, faces, groups = Renderer(assets, SIZE), [], [[] for _ in range(BLAND_PEOPLE)]
-    jobs = [(3000 + i, 70_000 + i, False) for i in range(PEOPLE)]
-    jobs += [(3000 + i % BLAND_PEOPLE, 90_000 + i, True) for i in range(BLAND_PICTURES)]
-    for start in tqdm(range(0, len(jobs), 10), desc="renders", unit="batch"):
-        part = jobs[start : start + 10]
-        people = [sample_person(who) for who, _, _ in part]
-        plain = [replace(p, skin=replace(p.skin, complexion=())) for p in people]
-        scenes = [sample_scene(scene, "ordinary") for _, scene, _ in part]
-        scenes = [replace(s, worn=(), props=()) if bare else s for s, (_, _, bare) in zip(scenes, part, strict=True)]
+def read_renders(assets: Path, sheet: Sheet) -> Crowd:
+    """People in two ordinary scenes each, without complexions."""
+    renderer, analyser, left = Renderer(assets, RENDERED_SIZE), Analyser(MediaPipeNetworks()), left_half(sheet)
+    people = [sample_person(FIRST_PERSON + number) for number in range(PEOPLE)]
+    faces, found = [], []
+    for start in tqdm(range(0, 2 * PEOPLE, 4), desc="renders", unit="batch"):
+        numbers = range(start, min(start + 4, 2 * PEOPLE))
+        plain = [replace(people[n // 2], skin=replace(people[n // 2].skin, complexion=())) for n in numbers]
+        scenes = [sample_scene(FIRST_SCENE + number, "ordinary") for number in numbers]
         images = renderer.render(plain, scenes, labels=False).image.permute(0, 2, 3, 1).contiguous().numpy()
-        for frame, (who, _, bare) in zip(images, part, strict=True):
-            if (found := reader.read(frame)) is not None:
-                (groups[who % BLAND_PEOPLE] if bare else faces).append(found)
-    return np.stack(faces), within([np.stack(group) for group in groups])
+        for number, frame in zip(numbers, images, strict=True):
+            seen = analyser.analyse(frame)
+            if len(seen) and turned(seen.dense[0]) < TURNED:
+                large = cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+                faces.append(unroll(sheet, large, seen.dense[0] * (SIZE / RENDERED_SIZE))[left])
+                found.append(number // 2)
+    who = np.array(found)
+    female = np.array([people[n].female for n in who])
+    years = np.array([people[n].age for n in who])
+    return Crowd(np.stack(faces), who, female, age_units(years), np.zeros(len(who)))
+
+
+def design(crowd: Crowd, *, kinds: bool) -> np.ndarray:
+    """Constant, sex, age, their product; with `kinds`, whether the picture is AI-made."""
+    columns = [np.ones(len(crowd.who)), crowd.female, crowd.old, crowd.female * crowd.old]
+    return np.stack([*columns, crowd.made] if kinds else columns, 1)
+
+
+def effects(faces: np.ndarray, given: np.ndarray, weight: float) -> np.ndarray:
+    """(columns, t x 3) by ridge; the constant goes free."""
+    penalty = weight * np.diag(np.r_[0, np.ones(given.shape[1] - 1)])
+    return np.linalg.solve(given.T @ given + penalty, given.T @ faces)
 
 
 def clean(faces: np.ndarray) -> np.ndarray:
@@ -186,29 +253,55 @@ def low_rank(faces: np.ndarray, rank: int) -> np.ndarray:
     return faces @ axes.T @ axes
 
 
-def learn(sheet: Sheet, data: Path, assets: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    reader = Reader(sheet)
-    renders, scenes = read_renders(assets, reader)
-    real, photographs, sets = read_real(data, reader)
-    left = np.flatnonzero(sheet.places[:, 0] >= 0)
-    flat = lambda faces: (faces * sheet.mask[None, :, None])[:, left].reshape(len(faces), -1).astype(np.float32)  # noqa: E731
-    mean = (MEAN_SHARE * (real.mean(0) - renders.mean(0)) * sheet.mask[:, None])[left]
-    people = clean(flat(real - real.mean(0)))
+def between(faces: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Directions in which people differ, the variances between people, and their share of the whole."""
+    _, first = np.unique(who, return_index=True)
+    people = clean(faces[first])
     people -= people.mean(0)
     axes, variances = directions(people, WORKING)
-    one = flat(photographs) @ axes.T
+    several = [faces[who == name] for name in np.unique(np.delete(who, first))]
+    one = within(several) @ axes.T
     values, turn = np.linalg.eigh(np.diag(variances) - one.T @ one / len(one))
-    values, axes = values[::-1][:PARTS].clip(0), (turn[:, ::-1][:, :PARTS].T @ axes)
-    own = (flat(renders - renders.mean(0)) @ axes.T).var(0) - ((flat(scenes) @ axes.T) ** 2).mean(0)
-    missing = np.maximum(values - OWN_SHARE * own.clip(0), 0.15 * values)
-    parts = (axes * np.sqrt(missing)[:, None]).reshape(PARTS, len(left), 3)
+    values, axes = values[::-1][:PARTS].clip(0), turn[:, ::-1][:, :PARTS].T @ axes
+    return axes, values, float(values.sum() / variances.sum())
+
+
+def own_spread(rest: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """Variance between rendered people along each column: covariance of their two pictures."""
+    pairs = [np.flatnonzero(who == name) for name in np.unique(who)]
+    first, second = np.array([pair for pair in pairs if len(pair) == 2]).T
+    return (rest[first] * rest[second]).mean(0).clip(0)
+
+
+def faded(colours: np.ndarray) -> np.ndarray:
+    """The same brightness, less tint."""
+    grey = colours.mean(-1, keepdims=True)
+    return grey + TINT * (colours - grey)
+
+
+def learn(sheet: Sheet, data: Path, assets: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    renders, (real, licences) = read_renders(assets, sheet), read_real(data, sheet)
+    left = left_half(sheet)
+    flat = lambda crowd: (crowd.faces * sheet.mask[left][:, None]).reshape(len(crowd.who), -1).astype(np.float32)  # noqa: E731
+    theirs, ours = flat(real), flat(renders)
+    given, own_given = design(real, kinds=True), design(renders, kinds=False)
+    wanted, had = effects(theirs, given, 3.0), effects(ours, own_given, 8.0)
+    lacking = wanted[:4] - had
+    female, old = CENTRE
+    mean = MEAN_SHARE * (np.array([1, female, old, female * old]) @ lacking + real.made.mean() * wanted[4])
+    axes, values, share = between((theirs - given @ wanted).astype(np.float32), real.who)
+    own = own_spread((ours - own_given @ had).astype(np.float32) @ axes.T, renders.who)
+    missing = np.maximum(values - own, 0.15 * values)
+    parts = np.concatenate([lacking[1:] / SHOWN, axes * np.sqrt(missing)[:, None] / PARTS_SHOWN])
+    parts = faded(parts.reshape(len(parts), -1, 3))
     facts = {
-        "parts": PARTS,
-        "portraits": len(real),
-        "sets": "; ".join(f"{name}: {number}" for name, number in sorted(sets.items())),
-        "share_of_spread_between_people": round(float(values.sum() / variances.sum()), 3),
+        "parts": len(parts),
+        "tied": TIED,
+        "portraits": len(np.unique(real.who)),
+        "sets": "; ".join(f"{name}: {number}" for name, number in sorted(licences.items())),
+        "share_of_spread_between_people": round(share, 3),
     }
-    return pack(sheet.texels[left], mean, parts), facts
+    return pack(sheet.texels[left], mean.reshape(-1, 3), parts), facts
 
 
 def pack(texels: np.ndarray, mean: np.ndarray, parts: np.ndarray) -> dict[str, np.ndarray]:
@@ -225,7 +318,7 @@ def pack(texels: np.ndarray, mean: np.ndarray, parts: np.ndarray) -> dict[str, n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with manifest.csv and the portraits")
+    parser.add_argument("data", type=Path, help="folder that `facegraft ingest` made of the portraits")
     parser.add_argument("assets", type=Path, help="MakeHuman's assets")
     parser.add_argument("--out", type=Path, required=True, help="folder for the two files")
     args = parser.parse_args()

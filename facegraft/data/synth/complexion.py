@@ -1,9 +1,10 @@
 """How faces differ in colour: brows, eye sockets, cheeks, the shadow of a beard, as measured on portraits.
 
 Painted skins alone vary less than people do. `complexion.safetensors` (made by `tools/complexion.py`, see
-`complexion.md`) holds the mean difference between portraits and our renders, and the directions in which people differ
-from each other beyond what light and expression do to one person, on the left half of the face of the quarter-size
-head rectangle (see `skin_space`); faces are mirrored.
+`complexion.md`) holds the mean difference between portraits and our renders, what sex and age change beyond what they
+change in our renders, and the directions in which people of one sex and age differ from each other beyond what light
+and expression do to one person, on the left half of the face of the quarter-size head rectangle (see `skin_space`);
+faces are mirrored.
 """
 
 from __future__ import annotations
@@ -26,13 +27,21 @@ FILE = "complexion.safetensors"
 SCALE = 0.25
 GRID_HW = (round(FULL_HW[0] * SCALE), round(FULL_HW[1] * SCALE))
 SOFT_PX = 1.0
+TIED = 3
+"""So many coefficients, the first ones, follow from sex and age; the others are anybody's."""
+MIDDLE_AGE, AGE_UNIT, AGE_RANGE = 45.0, 20.0, (-1.3, 1.7)
+CENTRE = (0.5, 0.1)
+"""Share of women and age, in `AGE_UNIT` from `MIDDLE_AGE`, at which the mean is taken."""
 BEARD_LIMIT = -0.10
 """Faces without a beard's shadow are darkened by no more than this where beards grow."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Log colour (linear light) on texels of the left half: `mean` (t, 3), `parts` (k, t, 3) of unit coefficients."""
+    """Log colour (linear light) on texels of the left half: `mean` (t, 3), `parts` (k, t, 3) of unit coefficients.
+
+    The first `TIED` parts are the effects of sex, age and both together; see `tied`.
+    """
 
     texels: Int64[np.ndarray, "t"]
     mean: Float32[np.ndarray, "t 3"]
@@ -59,6 +68,15 @@ def facts() -> dict[str, str | int]:
 def count() -> int:
     """How many coefficients a person has."""
     return int(facts()["parts"])
+
+
+def tied(female: float | int, age: float | int) -> tuple[float, float, float]:
+    """The coefficients that follow from sex (0 male .. 1 female) and age in years: sex, age, their product.
+
+    All are 0 at `CENTRE`. Ages are cut at 19 and 79 years, beyond which nothing was learned.
+    """
+    old = float(np.clip((age - MIDDLE_AGE) / AGE_UNIT, *AGE_RANGE))
+    return float(female) - CENTRE[0], old - CENTRE[1], female * old - CENTRE[0] * CENTRE[1]
 
 
 class Complexions:

@@ -42,6 +42,8 @@ CREASE_DIM = np.array((13.0, 18.0, 19.0), np.float32)
 """Log darkening of a crease per decimetre of depth."""
 PORE_DEPTH, FINE_DEPTH, LIP_LINE_DEPTH = 0.0007, 0.0042, 0.0028
 COUNT_OF_SMOOTH = 8
+BROW_CHANGE = (-1.2, 0.25)
+"""Least and greatest log colour that a complexion adds to the hairs of a brow, which hide the skin's own."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class SkinBaker:
         logs, fine = structure[:3], structure[3]
         logs.mul_(skin.contrast)
         logs.add_(self._upsampled(self._smooth_paint(person, smooth)))
-        logs.add_(self._upsampled(self._complexions.paint(skin)))
+        complexion = self._upsampled(self._complexions.paint(skin))
+        logs.add_(complexion)
         creases = self._static_creases(skin, rng)
         marks = self._marks.paint(person, smooth)
         tone = torch.tensor(np.log(skin_tone(skin)), dtype=torch.float32)
@@ -137,6 +140,7 @@ class SkinBaker:
         self._paint_marks(skin, logs, marks.pigment, marks.blood, marks.pale)
         albedo = logs.add_(tone[:, None, None]).exp_()
         brow = self._paint_brows(person, albedo)
+        albedo.mul_((brow * complexion.clamp(*BROW_CHANGE)).exp_())
         self._paint_mouth(albedo)
         albedo.clamp_(0.003, 0.9)
         height = self._height(skin, fine, shifts)

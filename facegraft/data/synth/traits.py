@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from facegraft.data.synth.complexion import TIED, tied
 from facegraft.data.synth.complexion import count as complexion_parts
 from facegraft.data.synth.parts import Beard, Brow, Colour, Eyes, Lashes, MakeUp, Marks, Skin, Teeth
 from facegraft.data.synth.skin_tone import BLOOD, MELANIN
@@ -108,8 +109,14 @@ def draw_skin(rng: np.random.Generator, base: Base) -> Skin:
         stubble_shadow=0.0 if base.female > 0.5 else float(np.clip(0.3 * rng.normal() + 0.3, 0, 0.9)),
         marks=draw_marks(rng, base),
         make_up=draw_make_up(rng, base),
-        complexion=tuple((0.65 + base.dial) * float(v) for v in rng.normal(size=complexion_parts()).clip(-2, 2)),
+        complexion=draw_complexion(rng, base),
     )
+
+
+def draw_complexion(rng: np.random.Generator, base: Base) -> tuple[float, ...]:
+    """Coefficients of the learned complexions: what follows from sex and age, then what is the person's own."""
+    own = rng.normal(size=complexion_parts() - TIED).clip(-2, 2)
+    return (*tied(base.female, base.age), *((0.65 + base.dial) * float(v) for v in own))
 
 
 def _photo(rng: np.random.Generator, base: Base, place: int) -> str:

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from facegraft.core.errors import BadInputError, MissingPartError  # noqa: E402
+from facegraft.data.synth.complexion import GRID_HW, Complexions, read_learned  # noqa: E402
 from facegraft.data.synth.parts import Beard, MakeUp, Marks  # noqa: E402
 from facegraft.data.synth.people import Person, sample_person  # noqa: E402
 from facegraft.data.synth.skin import MASKS, SkinBaker, SkinMaps, wrinkle_strength  # noqa: E402
@@ -205,3 +206,16 @@ def test_photographs_are_found_in_either_format(tmp_path: Path) -> None:
     assert find_photo(tmp_path, "a") == small / "a.jpg"
     (full / "a.png").touch()
     assert find_photo(tmp_path, "a") == full / "a.png"
+
+
+def test_a_complexion_shows_on_the_hairs_of_a_brow_as_on_skin(baker: SkinBaker) -> None:
+    parts = read_learned().parts
+    one = replace(plain(), brow=replace(plain().brow, strength=1.0, thickness=1.0))
+    skins = [replace(one.skin, complexion=(0.0,) * 3 + (share,) * (len(parts) - 3)) for share in (0.0, -0.1)]
+    first, second = (baker.bake(replace(one, skin=skin)) for skin in skins)
+    painter = Complexions(baker.space, np.zeros(GRID_HW, np.float32))
+    wanted = torch.from_numpy(painter.paint(skins[1]) - painter.paint(skins[0]))
+    hairs = (first.masks[5] > 0.45) & (wanted.abs().mean(0) > 0.01)
+    assert hairs.sum() > 20
+    change = (second.albedo / first.albedo).log()[:, hairs]
+    assert float((change * wanted[:, hairs]).sum() / (wanted[:, hairs] ** 2).sum()) == pytest.approx(1, abs=0.4)
