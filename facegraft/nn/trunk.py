@@ -50,13 +50,21 @@ class Looks(nn.Module):
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n"]:
         """Heads x (channels, x, y); x and y in -1..1."""
-        height, width = features.shape[-2:]
-        y = (torch.arange(height, device=features.device, dtype=features.dtype) + 0.5) * (2 / height) - 1
-        x = (torch.arange(width, device=features.device, dtype=features.dtype) + 0.5) * (2 / width) - 1
-        places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)]).flatten(1)
-        weights = self.maps(features).flatten(2).softmax(-1)
+        weights, places = soft_places(self.maps(features))
         seen = weights @ features.flatten(2).transpose(1, 2)
-        return torch.cat([seen, weights @ places.T], -1).flatten(1)
+        return torch.cat([seen, places], -1).flatten(1)
+
+
+def soft_places(
+    maps: Float[Tensor, "b n h w"],
+) -> tuple[Float[Tensor, "b n k"], Float[Tensor, "b n 2"]]:
+    """Softmax of each map over its places, and its mean place, x and y in -1..1."""
+    height, width = maps.shape[-2:]
+    y = (torch.arange(height, device=maps.device, dtype=maps.dtype) + 0.5) * (2 / height) - 1
+    x = (torch.arange(width, device=maps.device, dtype=maps.dtype) + 0.5) * (2 / width) - 1
+    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)]).flatten(1)
+    weights = maps.flatten(2).softmax(-1)
+    return weights, weights @ places.T
 
 
 class Trunk(nn.Module):
@@ -88,5 +96,9 @@ class Trunk(nn.Module):
 
     def forward(self, crop: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b n"]:
         """0 or more each."""
+        return self.fine_and_code(crop)[1]
+
+    def fine_and_code(self, crop: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b n"]]:
+        """The map at 1/8 of the side, and the code."""
         fine = self.fine(self.stem(crop * 2 - 1))
-        return self.sum_up(torch.cat([self.whole(self.coarse(fine)), self.looks(fine)], 1))
+        return fine, self.sum_up(torch.cat([self.whole(self.coarse(fine)), self.looks(fine)], 1))

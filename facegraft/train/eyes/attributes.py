@@ -20,8 +20,10 @@ from facegraft.data.augment import Stage
 from facegraft.data.dataset import open_dataset
 from facegraft.faces.topology import EYE_CENTRES
 from facegraft.frozen.attributes import CHANNELS, MARGIN, SIZE_PX, Attributes, AttributesConfig
+from facegraft.frozen.landmarks import EYE_CORNERS, MOUTH_ENDS
 from facegraft.losses.points import laplace_nll, weighted_mean
 from facegraft.tensors import Scalar
+from facegraft.train.eyes.again import Repeated
 from facegraft.train.eyes.crops import (
     CropOptions,
     Crops,
@@ -34,13 +36,17 @@ from facegraft.train.eyes.crops import (
 )
 from facegraft.train.eyes.expressions import NAMES, channels_of, mirror_channels
 from facegraft.train.eyes.face_crops import VAL_JITTER, FaceBatch, covered, face_batch, load_known
-from facegraft.train.eyes.face_points import Known, Trust, in_picture, openings
+from facegraft.train.eyes.face_points import Known, Trust, in_picture, openings, outer_eye_distance
 from facegraft.train.eyes.face_wear import EYES, Wear, load_cutouts, wear
+from facegraft.train.eyes.landmarks import levelled, shut_rows
+from facegraft.train.eyes.warm_start import train_only, warm_start
 from facegraft.train.preview import BLUE, RED, WHITE, enlarged, frames_from_unit, sheet, with_points, with_text
 from facegraft.train.recipe import to_device
 
 COLOURS: Stage = dataclasses.replace(EYES, jitter=(0.3, 0.2, 0.2, 0.0), grey=0.03, distorted=0.0)
 """Milder than elsewhere: the colour of the light is asked for."""
+PLACE = 0.02
+"""Error of a place, in crop sides, from which on it counts linearly."""
 RARE = 4.0
 """How much more a whole expression weighs than none: most channels are 0 in most pictures."""
 SHEET = (4, 4)
@@ -73,6 +79,18 @@ class AttributesData:
     """Of the people, where a dataset has no split of its own."""
     val_images: int = 512
     """Of each dataset."""
+    start: str = ""
+    """An ONNX file of `facegraft export`, whose weights are trained on; "" = from nothing."""
+    start_windows: str = ""
+    """The file of a landmarks network whose windows see as these do: what they have learnt of eyes and mouths."""
+    start_crops: int = 512
+    """Crops that means and variances are measured on, for the two."""
+    windows_only: bool = False
+    """Train nothing but where windows stand and what looks through them; what the whole crop says stays as it is."""
+    repeated: int = 0
+    """With `windows_only`: so many batches are made, and drawn again and again; 0 = every one is new."""
+    shut: float = 0.0
+    """Of the rendered crops, the share drawn among faces with a shut eye."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +122,11 @@ class AttributeLabels:
 
 @dataclass(frozen=True)
 class AttributeBatch:
-    """Crops with their points, and the labels."""
+    """Crops with their points, the labels, and the trunk's map and code where it has been asked."""
 
     faces: FaceBatch
     labels: AttributeLabels
+    known: tuple[Float[Tensor, "b c h w"], Float[Tensor, "b n"]] | None = None
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -125,7 +144,7 @@ class AttributesRecipe:
     input_names = ("crop",)
     output_names = ("pose", "gaze", "gaze_sigma", "opening", "expression", "light")
     dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b"}}
-    loss_names = frozenset({"pose", "gaze", "opening", "expression", "light"})
+    loss_names = frozenset({"pose", "gaze", "opening", "expression", "light", "places"})
     head: nn.Module | None = None
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
@@ -146,7 +165,15 @@ class AttributesRecipe:
             self.held.append(
                 _placed(known, labels, rows, jitter, torch.Generator().manual_seed(0), torch.device("cpu"))
             )
+        self.shut = shut_rows(self.train[0])
+        self.repeated: Repeated[AttributeBatch] | None = None
         self.net: nn.Module = self.build(config.get("model", {})).to(device)
+        for file, parts in ((options.start, ("",)), (options.start_windows, ("eye.", "mouth."))):
+            if file:
+                crops = self._new_batch(torch.Generator().manual_seed(0), options.start_crops).faces.crop
+                warm_start(self.net, Path(file), crops, parts)
+        if options.windows_only:
+            train_only(self.net, ("places.", "unit.", "eye.", "mouth.", "gaze_seen.", "doing_seen."))
 
     @staticmethod
     def build(model: Mapping[str, Any]) -> Attributes:
@@ -157,12 +184,30 @@ class AttributesRecipe:
         return (torch.rand(1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(0)),)
 
     def batch(self, generator: torch.Generator, count: int) -> AttributeBatch:
+        if not (self.options.windows_only and self.options.repeated):
+            return self._new_batch(generator, count)
+        if self.repeated is None:
+            self.repeated = Repeated(self.options.repeated, lambda own: self._coded(self._new_batch(own, count)))
+        return self.repeated.draw(generator)
+
+    def _coded(self, batch: AttributeBatch) -> AttributeBatch:
+        """With what the trunk, which does not learn, says of it; crops in float16."""
+        trunk = cast(Attributes, self.net).trunk.eval()
+        with torch.no_grad():
+            fine, code = trunk.fine_and_code(batch.faces.crop)
+        faces = dataclasses.replace(batch.faces, crop=batch.faces.crop.half())
+        return AttributeBatch(faces, batch.labels, (fine.half(), code))
+
+    def _new_batch(self, generator: torch.Generator, count: int) -> AttributeBatch:
         options = self.options
         real = round(count * options.real_share) if len(self.train) > 1 else 0
         parts = []
         for known, labels, share in zip(self.train, self.labels, (count - real, real), strict=False):
             if share:
-                rows = drawn_rows(share, len(known), generator)
+                shut = round(share * options.shut) if known.rendered and len(self.shut) else 0
+                rows = drawn_rows(share - shut, len(known), generator)
+                if shut:
+                    rows = torch.cat([rows, self.shut[drawn_rows(shut, len(self.shut), generator)]])
                 parts.append(_placed(known, labels, rows, options.crop, generator, self.device))
         made = AttributeBatch.join(parts)
         faces = made.faces
@@ -173,13 +218,19 @@ class AttributesRecipe:
         return AttributeBatch(faces, made.labels)
 
     def losses(self, net: nn.Module, batch: AttributeBatch) -> dict[str, Scalar]:
-        read, labels = cast(Attributes, net).read(batch.faces.crop), batch.labels
+        attributes, labels = cast(Attributes, net), batch.labels
+        if self.options.windows_only:
+            attributes.trunk.eval()  # or its normalisations would follow each batch
+        known = batch.known and (batch.known[0].float(), batch.known[1])
+        read = attributes.read(batch.faces.crop.float(), known)
         apart = torch.remainder(read.pose.float() - labels.pose.nan_to_num() + 180, 360) - 180
         opening, expression, light = (
             getattr(read, name).float() - getattr(labels, name).nan_to_num()
             for name in ("opening", "expression", "light")
         )
         open_ = batch.faces.visible[:, -2:] * batch.faces.visible_weights[:, -2:]
+        places, unit = places_of(batch.faces.points)
+        found = torch.cat([read.places.float().flatten(1), read.unit.float()[:, None]], 1)
         return {
             "pose": _known_mean(_smooth(apart / 10), labels.pose, labels.weight),
             "gaze": laplace_nll(
@@ -193,6 +244,7 @@ class AttributesRecipe:
                 expression.square() * (1 + RARE * labels.expression.nan_to_num()), labels.expression, labels.weight
             ),
             "light": _known_mean(light.abs(), labels.light, labels.weight),
+            "places": _smooth((found - torch.cat([places.flatten(1), unit[:, None]], 1)) / PLACE).mean(),
         }
 
     def validate(self, net: nn.Module) -> dict[str, float]:
@@ -234,7 +286,7 @@ RECIPE = AttributesRecipe
 def labels_of(known: Known, names: list[str] | tuple[str, ...], real_weight: float | int) -> AttributeLabels:
     """What is known of faces. Of photographs: yaw and roll (a teacher's zero of pitch differs), and openings."""
     arrays, count = known.pictures.arrays, len(known)
-    opening = openings(known.dense)
+    opening = openings(levelled(known.dense) if known.rendered else known.dense)
     if not known.rendered:
         pose = arrays["pose_degrees"].clone()
         pose[:, 1] = torch.nan
@@ -256,6 +308,12 @@ def labels_of(known: Known, names: list[str] | tuple[str, ...], real_weight: flo
         light=light / light[:, :1].mean(2, keepdim=True).clamp(min=1e-3),
         weight=torch.ones(count),
     )
+
+
+def places_of(points: Float[Tensor, "b 538 3"]) -> tuple[Float[Tensor, "b 3 2"], Float[Tensor, "b"]]:
+    """Middles of eyes and mouth, and the distance of the outer eye corners in space, in the points' unit."""
+    middles = [points[:, list(ends), :2].mean(1) for ends in (*EYE_CORNERS, MOUTH_ENDS)]
+    return torch.stack(middles, 1), outer_eye_distance(points)
 
 
 def attribute_scores(held: AttributeBatch, read: tuple[Tensor, ...]) -> dict[str, float]:

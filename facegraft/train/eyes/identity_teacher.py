@@ -14,8 +14,8 @@ from torch import Tensor
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import atomic_path, sha256, shown
-from facegraft.train.eyes.people import People
 from facegraft.faces.recognisers import OnnxRecogniser
+from facegraft.train.eyes.people import People
 
 logger = logging.getLogger(__name__)
 

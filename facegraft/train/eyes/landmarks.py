@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from facegraft.core.config import fill
@@ -18,19 +18,22 @@ from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE
 from facegraft.frozen.landmarks import DENSE, IRISES, MARGIN, POINTS, SIZE_PX, SPARSE, Landmarks, LandmarksConfig
 from facegraft.losses.points import laplace_nll, weighted_bce, wing
 from facegraft.tensors import Scalar
+from facegraft.train.eyes.again import Repeated
 from facegraft.train.eyes.crops import CropOptions, draw_crops, drawn_rows, mirror_points, move_points
 from facegraft.train.eyes.face_crops import (
     FaceBatch,
     covered,
     drawn_faces,
+    face_batch,
     held_out,
     load_known,
     missing_crops,
     scene_crops,
 )
-from facegraft.train.eyes.face_points import Known, Trust, mean_and_directions, outer_eye_distance
+from facegraft.train.eyes.face_points import Known, Trust, mean_and_directions, openings, outer_eye_distance
 from facegraft.train.eyes.face_wear import Wear, load_cutouts, wear
 from facegraft.train.eyes.pictures import load_backgrounds
+from facegraft.train.eyes.warm_start import train_only, warm_start
 from facegraft.train.preview import BLUE, GREEN, RED, enlarged, frames_from_unit, sheet, with_points
 from facegraft.train.recipe import to_device
 
@@ -39,6 +42,18 @@ SHEET = (4, 4)
 TILE_PX = 384
 FIRST_FACES = 800
 """Crops that the first weights of the last layer are taken from."""
+GAPS = (
+    (160, 144), (159, 145), (158, 153), (385, 380), (386, 374), (387, 373), (13, 14), (82, 87), (312, 317), (81, 178),
+    (311, 402),
+)  # fmt: skip
+"""Points of the mesh across eyes and mouth, upper ones first."""
+GAP_WIDTH = 0.02
+"""Errors of a gap below it are logarithmic; in crop sides."""
+SHUT = 0.1
+"""An opening below it is a shut eye's, as far as training draws more of them."""
+QUITE_SHUT = 0.05
+LID_MIDDLES = [159, 386]
+"""Of the upper lids."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,23 @@ class LandmarksData:
     """Of the people, where a dataset has no split of its own."""
     val_images: int = 384
     """Of each dataset."""
+    start: str = ""
+    """An ONNX file of `facegraft export`, whose weights are trained on; "" = from nothing."""
+    start_crops: int = 512
+    """Crops that means and variances are measured on, for `start`."""
+    windows_only: bool = False
+    """Train nothing but what looks through windows; the first answer stays as it is."""
+    repeated: int = 0
+    """With `windows_only`: so many batches are made, and drawn again and again; 0 = every one is new."""
+    shut: float = 0.0
+    """Of the rendered crops, the share drawn among faces with a shut eye."""
+
+
+@dataclass(frozen=True)
+class CodedBatch(FaceBatch):
+    """Faces of which the trunk has been asked. Crops are kept in float16."""
+
+    code: Float[Tensor, "b n"]
 
 
 class LandmarksRecipe:
@@ -79,7 +111,7 @@ class LandmarksRecipe:
     input_names = ("crop",)
     output_names = ("points", "sigma", "visible", "presence")
     dynamic_axes: Mapping[str, Mapping[int, str]] = {"crop": {0: "b"}}
-    loss_names = frozenset({"points", "likelihood", "depth", "visible", "presence"})
+    loss_names = frozenset({"points", "first", "gaps", "likelihood", "depth", "visible", "presence"})
     head: nn.Module | None = None
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
@@ -102,6 +134,13 @@ class LandmarksRecipe:
         net = self.build(config.get("model", {}))
         net.start_at(*first_shape(self.train[0], options.crop, net.config.directions))
         self.net: nn.Module = net.to(device)
+        self.shut = shut_rows(self.train[0])
+        self.repeated: Repeated[FaceBatch] | None = None
+        if options.start:
+            crops = self._new_batch(torch.Generator().manual_seed(0), options.start_crops).crop
+            warm_start(self.net, Path(options.start), crops)
+        if options.windows_only:
+            train_only(net, ("eye.", "mouth.", "move_"))
 
     @staticmethod
     def build(model: Mapping[str, Any]) -> Landmarks:
@@ -112,13 +151,33 @@ class LandmarksRecipe:
         return (torch.rand(1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(0)),)
 
     def batch(self, generator: torch.Generator, count: int) -> FaceBatch:
+        if not (self.options.windows_only and self.options.repeated):
+            return self._new_batch(generator, count)
+        if self.repeated is None:
+            self.repeated = Repeated(self.options.repeated, lambda own: self._coded(self._new_batch(own, count)))
+        return self.repeated.draw(generator)
+
+    def _coded(self, batch: FaceBatch) -> CodedBatch:
+        """With what the trunk, which does not learn, says of it."""
+        trunk = cast(Landmarks, self.net).trunk.eval()
+        with torch.no_grad():
+            code = trunk(batch.crop)
+        kept = {entry.name: getattr(batch, entry.name) for entry in dataclasses.fields(FaceBatch)}
+        return CodedBatch(**kept | {"crop": batch.crop.half()}, code=code)
+
+    def _new_batch(self, generator: torch.Generator, count: int) -> FaceBatch:
         options = self.options
         missed = round(count * options.negative_share)
         real = round((count - missed) * options.real_share) if len(self.train) > 1 else 0
         parts = []
         for known, share in zip(self.train, (count - missed - real, real), strict=False):
-            if share:
-                parts.append(drawn_faces(known, share, options.crop, generator, self.device))
+            shut = round(share * options.shut) if known.rendered and len(self.shut) else 0
+            if shut:
+                rows = self.shut[drawn_rows(shut, len(self.shut), generator)]
+                crops = draw_crops(known.dense[rows], options.crop, generator)
+                parts.append(face_batch(known, rows, crops, self.device))
+            if share > shut:
+                parts.append(drawn_faces(known, share - shut, options.crop, generator, self.device))
         if missed:
             parts.append(to_device(self._negatives(self.train[0], missed, generator), self.device))
         made = FaceBatch.join(parts)
@@ -127,12 +186,25 @@ class LandmarksRecipe:
         return dataclasses.replace(made, crop=wear(made.crop, Wear(), generator)) if options.worn else made
 
     def losses(self, net: nn.Module, batch: FaceBatch) -> dict[str, Scalar]:
-        told = cast(Landmarks, net).tell(batch.crop)
+        landmarks = cast(Landmarks, net)
+        if self.options.windows_only:
+            landmarks.trunk.eval()  # or its normalisations would follow each batch
+        told = landmarks.tell(batch.crop.float(), batch.code if isinstance(batch, CodedBatch) else None)
         points, log_sigma = told.points.float(), told.log_sigma.float()
         weights = batch.weights * self.importance
         flat, truth = points[..., :2], batch.points[..., :2]
+        seen = landmarks.seen
+        upper, lower = (list(points) for points in zip(*GAPS, strict=True))
         return {
             "points": wing(flat, truth, weights),
+            "first": wing(told.first.float()[:, seen, :2], truth[:, seen], weights[:, seen]),
+            "gaps": wing(
+                flat[:, upper] - flat[:, lower],
+                truth[:, upper] - truth[:, lower],
+                torch.minimum(batch.weights[:, upper], batch.weights[:, lower]),
+                width=GAP_WIDTH,
+                bend=GAP_WIDTH / 5,
+            ),
             "likelihood": laplace_nll(flat, truth, log_sigma, weights),
             "depth": wing(points[..., 2:], batch.points[..., 2:], weights),
             "visible": weighted_bce(told.visible.float(), batch.visible, batch.visible_weights),
@@ -205,6 +277,19 @@ def first_shape(
     return mean_and_directions(points / crops.size_px, known.weights[rows], count)
 
 
+def shut_rows(known: Known) -> Int64[Tensor, "n"]:
+    """Faces of which at least one eye is shut."""
+    return (openings(levelled(known.dense))[:, :2].amin(1) < SHUT).nonzero()[:, 0]
+
+
+def levelled(dense: Float[Tensor, "b k 3"]) -> Float[Tensor, "b k 3"]:
+    """With the two points of each gap at one depth: that of rendered faces is the mean face's, whose lids are apart."""
+    upper, lower = (list(points) for points in zip(*GAPS, strict=True))
+    level = dense.clone()
+    level[:, upper, 2] = level[:, lower, 2] = (dense[:, upper, 2] + dense[:, lower, 2]) / 2
+    return level
+
+
 def point_scores(
     held: FaceBatch, points: Float[Tensor, "b 538 3"], sigma: Float[Tensor, "b 538"], visible: Float[Tensor, "b 538"]
 ) -> dict[str, float]:
@@ -218,7 +303,13 @@ def point_scores(
         "visible_accuracy": _mean_where((visible >= 0.5) == (held.visible >= 0.5), held.visible_weights),
         "sigma_ratio": _mean_where((distance / sigma).square() / 2, (held.weights > 0).float()) ** 0.5,
         "pose_degrees": pose_error(points[:, :DENSE], held.points[:, :DENSE]),
+        "lips_percent": float(percent[:, [*LIPS_INNER, *LIPS_OUTER]].mean()),
+        "lids_percent": float(percent[:, [*LEFT_EYE, *RIGHT_EYE]].mean()),
     }
+    truth = openings(levelled(held.points[:, :DENSE]))[:, :2]
+    shut = (truth < QUITE_SHUT) & (held.visible[:, LID_MIDDLES] > 0)
+    if shut.any():
+        scores["shut_opening"] = float(openings(levelled(points[:, :DENSE]))[:, :2][shut].mean())
     return scores | ({"iris_percent": _mean_where(percent[:, -IRISES:], iris)} if iris.sum() > 0 else {})
 
 

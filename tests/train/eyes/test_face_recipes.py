@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 import tomllib
 from pathlib import Path
@@ -23,11 +25,12 @@ from facegraft.train.eyes.attributes import AttributesRecipe  # noqa: E402
 from facegraft.train.eyes.crops import CropOptions, centred_crops  # noqa: E402
 from facegraft.train.eyes.expressions import NAMES  # noqa: E402
 from facegraft.train.eyes.face_crops import covered, face_batch  # noqa: E402
-from facegraft.train.eyes.landmarks import LandmarksRecipe, importance  # noqa: E402
+from facegraft.train.eyes.landmarks import GAPS, LandmarksRecipe, importance, shut_rows  # noqa: E402
 
 SIDE = 96
 TINY = {
     "trunk": {"stem": 4, "widths": [4, 6, 8, 8], "depths": [1, 1, 1, 1], "looks": 2, "pooled": 8, "code": 8},
+    "window": {"side_px": 16, "stem": 4, "widths": [4, 6], "depths": [1, 1], "looks": 2, "pooled": 6, "code": 6},
 }
 CPU = torch.device("cpu")
 
@@ -134,6 +137,55 @@ def test_losses_are_finite_and_reach_every_weight(
         for label, weight in recipe.net.named_parameters():
             assert weight.grad is not None, label
             assert weight.grad.isfinite().all(), label
+
+
+@pytest.fixture(scope="module")
+def files(landmarks: LandmarksRecipe, attributes: AttributesRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnxscript")
+    from facegraft.export.to_onnx import Ports, export_onnx
+
+    folder = tmp_path_factory.mktemp("files")
+    for name, recipe in (("landmarks", landmarks), ("attributes", attributes)):
+        ports = Ports(recipe.input_names, recipe.output_names, recipe.dynamic_axes)
+        torch.nn.init.normal_(recipe.net.eye.sum_up[0].weight)
+        export_onnx(copy.deepcopy(recipe.net), recipe.example(), folder / f"{name}.onnx", ports=ports)
+    return folder
+
+
+def test_windows_alone_learn_on_from_files_and_their_batches_come_again(
+    data: dict[str, Any], files: Path, landmarks: LandmarksRecipe
+) -> None:
+    more = {"start_crops": 8, "windows_only": True, "repeated": 2, "shut": 0.5}
+    of_points = {"data": data | more | {"start": str(files / "landmarks.onnx")}}
+    of_what = {"data": data | more | {"start": str(files / "attributes.onnx")}}
+    of_what["data"] |= {"start_windows": str(files / "landmarks.onnx")}
+    first = LandmarksRecipe(of_points | {"model": {**TINY, "directions": 8, "doubts": 8}}, CPU)
+    second = AttributesRecipe(of_what | {"model": {**TINY, "hidden": 8}}, CPU)
+    for recipe, parts in ((first, ("eye.", "mouth.", "move_")), (second, ("eye.", "mouth.", "places.", "gaze_seen."))):
+        again: Any = [recipe.batch(torch.Generator().manual_seed(n), 8) for n in range(12)]
+        assert len({id(batch) for batch in again}) == 2
+        trunk = {name: value.clone() for name, value in recipe.net.trunk.state_dict().items()}
+        with torch.no_grad():
+            crop = getattr(again[0], "faces", again[0]).crop.float()
+            code = again[0].code if recipe is first else again[0].known[1]
+            assert torch.allclose(recipe.net.trunk.eval()(crop), code, atol=1e-2)
+        recipe.net.train()
+        torch.stack(list(recipe.losses(recipe.net, again[0]).values())).sum().backward()
+        learnt = {name for name, weight in recipe.net.named_parameters() if weight.grad is not None}
+        assert all(any(name.startswith(part) for name in learnt) for part in parts)
+        assert not any(name.startswith(("trunk.", "shape.", "sigma.", "pose.", "light.")) for name in learnt)
+        assert all(torch.equal(value, trunk[name]) for name, value in recipe.net.trunk.state_dict().items())
+    assert torch.equal(second.net.eye.sum_up[0].weight, first.net.eye.sum_up[0].weight)
+    assert torch.allclose(first.net.shape.weight, landmarks.net.shape.weight, atol=1e-6)
+
+
+def test_faces_with_a_shut_eye_are_known_although_rendered_depth_keeps_lids_apart(landmarks: LandmarksRecipe) -> None:
+    known = landmarks.train[0]
+    points = known.points.clone()
+    for upper, lower in GAPS:
+        points[3, lower, :2] = points[3, upper, :2]
+    assert shut_rows(dataclasses.replace(known, points=points)).tolist() == [3]
+    assert len(shut_rows(known)) == 0
 
 
 def test_scores_and_sheets(landmarks: LandmarksRecipe, attributes: AttributesRecipe) -> None:
