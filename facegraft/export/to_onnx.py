@@ -74,7 +74,8 @@ def export_onnx(
         path: The file.
         ports: Names and free axes.
         half: Store weights in float16. They are made float32 again when the file is loaded, so speed and the kind of
-            inputs and outputs stay, and only the rounding shows.
+            inputs and outputs stay, and only the rounding shows. Parts that the network names in `kept_exact` are not
+            rounded.
         facts: Strings to keep in the file's metadata.
 
     Raises:
@@ -91,7 +92,7 @@ def export_onnx(
     _name_axes(model, ports)
     _strip(model)
     if half:
-        _halve(model)
+        _halve(model, tuple(f"net.{part}." for part in getattr(net, "kept_exact", ())))
     for key, value in sorted((facts or {}).items()):
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model, full_check=True)
@@ -165,15 +166,21 @@ def _strip(model: Any) -> None:
         part.doc_string = ""
 
 
-def _halve(model: Any) -> None:
-    """Weights as float16, each with a node that makes it float32, which ONNX Runtime runs once, when it loads."""
+def _halve(model: Any, kept_exact: tuple[str, ...]) -> None:
+    """Weights as float16, each with a node that makes it float32, which ONNX Runtime runs once, when it loads.
+
+    Args:
+        model: Changed in place.
+        kept_exact: How names of weights begin that stay as they are.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     casts, kept = [], []
     for tensor in model.graph.initializer:
         array = numpy_helper.to_array(tensor)
         halved = array.astype(np.float16) if tensor.data_type == TensorProto.FLOAT else array
-        if halved.dtype != np.float16 or array.size < FEWEST_HALVED or not np.isfinite(halved).all():
+        small = array.size < FEWEST_HALVED or tensor.name.startswith(kept_exact)
+        if halved.dtype != np.float16 or small or not np.isfinite(halved).all():
             kept.append(tensor)
             continue
         kept.append(numpy_helper.from_array(halved, f"{tensor.name}.half"))

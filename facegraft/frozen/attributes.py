@@ -76,6 +76,9 @@ class Read:
 class Attributes(nn.Module):
     """Crop -> attributes."""
 
+    kept_exact = ("places",)
+    """Parts that export never stores in float16: windows stand where these say, so their rounding moves all the rest."""
+
     def __init__(self, config: AttributesConfig) -> None:
         super().__init__()
         self.config = config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,17 @@ def test_inputs_and_outputs_are_float32_and_their_free_axes_named(graph: tuple[P
         ("mask", "tensor(float)", "b"),
     ]
     assert milliseconds(graph[0], EXAMPLE, PORTS, 1) > 0
+
+
+def test_parts_that_a_network_names_are_not_rounded(net: nn.Module, tmp_path: Path) -> None:
+    """The first part stays in float32, the others are float16; nothing else changes."""
+    part = "body.0"
+    exact = copy.deepcopy(net)
+    exact.kept_exact = (part,)  # type: ignore[assignment]
+    export_onnx(exact, EXAMPLE, tmp_path / "net.onnx", ports=PORTS, half=True)
+    large = [one for one in onnx.load(tmp_path / "net.onnx").graph.initializer if np.prod(one.dims) >= 64]
+    kinds = {one.name.startswith(f"net.{part}."): one.data_type for one in large}
+    assert kinds == {True: onnx.TensorProto.FLOAT, False: onnx.TensorProto.FLOAT16}
 
 
 def test_weights_are_stored_once_and_as_asked(graph: tuple[Path, bool]) -> None:
