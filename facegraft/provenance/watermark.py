@@ -70,7 +70,8 @@ def embed_mark(frame: Frame, bits: int = MARK) -> Frame:
     number, dither = _plan(rows, columns)
     lattice = dither + ((bits >> number) & 1).astype(np.float32) * np.float32(_STEP / 2)
     off = (blocks @ _basis() - lattice) / np.float32(_STEP)
-    move = (np.rint(off) - off) * np.float32(_STEP)
+    # A flat block may lie half-way; which way it goes must not hang on how a processor rounds.
+    move = (np.rint(np.round(off, 4)) - off) * np.float32(_STEP)
     change = (move @ _basis().T).reshape(rows, columns, 8, 8).transpose(0, 2, 1, 3).reshape(rows * 8, columns * 8)
     marked = frame.copy()
     inside = marked[: rows * 8, : columns * 8]

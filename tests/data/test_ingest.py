@@ -322,7 +322,10 @@ def test_what_lies_outside_the_picture_is_filled_smoothly(root: Path) -> None:
     crop, inside = cut(tight, alignment(transform(shift, face.points5), "ffhq", 128), 128)
     assert all_inside.min() == 1
     assert 0.2 < inside.mean() < 0.9
-    assert np.abs(crop.astype(int) - roomy)[inside == 1].max() <= 1
+    # Warps tell places to 1/32 of a pixel, so steep edges may differ by as much of their height.
+    nearby = np.ones((3, 3), np.uint8)
+    steepness = cv2.dilate(roomy, nearby).astype(int) - cv2.erode(roomy, nearby)
+    assert (np.abs(crop.astype(int) - roomy) <= 1 + steepness / 32)[inside == 1].all()
     grain = np.random.default_rng(0).integers(60, 200, tight.shape).astype(np.uint8)
     filled, _ = cut(grain, alignment(transform(shift, face.points5), "ffhq", 128), 128)
     far = cv2.distanceTransform((inside <= 0.5).astype(np.uint8), cv2.DIST_L2, 5) > 12

@@ -193,7 +193,7 @@ def test_it_learns_and_scores_improve(dataset: Path) -> None:
     weights = [*recipe.net.parameters(), *recipe.head.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=5e-3)
     history = []
-    for step in range(25):
+    for step in range(40):
         recipe.net.train()
         found = recipe.losses(recipe.net, recipe.batch(torch.Generator().manual_seed(step), 16))
         assert set(found) == recipe.loss_names
