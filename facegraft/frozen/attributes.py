@@ -77,7 +77,7 @@ class Attributes(nn.Module):
     """Crop -> attributes."""
 
     kept_exact = ("places",)
-    """Parts that export never stores in float16: windows stand where these say, so their rounding moves all the rest."""
+    """Parts that export never stores in float16: windows stand where these say, so all the rest hangs on them."""
 
     def __init__(self, config: AttributesConfig) -> None:
         super().__init__()
