@@ -108,6 +108,10 @@ def _check_words(args: argparse.Namespace) -> None:
         raise BadInputError("expected either --data DIR, or --identity DIR and --attribute DIR")
     if (args.identity is None) != (args.attribute is None):
         raise BadInputError("--identity and --attribute belong together; name both folders")
+    if args.export is not None and args.identity is not None:
+        written = {(args.export / name).resolve() for name in ("identity", "attribute")}
+        if written & {args.identity.resolve(), args.attribute.resolve()}:
+            raise BadInputError(f"--export {args.export}: would write over the pictures that are asked about")
     if args.pairs is not None and args.pairs < 1:
         raise BadInputError(f"--pairs: expected 1 or more, found {args.pairs}")
 
@@ -180,13 +184,14 @@ def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str,
     from facegraft.evaluate.protocol import PROTOCOL
     from facegraft.evaluate.report import summary, write_report
     from facegraft.evaluate.results import check_comparable, load, with_cost
-    from facegraft.evaluate.run import evaluate
+    from facegraft.evaluate.run import evaluate, set_facts
 
     films = None if args.clips is None else clip_set(open_dataset(args.clips), most=args.pairs)
     other = load(Path(args.against)) if args.against is not None and args.against.endswith(".json") else None
     opened = open_eyes(_judges(args.judge))
     if other is not None:
-        check_comparable(other, PROTOCOL, questions.name, opened.networks)  # now, not after an hour of judging
+        # now, not after an hour of judging
+        check_comparable(other, PROTOCOL, questions.name, opened.networks, set_facts(questions))
     known = costs(methods, questions, timed=args.cost)
     with progress_bar("cases", len(questions) + (0 if films is None else len(films))) as update:
         report = evaluate(

@@ -19,16 +19,16 @@ from facegraft.evaluate.plots import digits_of, shown_name, written
 from facegraft.evaluate.protocol import Metric
 from facegraft.evaluate.report_cost import markdown, section
 from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
-from facegraft.evaluate.results import Network, Report, compact, load
+from facegraft.evaluate.results import SAME_SET, Network, Report, compact, load
 
 SORTED_BY = ("identity_gap_dlib", "identity_gap_second")
 """The first of these that any method of a board has."""
 FRONT = "eval--"
 """Of the names of files in a history."""
 ABOUT = (
-    "Every number is a mean over all cases with its 95 % interval over people; a face that is not found costs the "
-    "worst value. Sorted by the identity gap, ranked by nothing: read no column without the identity beside it. Floors "
-    "and the right answer (the ceiling) are there to compare with."
+    "Every number is a mean over the cases in whose attribute picture a face is found, with its 95 % interval over "
+    "people; a face that is not found in an answer costs the worst value. Sorted by the identity gap, ranked by "
+    "nothing: read no column without the identity beside it. Floors and the right answer are there to compare with."
 )
 
 
@@ -49,6 +49,11 @@ class Board:
     machines: dict[str, str]
 
 
+def _title(report: Report) -> str:
+    pictures = report.set_facts.get("pictures")
+    return f"{report.name}{f', {pictures} pixels' if pictures else ''}, protocol {report.protocol}"
+
+
 def history_name(report: Report) -> str:
     """The name of a report's file in a history: its set, and its methods that are no floors."""
     methods = [name for name, one in report.methods.items() if one.kind in ("method", "folder")] or ["floors"]
@@ -67,9 +72,10 @@ def read_history(folder: Path) -> list[Report]:
 
 def boards(reports: Iterable[Report]) -> list[Board]:
     """One board per set, protocol and judging networks, in the order of their names; of each method its newest."""
-    groups: dict[tuple[str, str, str], list[Report]] = {}
+    groups: dict[tuple[str, ...], list[Report]] = {}
     for report in reports:
-        groups.setdefault((report.name, report.protocol, _eyes(report.networks)), []).append(report)
+        build = tuple(report.set_facts.get(fact, "") for fact in SAME_SET)
+        groups.setdefault((report.name, report.protocol, _eyes(report.networks), *build), []).append(report)
     return [_board(sorted(found, key=_date)) for _, found in sorted(groups.items(), key=lambda entry: entry[0])]
 
 
@@ -83,7 +89,7 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
     lines = ["# Leaderboard", "", ABOUT, "", f"Made by `{command}` from `benchmarks/history`.", ""]
     for board in found:
         report = board.report
-        lines += [f"## {report.name}, protocol {report.protocol}", "", f"Judged by {_eyes(report.networks)}.", ""]
+        lines += [f"## {_title(report)}", "", f"Judged by {_eyes(report.networks)}.", ""]
         lines += _markdown_table(board)
         lines += _cost_table(board)
     return "\n".join(lines).rstrip() + "\n"
@@ -94,7 +100,7 @@ def as_page(found: Sequence[Board]) -> str:
     sections = []
     for board in found:
         report = board.report
-        title = f"{escape(report.name)}, protocol {escape(report.protocol)}"
+        title = escape(_title(report))
         rows = "".join(
             f"<tr><th>{escape(name)}</th><td>{board.cases[name]} cases</td><td>{escape(board.made[name])}</td>"
             f"<td>{escape(board.machines[name])}</td></tr>"

@@ -19,9 +19,8 @@ from facegraft.faces.embed import CHIP_SIZE, chip_matrix
 from facegraft.faces.topology import OVAL
 
 GREY = 127
-INNER_MARGIN = 1.2
-"""Side of the crop for realism and likeness, in sides of the square around the points."""
-INNER_SIDE = 128
+FARTHEST = 0.6
+"""Sides of the box of the face looked for, within which a face is taken for that one."""
 
 
 @runtime_checkable
@@ -72,7 +71,7 @@ class Seen:
 
     @cached_property
     def face(self) -> Face | None:
-        """The face that counts."""
+        """The face that counts; with `near` none that lies elsewhere, or a bystander would stand in for a lost face."""
         faces = self.eyes.analyser.analyse(self.frame, thorough=False)
         if not len(faces):
             faces = self.eyes.analyser.analyse(self.frame)
@@ -81,7 +80,10 @@ class Seen:
         if self._near is None:
             return faces[0]
         middle = self._near.points5.mean(0)
-        return faces[int(np.argmin([np.linalg.norm(face.points5.mean(0) - middle) for face in faces]))]
+        away = [float(np.linalg.norm(face.points5.mean(0) - middle)) for face in faces]
+        best = int(np.argmin(away))
+        size = float((self._near.box_xyxy[2:] - self._near.box_xyxy[:2]).max())
+        return faces[best] if away[best] <= FARTHEST * size else None
 
     @cached_property
     def attributes(self) -> FaceAttributes | None:

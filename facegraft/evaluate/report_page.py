@@ -280,9 +280,7 @@ def _failures(report: Report) -> str:
         return "<p>None.</p>"
     answers = [one.failed for one in report.methods.values() if one.kind != "ceiling"]
     common = int(np.all(answers, axis=0).sum()) if len(answers) > 1 else 0
-    note = (
-        f"{_counted(common, 'case')} failed by all: most often the attribute picture itself shows no face to be found."
-    )
+    note = f"{_counted(common, 'case')} failed by all but the right answer."
     return f'<ul class="plain">{"".join(items)}</ul>' + (f'<p class="note">{note}</p>' if common else "")
 
 
@@ -328,7 +326,8 @@ def _protocol(report: Report) -> str:
     )
     return (
         "<p>Every case is put to every method. Intervals resample the people who are replaced, 2000 times. A face "
-        "that is not found in an answer costs the worst value of every metric that needs one: nothing is left out.</p>"
+        "that is not found in an answer costs the worst value of every metric that needs one. Only cases in whose "
+        "attribute picture our networks find no face count for nobody; how many is said under Not measured.</p>"
         f'<h3>Networks that looked</h3><div class="scroll"><table class="facts"><tbody>{networks}</tbody></table></div>'
         f'<h3>Set and machine</h3><div class="scroll"><table class="facts"><tbody>{facts}</tbody></table></div>'
     )

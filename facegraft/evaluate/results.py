@@ -192,7 +192,7 @@ def compare_methods(
     Raises:
         BadInputError: The reports are of different protocols or sets, one is compact, or they share no case.
     """
-    check_comparable(other, report.protocol, report.name, report.networks)
+    check_comparable(other, report.protocol, report.name, report.networks, report.set_facts)
     place = {key: row for row, key in enumerate(other.keys)}
     rows = [row for row, key in enumerate(report.keys) if key in place]
     if not rows:
@@ -206,7 +206,13 @@ def compare_methods(
     return {name: compare(first[name][rows], second[name][others], people, seed=seed) for name in names}
 
 
-def check_comparable(other: Report, protocol: str, name: str, networks: Sequence[Network]) -> None:
+SAME_SET = ("pictures", "asked_sha256", "assets")
+"""Facts of a set that must agree where both reports have them: a name alone does not make two sets the same."""
+
+
+def check_comparable(
+    other: Report, protocol: str, name: str, networks: Sequence[Network], facts: Mapping[str, str]
+) -> None:
     """Says no to numbers that do not mean the same.
 
     Args:
@@ -214,6 +220,7 @@ def check_comparable(other: Report, protocol: str, name: str, networks: Sequence
         protocol: Of ours.
         name: Of our set.
         networks: That looked at ours.
+        facts: Of our set.
 
     Raises:
         BadInputError: Another protocol, another set, or another network.
@@ -224,6 +231,10 @@ def check_comparable(other: Report, protocol: str, name: str, networks: Sequence
         )
     if name != other.name:
         raise BadInputError(f"expected results on {name!r}, found some on {other.name!r}; judge the same set")
+    for fact in SAME_SET:
+        if facts.get(fact, "") != other.set_facts.get(fact, facts.get(fact, "")):
+            found = f"{fact} {facts.get(fact, 'unknown')} here, {other.set_facts[fact]} there"
+            raise BadInputError(f"expected results on the same build of {name!r}, found {found}; judge again")
     ours, theirs = hashes(networks), hashes(other.networks)
     differ = sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
     if differ:

@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
 from facegraft.core.types import Frame
@@ -278,7 +280,7 @@ def _report(
     report = Report(
         protocol=PROTOCOL,
         name=questions.name,
-        set_facts=_set_facts(questions, any_scores.keys),
+        set_facts=set_facts(questions),
         made=made_now(datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
         networks=opened.networks,
         suites=suites,
@@ -294,7 +296,15 @@ def _report(
         agreement=identity.agreement(scores) if len(judges) > 1 else None,
         strips=strips.made,
     )
-    return _with_left_out(report, opened.left_out)
+    return _with_left_out(report, [*_not_asked(any_scores), *opened.left_out])
+
+
+def _not_asked(scores: Scores) -> list[str]:
+    """How many cases count for nobody."""
+    count = int(np.isnan(np.stack(list(scores.values.values()))).all(0).sum()) if scores.values else 0
+    if not count:
+        return []
+    return [f"{count} of {len(scores)} cases: no face is found in the attribute picture, so they count for no method"]
 
 
 def all_of(module: ModuleType) -> list[Metric]:
@@ -323,9 +333,12 @@ def _with_left_out(report: Report, missing: Sequence[str]) -> Report:
     return dataclasses.replace(report, left_out=tuple(lines))
 
 
-def _set_facts(questions: Questions, keys: Sequence[str]) -> dict[str, str]:
+def set_facts(questions: Questions) -> dict[str, str]:
     """What makes the set known again, whoever has it."""
-    facts = {"cases (SHA-256)": _digest(keys)}
+    facts = {"cases (SHA-256)": _digest(keys_of(questions))}
+    first = next(iter(questions), None)
+    if first is not None:
+        facts["pictures"] = f"{first.attribute.shape[1]} x {first.attribute.shape[0]}"
     return facts | (_card_facts(questions.dataset) if isinstance(questions, CaseSet) else {})
 
 
