@@ -67,6 +67,6 @@ def _with_earlier(files: list[dict[str, Any]], path: Path) -> list[dict[str, Any
     """Files that were already there keep what an earlier report says of them, and so do files of other runs."""
     found = (_read(path) if path.exists() else None) or {"files": []}
     said = {one["written"]: one for one in found["files"] if isinstance(one, dict) and one.get("written")}
-    ours = {one["written"] for one in files}
+    ours = {one.get("written") for one in files}
     others = [one for name, one in said.items() if name not in ours and Path(name).exists()]
     return others + [said.get(one["written"], one) if one.get("already_there") else one for one in files]

@@ -133,6 +133,11 @@ def test_plain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["copy", "-o", "o"], "either --data DIR, or --identity DIR"),
         (["copy", "--data", "d", "--identity", "i", "--attribute", "a", "-o", "o"], "either --data"),
         (["copy", "--identity", "i", "-o", "o"], "belong together"),
+        (
+            ["--identity", "q/identity", "--attribute", "x", "--export", "q"],
+            "--export q: would write over the pictures",
+        ),
+        (["--identity", "x", "--attribute", "q/attribute", "--export", "./q"], "would write over the pictures"),
         (["copy", "--data", "d", "-o", "o", "--pairs", "0"], "--pairs: expected 1 or more, found 0"),
         (["copy", "--data", "d", "-o", "o"], "d: no dataset"),
         (["copy", "--data", "d", "-o", "o", "--suite", "beauty"], "invalid choice: 'beauty'"),

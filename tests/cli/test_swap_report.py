@@ -70,3 +70,12 @@ def test_files_that_were_there_keep_what_was_said_of_them(tmp_path: Path) -> Non
     write_report(facts(again, second, one(tmp_path / "c.png", already_there=True)), tmp_path, None)
     files = json.loads((tmp_path / "report.json").read_text())["files"]
     assert files == [first, second, one(tmp_path / "c.png", already_there=True)]
+
+
+def test_what_was_said_of_files_of_other_runs_stays_while_they_are_there(tmp_path: Path) -> None:
+    first, gone, second = (one(tmp_path / name, quality={"lost": 1}) for name in ("a.png", "gone.png", "b.png"))
+    (tmp_path / "a.png").touch()
+    write_report(facts(first, gone), tmp_path, None)
+    broken = {"attribute": "broken.jpg", "failed": "damaged"}
+    write_report(facts(second, broken), tmp_path, None)
+    assert json.loads((tmp_path / "report.json").read_text())["files"] == [first, second, broken]

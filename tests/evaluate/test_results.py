@@ -143,6 +143,12 @@ def test_numbers_that_do_not_mean_the_same_are_refused() -> None:
         compare_methods(report, "mine", dataclasses.replace(report, protocol="facegraft-image-0"), "mine")
     with pytest.raises(BadInputError, match="another-set"):
         compare_methods(report, "mine", dataclasses.replace(report, name="another-set"), "mine")
+    for fact in ("pictures", "asked_sha256", "assets"):
+        here = dataclasses.replace(report, set_facts=report.set_facts | {fact: "this"})
+        there = dataclasses.replace(report, set_facts=report.set_facts | {fact: "that"})
+        with pytest.raises(BadInputError, match=f"same build.*{fact} this here, that there"):
+            compare_methods(here, "mine", there, "mine")
+        assert compare_methods(here, "mine", report, "mine")  # what one of them does not tell does not differ
     other_judge = dataclasses.replace(report, networks=(Network("dlib", "judge", "r.onnx", "cd" * 32),))
     with pytest.raises(BadInputError, match="another dlib"):
         compare_methods(report, "mine", other_judge, "mine")

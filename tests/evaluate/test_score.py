@@ -134,3 +134,15 @@ def test_of_several_faces_the_one_in_place_counts(eyes: Eyes, root: Path) -> Non
         assert face is not None
         places.append(float(face.points5[:, 0].mean() - near.points5[:, 0].mean()))
     assert np.abs(places).max() < 5
+
+
+def test_a_bystander_does_not_stand_in_for_a_lost_face(eyes: Eyes, root: Path) -> None:
+    one = read_picture(root / "examples" / "identity_2.jpg").frame
+    both = np.concatenate([one, one], axis=1)
+    lost = both.copy()
+    lost[:, : one.shape[1]] = 90
+    near = eyes.look(np.concatenate([one, np.full_like(one, 90)], axis=1)).face
+    assert near is not None
+    assert eyes.look(both, near).face is not None
+    assert eyes.look(lost).face is not None
+    assert eyes.look(lost, near).face is None
