@@ -180,10 +180,11 @@ def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str,
     from facegraft.cli.eval_cost import costs
     from facegraft.data.dataset import open_dataset
     from facegraft.evaluate.clips import clip_set
+    from facegraft.evaluate.comparison import check_comparable
     from facegraft.evaluate.eyes import open_eyes
     from facegraft.evaluate.protocol import PROTOCOL
     from facegraft.evaluate.report import summary, write_report
-    from facegraft.evaluate.results import check_comparable, load, with_cost
+    from facegraft.evaluate.results import load, with_cost
     from facegraft.evaluate.run import evaluate, set_facts
 
     films = None if args.clips is None else clip_set(open_dataset(args.clips), most=args.pairs)

@@ -1,9 +1,10 @@
-"""What this machine has: cores and memory. Loads nothing, so that `facegraft doctor` can ask before it trusts numpy."""
+"""What this machine has, and which commit runs. Loads nothing, so that the doctor can ask before it trusts numpy."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,25 @@ def _container_cores() -> int:
         return max(1, round(int(quota) / int(period)))
     except (OSError, ValueError):  # no cgroup, or "max": no limit
         return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """Of the checkout that this package lies in, with "+" where files differ from it; "" where there is none."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    found = []
+    for command in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        try:
+            done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=True)  # noqa: S607 - the user's git
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+        found.append(done.stdout.strip())
+    return found[0] + ("+" if found[1] else "")

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from facegraft.evaluate.comparison import SAME_SET
 from facegraft.evaluate.page_style import STYLE
 from facegraft.evaluate.plots import digits_of, shown_name, written
 from facegraft.evaluate.protocol import Metric
 from facegraft.evaluate.report_cost import markdown, section
 from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
-from facegraft.evaluate.results import SAME_SET, Network, Report, compact, load
+from facegraft.evaluate.results import Network, Report, compact, load
 
 SORTED_BY = ("identity_gap_dlib", "identity_gap_second")
 """The first of these that any method of a board has."""

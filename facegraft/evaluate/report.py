@@ -11,9 +11,10 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import atomic_path
+from facegraft.evaluate.comparison import compare_methods
 from facegraft.evaluate.plots import digits_of, shown_name, written
 from facegraft.evaluate.protocol import Metric
-from facegraft.evaluate.results import Report, Result, compare_methods, save
+from facegraft.evaluate.results import Report, Result, save
 from facegraft.evaluate.stats import Comparison
 
 PAGE, RESULTS = "report.html", "results.json"

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import platform
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from facegraft import __version__
 from facegraft.core.errors import BadInputError, OutputError
 from facegraft.core.files import atomic_path, read_bytes, shown
 from facegraft.core.image import save_frame
+from facegraft.core.machine import commit, processor
 from facegraft.core.types import Frame
 from facegraft.data.card import DatasetCard, read_card
 from facegraft.train.options import MAY_CHANGE, RunConfig
@@ -124,24 +124,7 @@ def device_name(device: torch.device) -> str:
     """The GPU's or the CPU's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
-
-
-def commit() -> str:
-    """Of the checkout that this package lies in, with "+" where files differ from it; "" where there is none."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return ""
-    found = []
-    for command in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        try:
-            done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=True)  # noqa: S607 - the user's git
-        except (OSError, subprocess.CalledProcessError):
-            return ""
-        found.append(done.stdout.strip())
-    return found[0] + ("+" if found[1] else "")
+    return processor()
 
 
 def dataset_cards(data: dict[str, Any]) -> dict[str, DatasetCard]:

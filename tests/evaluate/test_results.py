@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facegraft.core.errors import BadInputError
+from facegraft.evaluate.comparison import compare_methods
 from facegraft.evaluate.cost import GraphCost, Memory, Timing
 from facegraft.evaluate.identity import Agreement, Threshold
 from facegraft.evaluate.method_cost import Cost
@@ -19,7 +20,6 @@ from facegraft.evaluate.results import (
     Report,
     as_dict,
     compact,
-    compare_methods,
     load,
     save,
     summarise,
