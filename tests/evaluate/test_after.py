@@ -103,10 +103,10 @@ def test_only_the_largest_faces_are_kept_cut_out_and_never_too_large() -> None:
     assert sorted(one.face.number for one in album.cutouts) == list(range(MOST_FACES))
     for one in album.cutouts:
         assert max(one.attribute.shape[:2]) <= MOST_PX
-        again = own_eyes().look(one.attribute, one.face).face
-        assert again is not None
         size = float(np.ptp(one.face.dense[:, 0]))
         if one.face.number == 0:  # the others' points are where no face is
+            again = own_eyes().look(one.attribute, one.face).face
+            assert again is not None
             assert np.abs(again.points5 - one.face.points5).max() < 0.1 * size
         assert size * GROW >= 0.6 * max(one.attribute.shape[:2])
 
