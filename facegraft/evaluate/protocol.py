@@ -115,6 +115,7 @@ class Scores:
         milliseconds: Of each call.
         features: Name -> one row per case, for metrics of whole sets; the row of a failure is the attribute's, NaN.
         identities: Who was asked for, one per case; () = not known.
+        not_asked: Cases in whose attribute picture no face is found: they count for nobody.
     """
 
     method: str
@@ -127,6 +128,7 @@ class Scores:
     milliseconds: np.ndarray
     features: Mapping[str, np.ndarray]
     identities: tuple[str, ...] = ()
+    not_asked: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -13,8 +13,6 @@ from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
 from facegraft.core.types import Frame
@@ -301,10 +299,10 @@ def _report(
 
 def _not_asked(scores: Scores) -> list[str]:
     """How many cases count for nobody."""
-    count = int(np.isnan(np.stack(list(scores.values.values()))).all(0).sum()) if scores.values else 0
-    if not count:
+    if not scores.not_asked:
         return []
-    return [f"{count} of {len(scores)} cases: no face is found in the attribute picture, so they count for no method"]
+    cases = f"{scores.not_asked} of {len(scores)} cases"
+    return [f"{cases}: no face is found in the attribute picture, so they count for no method"]
 
 
 def all_of(module: ModuleType) -> list[Metric]:

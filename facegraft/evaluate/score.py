@@ -67,9 +67,11 @@ def score(
     """
     columns = {name: _Column() for name in methods}
     seen_cases: list[Case] = []
+    not_asked = 0
     for done, case in enumerate(cases):
         identity, attribute = eyes.look(case.identity), eyes.look(case.attribute)
         truth = None if case.truth is None else eyes.look(case.truth, attribute.face)
+        not_asked += attribute.face is None
         for name, answer in methods.items():
             began = time.perf_counter()
             swapped = _answer(name, answer, case)
@@ -78,7 +80,7 @@ def score(
             _judge(columns[name], name, case, seen, (identity, attribute, truth), suites, keep)
         seen_cases.append(_without_pictures(case))
         progress(done + 1, of)
-    return {name: _with_late(_scores(name, column, seen_cases), suites) for name, column in columns.items()}
+    return {name: _with_late(_scores(name, column, seen_cases, not_asked), suites) for name, column in columns.items()}
 
 
 def answer_of(swap_pair: Callable[[Frame, Frame], Frame]) -> Answer:
@@ -150,7 +152,7 @@ def _without_pictures(case: Case) -> Case:
     )
 
 
-def _scores(name: str, column: _Column, cases: Sequence[Case]) -> Scores:
+def _scores(name: str, column: _Column, cases: Sequence[Case], not_asked: int) -> Scores:
     return Scores(
         method=name,
         keys=tuple(case.key for case in cases),
@@ -162,6 +164,7 @@ def _scores(name: str, column: _Column, cases: Sequence[Case]) -> Scores:
         milliseconds=np.array(column.milliseconds),
         features=_stacked(column.features),
         identities=tuple(case.identity_person for case in cases),
+        not_asked=not_asked,
     )
 
 

@@ -166,6 +166,19 @@ def test_plain_folders_are_a_set_without_truth(tmp_path: Path) -> None:
     assert found.keys == ("p0", "p1")
     assert not found.measured("far")
     assert not found.primary() or found.primary() == [FOUND]
+    assert not any("count for no method" in line for line in found.left_out)  # they do: nothing else was known
+
+
+def test_cases_that_count_for_nobody_are_counted_aloud(tmp_path: Path) -> None:
+    for folder in ("people", "photos"):
+        (tmp_path / folder).mkdir()
+        for name in ("identity_1", "identity_2"):
+            save_frame(tmp_path / folder / f"{name}.png", example(name, 128))
+    save_frame(tmp_path / "photos" / "identity_2.png", np.full((128, 128, 3), 90, np.uint8))
+    asked = folder_set(tmp_path / "people", tmp_path / "photos")
+    found = evaluate("copy", asked, suites=["attributes"], eyes=own_eyes())
+    assert found.left_out[0].startswith("1 of 2 cases: no face is found in the attribute picture")
+    assert found.methods["method"].overall["pose_degrees"].of == 1
 
 
 def test_the_mean_face_sees_each_person_once(tiny: Path) -> None:

@@ -235,7 +235,10 @@ def test_the_taught_version_asks_once(dataset: Path, tmp_path: Path) -> None:
     rows = recipe.draw_rows(torch.Generator().manual_seed(0), 8)
     assert batch.answers is not None
     assert torch.equal(batch.answers, answers[rows])
-    assert all(loss.isfinite() for loss in recipe.losses(recipe.net.train(), batch).values())
+    for name, loss in recipe.losses(recipe.net.train(), batch).items():
+        assert loss.isfinite()
+        (first, *_) = torch.autograd.grad(loss, next(recipe.net.parameters()), retain_graph=True)
+        assert float(first.abs().sum()) > 0, f"{name} teaches the network nothing"
 
 
 def tiny_teacher(onnx: Any) -> Any:
