@@ -24,12 +24,13 @@ MAY_IMPORT = {
     "nn": {"core", "tensors"},
     "losses": {"core", "nn", "tensors"},
     "frozen": {"core", "nn", "tensors"},
-    "train": {"core", "data", "faces", "frozen", "losses", "nn", "tensors"},
-    "export": {"core", "frozen", "nn", "tensors"},
+    "methods": {"core", "frozen", "losses", "nn", "tensors"},
+    "train": {"core", "data", "faces", "frozen", "losses", "methods", "nn", "tensors"},
+    "export": {"core", "frozen", "methods", "nn", "provenance", "tensors"},
     "provenance": {"core"},
     "runtime": {"core", "faces", "provenance"},
     "evaluate": {"core", "data", "faces"},
-    "cli": {"core", "data", "evaluate", "export", "faces", "nn", "provenance", "runtime", "train"},
+    "cli": {"core", "data", "evaluate", "export", "faces", "methods", "nn", "provenance", "runtime", "train"},
 }
 """Folder, or module of the top, -> those of ours that it may import besides itself."""
 TOP = {"__init__.py", "__main__.py"}

@@ -6,7 +6,6 @@ says the same as its file, and so that it says the same in training mode of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,13 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from facegraft.core.errors import BadInputError, MissingPartError
-from facegraft.core.files import check_input_file, shown
-
-FRONT = "net."
-"""Before every weight's name in a file: what export wraps the network in."""
-HALF, FOLDED = ".half", "_bias"
-"""After the name of a tensor in float16; after that of a weight that a normalisation was folded into."""
+from facegraft.core.errors import BadInputError
+from facegraft.core.files import shown
+from facegraft.frozen.from_onnx import FOLDED, kept_by, make_identity, normalisations, read_weights
 
 
 def warm_start(
@@ -75,49 +70,6 @@ def train_only(net: nn.Module, parts: tuple[str, ...]) -> None:
         weight.requires_grad = name.startswith(parts)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Name in the network -> weight in float32; `<name>_bias` is what a normalisation was folded into.
-
-    Raises:
-        BadInputError: The file is missing or broken.
-        MissingPartError: onnx is not installed.
-    """
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingPartError("onnx is missing: pip install 'facegraft[train]'") from error
-    check_input_file(path)
-    try:
-        model = onnx.load_from_string(path.read_bytes())
-    except Exception as error:  # protobuf's errors have no common parent but this one
-        raise BadInputError(f"{shown(path)}: expected a network in ONNX, found something else") from error
-    found = {}
-    for tensor in model.graph.initializer:
-        if tensor.name.startswith(FRONT):
-            name = tensor.name.removeprefix(FRONT).removesuffix(HALF)
-            found[name] = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).float()
-    return found
-
-
-def normalisations(net: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
-    """Name of a weight -> the batch normalisation of what it makes, which is the next layer."""
-    for name, part in net.named_modules():
-        if isinstance(part, nn.Sequential):
-            for (number, layer), (_, following) in zip(
-                list(part.named_children())[:-1], list(part.named_children())[1:], strict=True
-            ):
-                if isinstance(layer, nn.Conv2d | nn.Linear) and isinstance(following, _BatchNorm):
-                    yield f"{name}.{number}.weight".removeprefix("."), following
-
-
-def make_identity(norm: _BatchNorm) -> None:
-    """A normalisation that only adds its bias, in evaluation mode."""
-    mean, variance = kept_by(norm)
-    mean.zero_()
-    variance.fill_(1 - norm.eps)
-    norm.weight.fill_(1)
-
-
 def measure(net: nn.Module, norms: list[_BatchNorm], crops: Float[Tensor, "b c h w"]) -> None:
     """Gives normalisations that only add their bias the means and variances of what they see, and the same answers."""
     handles = [norm.register_forward_hook(_measure) for norm in norms]
@@ -126,13 +78,6 @@ def measure(net: nn.Module, norms: list[_BatchNorm], crops: Float[Tensor, "b c h
     for handle in handles:
         handle.remove()
     net.train()
-
-
-def kept_by(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    """Its running mean and variance."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise TypeError("expected a normalisation that keeps means and variances")
-    return norm.running_mean, norm.running_var
 
 
 def _measure(norm: nn.Module, given: tuple[Tensor, ...], _answer: Tensor) -> None:
