@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingPartError("torch is missing: pip install 'facegraft[train]'") from error
     from facegraft.core.config import load_config
-    from facegraft.train.loop import pick_device, train
+    from facegraft.train.devices import pick_device
+    from facegraft.train.loop import train
 
     if args.threads is not None:
         if args.threads < 1:
@@ -71,13 +72,18 @@ def _overrides(args: argparse.Namespace) -> list[str]:
 def _describe(tables: dict[str, object]) -> int:
     import dataclasses
 
-    from facegraft.core.config import fill
-    from facegraft.train.options import RunConfig
+    from facegraft.methods._method import build_method
+    from facegraft.train.options import MethodRunConfig, run_config
     from facegraft.train.recipe import find_recipe
 
-    config = fill(RunConfig, tables, "")
-    find_recipe(config.network)
-    print(f"would train {config.network} on {config.train.images} images")
+    config = run_config(tables)
+    if isinstance(config, MethodRunConfig):
+        build_method(config.method, config.model)
+        name = config.method
+    else:
+        find_recipe(config.network)
+        name = config.network
+    print(f"would train {name} on {config.train.images} images")
     print(json.dumps(dataclasses.asdict(config)))
     return 0
 

@@ -23,22 +23,10 @@ from facegraft.core.errors import BadInputError, OutputError
 from facegraft.core.files import shown
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Dataset
+from facegraft.data.framing import ARRAYS, IN_PIXELS, PLANES, Framing, framed
 from facegraft.data.item import Item, Row
 
 logger = logging.getLogger(__name__)
-
-PLANES = {"mask": "visible", "regions": "regions", "occluder": "occluder", "changed": "changed"}
-"""Field of a batch -> plane of an item."""
-ARRAYS = {
-    "landmarks": "landmarks68",
-    "iris": "iris",
-    "dense": "dense",
-    "matrix": "matrix",
-    "pose_degrees": "pose_degrees",
-    "gaze_degrees": "gaze_degrees",
-}
-"""Field of a batch -> array of an item."""
-_IN_PIXELS = {"landmarks", "iris", "dense", "matrix"}
 
 Fields = dict[str, Tensor]
 """Field -> rows: "image" uint8 (b, 3, s, s), planes uint8 (b, s, s), arrays float32."""
@@ -60,8 +48,8 @@ class PictureStore(Protocol):
 class Decoder:
     """A store that decodes whatever is asked for, every time."""
 
-    def __init__(self, dataset: Dataset, size_px: int) -> None:
-        self._dataset, self._size_px = dataset, size_px
+    def __init__(self, dataset: Dataset, size_px: int, framing: Framing | None = None) -> None:
+        self._dataset, self._size_px, self._framing = dataset, size_px, framing
 
     def gather(self, rows: Sequence[Row], fields: Collection[str]) -> Fields:
         once = {row.key: row for row in rows}
@@ -70,7 +58,7 @@ class Decoder:
         return {name: torch.from_numpy(array) for name, array in stacked.items()}
 
     def _load(self, row: Row, fields: Collection[str]) -> dict[str, np.ndarray]:
-        return fields_of(self._dataset.read(row), self._size_px, fields)
+        return _fields(self._dataset, row, self._size_px, fields, self._framing)
 
 
 class MappedCache:
@@ -108,7 +96,7 @@ def fields_of(item: Item, size_px: int, fields: Collection[str]) -> dict[str, np
         if name in PLANES and PLANES[name] in item.planes:
             found[name] = _resized_plane(item.plane(PLANES[name]), size_px, labels=name == "regions")
         elif name in ARRAYS and ARRAYS[name] in item.arrays:
-            scale = size_px / width if name in _IN_PIXELS else 1.0
+            scale = size_px / width if name in IN_PIXELS else 1.0
             values = item.arrays[ARRAYS[name]] * np.float32(scale)
             found[name] = values[:, :2] if name == "dense" else values  # renders know no depth in pixels
     return found
@@ -123,7 +111,14 @@ def resized(frame: Frame, size_px: int) -> Frame:
     return np.asarray(cv2.resize(frame, (size_px, size_px), interpolation=how))
 
 
-def build_cache(dataset: Dataset, rows: Sequence[Row], size_px: int, fields: Collection[str], folder: Path) -> Path:
+def build_cache(
+    dataset: Dataset,
+    rows: Sequence[Row],
+    size_px: int,
+    fields: Collection[str],
+    folder: Path,
+    framing: Framing | None = None,
+) -> Path:
     """Decodes these rows once, with all cores, into a folder below `folder`; one that is there already is taken.
 
     The folder's name depends on the rows, on their shards' size and time, on size and fields, so a changed dataset
@@ -137,7 +132,7 @@ def build_cache(dataset: Dataset, rows: Sequence[Row], size_px: int, fields: Col
         OutputError: No space, no permission.
     """
     wanted = sorted({"image", *fields})
-    final = folder / f"cache-{size_px}-{_digest(rows, size_px, wanted)}"
+    final = folder / f"cache-{size_px}-{_digest(rows, size_px, wanted, framing)}"
     if final.is_dir():
         return final
     size_mb = len(rows) * size_px**2 * (3 + sum(name in PLANES for name in wanted)) / 2**20
@@ -145,7 +140,7 @@ def build_cache(dataset: Dataset, rows: Sequence[Row], size_px: int, fields: Col
     building = folder / f".building-{secrets.token_hex(6)}"
     try:
         building.mkdir(parents=True)
-        _fill(dataset, rows, size_px, wanted, building)
+        _fill(dataset, rows, size_px, wanted, building, framing)
         if not final.is_dir():  # another process may have been faster
             building.rename(final)
     except OSError as error:
@@ -157,13 +152,15 @@ def build_cache(dataset: Dataset, rows: Sequence[Row], size_px: int, fields: Col
     return final
 
 
-def _fill(dataset: Dataset, rows: Sequence[Row], size_px: int, wanted: list[str], folder: Path) -> None:
+def _fill(
+    dataset: Dataset, rows: Sequence[Row], size_px: int, wanted: list[str], folder: Path, framing: Framing | None
+) -> None:
     has = {name: [False] * len(rows) for name in wanted}
     maps: dict[str, np.ndarray] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for begin in range(0, len(rows), 256):
             chunk = rows[begin : begin + 256]
-            loaded = pool.map(lambda row: fields_of(dataset.read(row), size_px, wanted), chunk)
+            loaded = pool.map(lambda row: _fields(dataset, row, size_px, wanted, framing), chunk)
             for place, found in enumerate(loaded, begin):
                 for name, array in found.items():
                     if name not in maps:
@@ -178,8 +175,19 @@ def _fill(dataset: Dataset, rows: Sequence[Row], size_px: int, wanted: list[str]
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _digest(rows: Sequence[Row], size_px: int, wanted: list[str]) -> str:
-    found = hashlib.sha256(json.dumps([size_px, wanted]).encode())
+def _fields(
+    dataset: Dataset, row: Row, size_px: int, fields: Collection[str], framing: Framing | None
+) -> dict[str, np.ndarray]:
+    item = dataset.read(row)
+    if framing is None:
+        return fields_of(item, size_px, fields)
+    like = framing.like.get(row.key)
+    return framed(item, item if like is None else dataset.read(like), size_px, fields, framing.template)
+
+
+def _digest(rows: Sequence[Row], size_px: int, wanted: list[str], framing: Framing | None) -> str:
+    described = [size_px, wanted] + ([] if framing is None else [framing.template])
+    found = hashlib.sha256(json.dumps(described).encode())
     for path in sorted({row.shard.path for row in rows}):
         stat = path.stat()
         found.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))

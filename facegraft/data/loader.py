@@ -20,7 +20,8 @@ from torch import Tensor
 from facegraft.core.errors import BadInputError
 from facegraft.core.seeds import seed_for
 from facegraft.data.dataset import Dataset, join
-from facegraft.data.decode import ARRAYS, PLANES, Decoder, Fields, MappedCache, PictureStore, build_cache
+from facegraft.data.decode import Decoder, Fields, MappedCache, PictureStore, build_cache
+from facegraft.data.framing import ARRAYS, PLANES, Framing
 from facegraft.data.item import Row
 from facegraft.data.pairs import Draw, Pairs
 from facegraft.data.policies import Policy
@@ -56,6 +57,7 @@ class LoaderOptions:
         workers: Threads that decode ahead; 0 = none. They never change what comes out.
         ahead: Batches that may wait per worker.
         cache: Folder for a memory-mapped cache of decoded pictures; None = decode every time.
+        template: Pictures are cut out by this alignment template of faces/align.py; "" = as they are.
         device: Where batches go. Bytes travel, and become floats there.
         rendered_share: Share of each batch that the batch maker makes.
     """
@@ -68,6 +70,7 @@ class LoaderOptions:
     workers: int = 0
     ahead: int = 2
     cache: Path | None = None
+    template: str = ""
     device: str = "cpu"
     rendered_share: float = 0.0
 
@@ -165,11 +168,12 @@ class Loader:
         return [self.pairs.draw(first + options.world * number) for number in range(count)]
 
     def _open_store(self, dataset: Dataset) -> PictureStore:
-        if self.options.cache is None:
-            return Decoder(dataset, self.options.size_px)
+        options = self.options
+        framing = Framing(options.template, self.pairs.framed_like()) if options.template else None
+        if options.cache is None:
+            return Decoder(dataset, options.size_px, framing)
         fields = self._fields + (["changed"] if "changed" in self.requires else [])
-        rows = self.pairs.rows()
-        return MappedCache(build_cache(dataset, rows, self.options.size_px, fields, self.options.cache))
+        return MappedCache(build_cache(dataset, self.pairs.rows(), options.size_px, fields, options.cache, framing))
 
     def _read(self, images_seen: int) -> _Bytes:
         """Everything that needs no accelerator, as small as it is stored."""

@@ -98,6 +98,10 @@ class Pairs:
         truths = {truth.key: truth for _, _, truth in self._triplets}
         return [*self._rows, *truths.values()]
 
+    def framed_like(self) -> dict[str, Row]:
+        """Key of each truth -> the attribute image whose frame it shares."""
+        return {truth.key: attribute for _, attribute, truth in self._triplets}
+
     def draw(self, number: int) -> Draw:
         """The pair with this number, from 0."""
         kind = self.kind(number)

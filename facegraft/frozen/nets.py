@@ -86,7 +86,8 @@ class _Cut(nn.Module):
         self.register_buffer("window", window.clone(), persistent=False)
         self.size_px = size_px
 
-    def forward(self, images: Images) -> Images:
+    def forward(self, images: Images) -> Float[Tensor, "b 3 s s"]:
+        """RGB 0..1."""
         side = self.size_px
         grid = F.affine_grid(self.window.expand(len(images), 2, 3).to(images), [len(images), 3, side, side], False)
         cut = F.grid_sample(images, grid, "bilinear", padding_mode="border", align_corners=False)
@@ -94,16 +95,30 @@ class _Cut(nn.Module):
 
 
 class IdentityEye(nn.Module):
-    """The identity network on aligned pictures."""
+    """The identity network on aligned pictures.
+
+    It remembers its answers to the last pictures that asked for no gradient: each phase of a step asks for the same
+    people again.
+    """
 
     def __init__(self, net: Identity, window: Window) -> None:
         super().__init__()
         self.net, self.cut = net, _Cut(window, IDENTITY_PX)
+        self._asked: Tensor | None = None
+        self._answer: tuple[Embedding, Features] | None = None
 
     def forward(self, images: Images) -> Embedding:
-        return self.net(self.cut(images))
+        return self.look(images)[0]
 
     def look(self, images: Images) -> tuple[Embedding, Features]:
+        if self._answer is not None and images is self._asked:
+            return self._answer
+        answer = self._look(images)
+        if not images.requires_grad and not torch.onnx.is_in_onnx_export():
+            self._asked, self._answer = images, answer
+        return answer
+
+    def _look(self, images: Images) -> tuple[Embedding, Features]:
         last = self.net.body(self.cut(images) * 2 - 1)
         return F.normalize(self.net.last(self.net.whole(last).flatten(1)), eps=1e-6), last
 

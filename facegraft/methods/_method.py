@@ -32,6 +32,7 @@ class MethodCard:
         needs: Frozen networks that training uses: fields of `FrozenNets`.
         requires: Fields of a batch that it uses beyond images and truth: names out of data/loader.py's `REQUIRABLE`.
         per_pair: One model serves one pair of people: the config names them.
+        released: Code that the authors released, and its licence; "" = none. Nothing of it is here.
     """
 
     title: str
@@ -43,6 +44,7 @@ class MethodCard:
     needs: frozenset[str] = frozenset({"identity"})
     requires: frozenset[str] = frozenset()
     per_pair: bool = False
+    released: str = ""
 
 
 @runtime_checkable

@@ -94,6 +94,7 @@ class SimSwap(Method):
         resolution=224,
         alignment="arcface_112_v1",
         phases={"discriminator": ("discriminator",), "generator": ("generator",)},
+        released="neuralchen/SimSwap, CC BY-NC 4.0",
     )
 
     def __init__(self, config: SimSwapConfig) -> None:

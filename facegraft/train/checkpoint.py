@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,8 @@ class State:
         net: What is trained.
         average: Its running average: what is scored, drawn and kept in the end.
         head: What is trained along and left out of the result, or None.
-        optimiser: Of the weights of net and head, in the order of `trained_weights`.
-        sums: Losses, then the gradient's length, summed since the last line of the log.
+        optimisers: One per phase, of its weights of net and head.
+        sums: Losses and the gradient's length, phase by phase, summed since the last line of the log.
         steps_logged: How many steps those are.
         images_seen: The clock.
         step: Steps so far.
@@ -34,7 +35,7 @@ class State:
     net: nn.Module
     average: nn.Module
     head: nn.Module | None
-    optimiser: torch.optim.Optimizer
+    optimisers: list[torch.optim.Optimizer]
     sums: Tensor
     steps_logged: int = 0
     images_seen: int = 0
@@ -60,7 +61,7 @@ def save_state(path: Path, state: State) -> None:
     for part, module in _parts(state):
         tensors |= {f"{part}/{name}": tensor for name, tensor in module.state_dict().items()}
     for name, weight in trained_weights(state.net, state.head).items():
-        memory = state.optimiser.state.get(weight, {})
+        memory: dict[str, Any] = next((found for each in state.optimisers if (found := each.state.get(weight))), {})
         tensors |= {f"optimiser/{name}/{key}": torch.as_tensor(value) for key, value in memory.items()}
     facts = {"facegraft_state": VERSION, "images_seen": state.images_seen, "step": state.step}
     save_tensors(path, tensors, facts | {"steps_logged": state.steps_logged, "seconds": state.seconds})
@@ -98,13 +99,15 @@ def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
 def _load_optimiser(state: State, tensors: dict[str, Tensor], path: Path) -> None:
     """By the optimiser's own numbers of its weights: its `load_state_dict` knows which of them lie on which device."""
     names = {weight: name for name, weight in trained_weights(state.net, state.head).items()}
-    ordered = [weight for group in state.optimiser.param_groups for weight in group["params"]]
-    memory = {number: _memory(weight, tensors, names[weight]) for number, weight in enumerate(ordered)}
-    saved = sum(map(len, memory.values()))
+    saved = 0
+    for optimiser in state.optimisers:
+        ordered = [weight for group in optimiser.param_groups for weight in group["params"]]
+        memory = {number: _memory(weight, tensors, names[weight]) for number, weight in enumerate(ordered)}
+        saved += sum(map(len, memory.values()))
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": {k: v for k, v in memory.items() if v}, "param_groups": groups})
     if saved != sum(name.startswith("optimiser/") for name in tensors):
         raise BadInputError(f"{shown(path)}: the optimiser's state is of another network; check [model]")
-    groups = state.optimiser.state_dict()["param_groups"]
-    state.optimiser.load_state_dict({"state": {k: v for k, v in memory.items() if v}, "param_groups": groups})
 
 
 def _memory(weight: nn.Parameter, tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

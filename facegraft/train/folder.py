@@ -20,7 +20,7 @@ from facegraft.core.image import save_frame
 from facegraft.core.machine import commit, processor
 from facegraft.core.types import Frame
 from facegraft.data.card import DatasetCard, read_card
-from facegraft.train.options import MAY_CHANGE, RunConfig
+from facegraft.train.options import MAY_CHANGE, AnyRunConfig, MethodRunConfig
 
 CONFIG, FACTS, LOG, STATE = "config.json", "run.json", "log.jsonl", "last.safetensors"
 LOCK, PREVIEW = ".lock", "preview"
@@ -36,7 +36,7 @@ class Result:
     scores: dict[str, float]
 
 
-def open_run(folder: Path, options: RunConfig) -> None:
+def open_run(folder: Path, options: AnyRunConfig) -> None:
     """Makes the folder; the config of a run that is in it must be the same, but for `MAY_CHANGE`.
 
     Raises:
@@ -56,7 +56,7 @@ def open_run(folder: Path, options: RunConfig) -> None:
         raise OutputError(f"{shown(folder)}: cannot be made ({reason}); choose another") from error
 
 
-def write_config(folder: Path, options: RunConfig) -> None:
+def write_config(folder: Path, options: AnyRunConfig) -> None:
     """Keeps the config, defaults written out.
 
     Raises:
@@ -110,14 +110,15 @@ def write_json(path: Path, facts: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def write_facts(folder: Path, options: RunConfig, device: torch.device) -> None:
+def write_facts(folder: Path, options: AnyRunConfig, device: torch.device) -> None:
     """Adds this start of the run to `run.json`: commit, machine, versions; and the cards of the datasets."""
     path = folder / FACTS
     starts = read_json(path)["starts"] if path.exists() else []
     here = {"commit": commit(), "device": device_name(device), "threads": torch.get_num_threads()}
     here |= {"facegraft": __version__, "torch": torch.__version__, "python": platform.python_version()}
     cards = {name: _card_facts(card) for name, card in dataset_cards(options.data).items()}
-    write_json(path, {"network": options.network, "data": cards, "starts": [*starts, here]})
+    named = {"method": options.method} if isinstance(options, MethodRunConfig) else {"network": options.network}
+    write_json(path, {**named, "data": cards, "starts": [*starts, here]})
 
 
 def device_name(device: torch.device) -> str:

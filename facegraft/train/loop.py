@@ -17,23 +17,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from facegraft.core.config import fill, load_config, unknown_name
-from facegraft.core.errors import BadInputError, MissingPartError
+from facegraft.core.config import load_config
+from facegraft.core.errors import BadInputError
 from facegraft.core.seeds import seed_for
+from facegraft.frozen.nets import FrozenNets
+from facegraft.methods._method import find_method
 from facegraft.nn.weights import save_weights
 from facegraft.train import folder as files
+from facegraft.train.board import Board, in_phase, loss_names, sizes_of
 from facegraft.train.checkpoint import State, load_state, save_state, trained_weights
-from facegraft.train.optimise import learning_rate, make_average, make_optimiser, set_learning_rate, update_average
-from facegraft.train.options import RunConfig
-from facegraft.train.recipe import Recipe, RecipeClass, find_recipe
+from facegraft.train.devices import fast_convolutions, pick_device, seeded
+from facegraft.train.job import Job, NetworkJob
+from facegraft.train.methods import MethodJob
+from facegraft.train.optimise import (
+    learning_rate,
+    make_average,
+    make_optimiser,
+    set_learning_rate,
+    update_average,
+    weights_of,
+)
+from facegraft.train.options import AnyRunConfig, MethodRunConfig, run_config
+from facegraft.train.processes import Processes, joined
+from facegraft.train.recipe import RecipeClass, find_recipe
 from facegraft.train.signals import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
-DATA_STREAM, NETWORK_STREAM = 0, 1
-"""Ranks for `seed_for`: what the recipe draws; first weights and dropout."""
+NETWORK_STREAM = 1
+"""Rank for `seed_for`: first weights, dropout, whatever a step draws; odd, as data streams are even."""
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -75,15 +89,17 @@ def train(
     device: str = "auto",
     progress: Progress | None = None,
     recipe: RecipeClass | None = None,
+    frozen: FrozenNets | None = None,
 ) -> Run:
-    """Trains a network, or goes on with it, or finds it done.
+    """Trains a method or a network, or goes on with it, or finds it done.
 
     Args:
         config: A TOML file, or its tables.
         run_dir: The run's folder; made if it is not there.
         device: "cpu", "cuda", or "auto": CUDA where there is one.
         progress: Called twice a second at most.
-        recipe: Instead of the one that the config names.
+        recipe: Instead of the one that the config of a network names.
+        frozen: Instead of the frozen networks that ship, which a method looks through.
 
     Raises:
         BadInputError: The config, the data or an earlier state of the run cannot be used, or a loss is no number.
@@ -92,21 +108,45 @@ def train(
         OutputError: Something cannot be written; the last state that was saved stays.
     """
     tables = load_config(config) if isinstance(config, Path) else dict(config)
-    options = fill(RunConfig, tables, "")
-    chosen = recipe or find_recipe(options.network)
+    options = run_config(tables)
     found = pick_device(device)
-    files.open_run(run_dir, options)
-    with files.sole_use(run_dir):
-        files.write_config(run_dir, options)
-        return _go_on(tables, options, run_dir, chosen, found, progress or (lambda _status: None))
+    with joined(found) as processes:
+        if options.train.batch % processes.world:
+            whole = f"a multiple of the {processes.world} processes"
+            raise BadInputError(f"train.batch: expected {whole}, found {options.train.batch}")
+        if processes.first:
+            files.open_run(run_dir, options)
+        processes.wait()
+        with files.sole_use(run_dir) if processes.first else contextlib.nullcontext():
+            if processes.first:
+                files.write_config(run_dir, options)
+            opener = _opener(tables, options, run_dir, found, processes, recipe, frozen)
+            return _go_on(opener, options, run_dir, found, processes, progress or (lambda _status: None))
+
+
+def _opener(
+    tables: Mapping[str, Any],
+    options: AnyRunConfig,
+    run_dir: Path,
+    device: torch.device,
+    processes: Processes,
+    recipe: RecipeClass | None,
+    frozen: FrozenNets | None,
+) -> Callable[[], Job]:
+    """Makes the job; what it is, is checked at once."""
+    if isinstance(options, MethodRunConfig):
+        find_method(options.method)
+        return lambda: MethodJob(options, run_dir, device, processes, frozen)
+    chosen = recipe or find_recipe(options.network)
+    return lambda: NetworkJob(chosen(tables, device), options, processes)
 
 
 def _go_on(
-    tables: Mapping[str, Any],
-    options: RunConfig,
+    opener: Callable[[], Job],
+    options: AnyRunConfig,
     run_dir: Path,
-    chosen: RecipeClass,
     device: torch.device,
+    processes: Processes,
     progress: Progress,
 ) -> Run:
     """Trains from where the folder's run stands."""
@@ -114,69 +154,57 @@ def _go_on(
     if done is not None and done.images_seen >= options.train.images:
         return Run(run_dir, done.images_seen, done.images_seen, done.scores)
     with seeded(seed_for(options.seed, NETWORK_STREAM, 0), device):
-        made = chosen(tables, device)
-    state = _start(made, options, device)
+        job = opener()
+    state = _start(job, device)
     if (run_dir / files.STATE).exists():
         load_state(run_dir / files.STATE, state)
-    files.write_facts(run_dir, options, device)
-    files.cut_log(run_dir, state.images_seen)
-    trainer = _Trainer(run_dir, options, made, device, state)
+    if processes.first:
+        files.write_facts(run_dir, options, device)
+        files.cut_log(run_dir, state.images_seen)
+    processes.wait()
+    trainer = _Trainer(run_dir, options, job, device, state, processes)
     scores = trainer.run(progress)
     return Run(run_dir, state.images_seen, trainer.images_before, scores)
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that a user names.
-
-    Raises:
-        BadInputError: The name is none of auto, cpu, cuda.
-        MissingPartError: There is no CUDA here.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise BadInputError(f"--device: expected auto, cpu or cuda, found {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise MissingPartError("--device cuda: torch finds no CUDA here; use --device cpu, or install torch for CUDA")
-    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's global generators start at the seed; outside they are as they were.
-
-    First weights and dropout draw from the global generators and can be told no other.
-    """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=True):
-        torch.manual_seed(seed)
-        yield
-
-
-def _start(recipe: Recipe, options: RunConfig, device: torch.device) -> State:
-    odd = sorted(recipe.loss_names ^ set(options.losses))
-    if odd and odd[0] in recipe.loss_names:
-        raise BadInputError(f"losses.{odd[0]}: is missing; give its weight, 0 for none")
-    if odd:
-        raise BadInputError(unknown_name(f"losses.{odd[0]}", odd[0], sorted(recipe.loss_names)))
-    recipe.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    weights = trained_weights(recipe.net, recipe.head).values()
-    optimiser = make_optimiser(weights, options.optimiser)
-    sums = torch.zeros(len(recipe.loss_names) + 1, device=device)
-    return State(recipe.net, make_average(recipe.net), recipe.head, optimiser, sums)
+def _start(job: Job, device: torch.device) -> State:
+    job.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    weights = trained_weights(job.net, job.head)
+    optimisers: list[torch.optim.Optimizer] = []
+    for phase in job.phases:
+        mine = [weight for name, weight in weights.items() if phase.trains(name.partition("/")[2])]
+        optimisers.append(make_optimiser(mine, phase.optimiser))
+    sums = torch.zeros(sum(len(phase.losses) + 1 for phase in job.phases), device=device)
+    return State(job.net, make_average(job.net), job.head, optimisers, sums)
 
 
 class _Trainer:
     """One call of `train`: what it was told, the state that it changes, and the folder that it writes."""
 
-    def __init__(self, folder: Path, options: RunConfig, recipe: Recipe, device: torch.device, state: State) -> None:
-        self.folder, self.options, self.recipe, self.device, self.state = folder, options, recipe, device, state
-        self.names = sorted(options.losses)
+    def __init__(
+        self,
+        folder: Path,
+        options: AnyRunConfig,
+        job: Job,
+        device: torch.device,
+        state: State,
+        processes: Processes,
+    ) -> None:
+        self.folder, self.options, self.job, self.device, self.state = folder, options, job, device, state
+        self.processes = processes
+        self.names = [name for phase in job.phases for name in [*loss_names(phase), in_phase(phase, "gradient")]]
         self.saved_at = self.began = time.monotonic()
         self.images_before = state.images_seen
+        self.board = Board(folder) if options.train.tensorboard and processes.first else None
+        if options.train.compile:
+            for part in state.net.children():
+                part.compile()
 
     def run(self, progress: Progress) -> dict[str, float]:
         """Steps until enough images are seen; returns the scores at the end."""
         state, images = self.state, self.options.train.images
         reported = ticked = time.monotonic()
-        with stop_on_signals() as stopped, self._batches() as next_batch, _fast_convolutions(self.device):
+        with stop_on_signals() as stopped, self._batches() as next_batch, fast_convolutions(self.device):
             while state.images_seen < images:
                 before = state.images_seen
                 self._step(next_batch())
@@ -184,7 +212,7 @@ class _Trainer:
                 state.seconds += now - ticked
                 ticked = now
                 self._write_what_is_due(before, last=state.images_seen >= images)
-                if stopped():
+                if self.processes.agree(stopped()):
                     self._save()
                     raise KeyboardInterrupt
                 if now - reported > SECONDS_BETWEEN_REPORTS:
@@ -216,36 +244,50 @@ class _Trainer:
             pool.shutdown(cancel_futures=True)
 
     def _batch(self, images_seen: int) -> Any:
-        generator = torch.Generator().manual_seed(seed_for(self.options.seed, DATA_STREAM, images_seen))
-        return self.recipe.batch(generator, self.options.train.batch)
+        return self.job.batch(images_seen)
 
     def _step(self, batch: Any) -> None:
-        state, options = self.state, self.options
+        state, options = self.state, self.options.train
         state.net.train()
-        # bfloat16 on a GPU only: a CPU without it is forty times slower than in float32.
-        half = torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
-        with seeded(seed_for(options.seed, NETWORK_STREAM, state.images_seen + 1), self.device), half:
-            losses = self.recipe.losses(state.net, batch)
-            if set(losses) != set(self.names):
-                raise RuntimeError(f"the recipe promised losses {self.names} and gave {sorted(losses)}")
-            total = torch.stack([options.losses[name] * losses[name].float() for name in self.names]).sum()
-        state.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        weights = [weight for group in state.optimiser.param_groups for weight in group["params"]]
-        length = nn.utils.clip_grad_norm_(weights, options.train.clip or torch.inf)
-        measured = torch.stack([*(losses[name].detach().float() for name in self.names), length.detach().float()])
-        state.sums += measured
+        measured = [self._phase(number, batch) for number in range(len(self.job.phases))]
+        state.sums += torch.cat(measured)
         state.steps_logged += 1
         if self.device.type == "cpu":  # on a GPU looking would wait for it; there every line of the log looks
             self._check_finite()
-        set_learning_rate(
-            state.optimiser,
-            learning_rate(state.images_seen + options.train.batch, options.train.images, options.optimiser),
-        )
-        state.optimiser.step()
-        update_average(state.average, state.net, options.train.ema, state.step)
-        state.images_seen += options.train.batch
+        update_average(state.average, state.net, options.ema, state.step)
+        state.images_seen += options.batch
         state.step += 1
+
+    def _phase(self, number: int, batch: Any) -> Tensor:
+        """One step of one optimiser; gives the losses and the gradient's length."""
+        state, phase, options = self.state, self.job.phases[number], self.options
+        optimiser = state.optimisers[number]
+        others = [weights_of(each) for each in state.optimisers if each is not optimiser]
+        held = [weight for weights in others for weight in weights if weight.requires_grad]
+        for weight in held:
+            weight.requires_grad = False
+        # bfloat16 on a GPU only: a CPU without it is forty times slower than in float32.
+        half = torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
+        stream = NETWORK_STREAM + 2 * (number + len(self.job.phases) * self.processes.rank)
+        with seeded(seed_for(options.seed, stream, state.images_seen + 1), self.device), half:
+            losses = self.job.losses(phase.name, state.net, batch)
+            if set(losses) != set(phase.losses):
+                raise RuntimeError(f"{phase.name}: promised losses {sorted(phase.losses)} and gave {sorted(losses)}")
+            total = torch.stack([phase.losses[name] * losses[name].float() for name in sorted(phase.losses)]).sum()
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        for weight in held:
+            weight.requires_grad = True
+        weights = weights_of(optimiser)
+        self.processes.average(weight.grad for weight in weights if weight.grad is not None)
+        length = nn.utils.clip_grad_norm_(weights, options.train.clip or torch.inf)
+        values = torch.stack([*(losses[name].detach().float() for name in sorted(losses)), length.detach().float()])
+        self.processes.average([values])
+        rate = learning_rate(state.images_seen + options.train.batch, options.train.images, phase.optimiser)
+        set_learning_rate(optimiser, rate)
+        if bool(torch.isfinite(length)) or self.device.type != "cpu":
+            optimiser.step()
+        return values
 
     def _check_finite(self) -> dict[str, float]:
         """Means since the last line of the log.
@@ -253,7 +295,7 @@ class _Trainer:
         Raises:
             BadInputError: One of them is no number.
         """
-        means = dict(zip([*self.names, "gradient"], (self.state.sums / self.state.steps_logged).tolist(), strict=True))
+        means = dict(zip(self.names, (self.state.sums / self.state.steps_logged).tolist(), strict=True))
         odd = next((name for name, mean in means.items() if not -torch.inf < mean < torch.inf), None)
         if odd is not None:
             what = "the gradient" if odd == "gradient" else f"the loss {odd}"
@@ -276,25 +318,40 @@ class _Trainer:
             self._log()
         if before // options.validate_every != now // options.validate_every and not last:
             self._scores()
-        if due["preview"]:
-            files.write_preview(self.folder, now, self._quietly(self.recipe.preview))
+        if due["preview"] and self.processes.first:
+            files.write_preview(self.folder, now, self._quietly(self.job.preview))
         if due["save"] or time.monotonic() - self.saved_at > 60 * options.save_minutes:
             self._save()
 
     def _log(self) -> None:
-        state = self.state
+        state, processes = self.state, self.processes
         means = self._check_finite()
         seen = state.steps_logged * self.options.train.batch
-        line = {"images_seen": state.images_seen, "losses": {name: means[name] for name in self.names}}
-        line |= {"gradient": means["gradient"], "lr": state.optimiser.param_groups[0]["lr"]}
-        files.append_log(self.folder, line | {"images": seen, "seconds": round(state.seconds, 3)})
+        gradients = {in_phase(phase, "gradient") for phase in self.job.phases}
+        line: dict[str, Any] = {
+            "images_seen": state.images_seen,
+            "losses": {name: mean for name, mean in means.items() if name not in gradients},
+        }
+        rates = [optimiser.param_groups[0]["lr"] for optimiser in state.optimisers]
+        if len(rates) == 1:
+            line |= {"gradient": means[gradients.pop()], "lr": rates[0]}
+        else:
+            names = [phase.name for phase in self.job.phases]
+            line["gradient"] = {name: means[f"{name}/gradient"] for name in names}
+            line |= {"lr": dict(zip(names, rates, strict=True)), "weights": sizes_of(state.net)}
+        line |= {"images": seen, "seconds": round(state.seconds, 3)}
+        if processes.first:
+            files.append_log(self.folder, line)
+        if self.board is not None:
+            self.board.add(line)
         state.sums.zero_()
         state.steps_logged = 0
 
     def _save(self) -> None:
         if self.state.steps_logged:
             self._check_finite()
-        save_state(self.folder / files.STATE, self.state)
+        if self.processes.first:
+            save_state(self.folder / files.STATE, self.state)
         self.saved_at = time.monotonic()
 
     def _quietly(self, look: Callable[[nn.Module], Any]) -> Any:
@@ -304,8 +361,9 @@ class _Trainer:
             return look(self.state.average)
 
     def _scores(self) -> dict[str, float]:
-        scores = {name: float(score) for name, score in self._quietly(self.recipe.validate).items()}
-        files.append_log(self.folder, {"images_seen": self.state.images_seen, "scores": scores})
+        scores = {name: float(score) for name, score in self._quietly(self.job.validate).items()}
+        if self.processes.first:
+            files.append_log(self.folder, {"images_seen": self.state.images_seen, "scores": scores})
         return scores
 
     def _status(self) -> Status:
@@ -317,17 +375,10 @@ class _Trainer:
     def _finish(self) -> dict[str, float]:
         state = self.state
         scores = self._scores()
-        facts = {"network": self.options.network, "model": self.options.model, "images_seen": state.images_seen}
-        save_weights(self.folder / files.WEIGHTS, state.average, facts)
-        files.write_result(self.folder, files.Result(state.images_seen, state.seconds, scores))
+        kind = "method" if isinstance(self.options, MethodRunConfig) else "network"
+        facts = {kind: self.job.name, "model": self.options.model, "images_seen": state.images_seen}
+        if self.processes.first:
+            save_weights(self.folder / files.WEIGHTS, state.average, facts)
+            files.write_result(self.folder, files.Result(state.images_seen, state.seconds, scores))
+        self.processes.wait()
         return scores
-
-
-@contextlib.contextmanager
-def _fast_convolutions(device: torch.device) -> Iterator[None]:
-    """Lets cuDNN try which algorithm is fastest: a training's shapes stay the same."""
-    if device.type != "cuda":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-        yield

@@ -41,6 +41,11 @@ def learning_rate(images_seen: int, images: int, options: OptimiserOptions) -> f
     return options.lr * (options.last_lr + (1 - options.last_lr) * (1 + math.cos(math.pi * share)) / 2)
 
 
+def weights_of(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """All that it changes."""
+    return [weight for group in optimiser.param_groups for weight in group["params"]]
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate

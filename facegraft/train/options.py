@@ -1,9 +1,13 @@
-"""The tables of a run's config that the loop reads itself; `[model]` and `[data]` belong to the recipe."""
+"""The tables of a run's config that the loop reads itself; `[model]` and `[data]` belong to recipe or method."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from facegraft.core.config import fill
+from facegraft.core.errors import BadInputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ class TrainOptions:
     """Saved after this long too, whatever the clock says."""
     ahead: int = 0
     """Batches made ahead in a thread of their own. Worth it where a GPU waits for them; changes no result."""
+    start: str = ""
+    """Weights to begin from, a run's `weights.safetensors`; what the file does not know keeps its first weights."""
+    compile: bool = False
+    """Through torch.compile. Worth it on a GPU after some minutes."""
+    tensorboard: bool = False
+    """Losses and previews for TensorBoard too, in the run's folder."""
 
     def __post_init__(self) -> None:
         for name in ("images", "batch", "log_every", "save_every", "preview_every", "validate_every"):
@@ -63,7 +73,7 @@ class OptimiserOptions:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole config; `model` and `data` stay tables, because only the recipe knows their keys."""
+    """A whole config of a network; `model` and `data` stay tables, because only the recipe knows their keys."""
 
     network: str
     """A file of facegraft/train/eyes."""
@@ -76,9 +86,51 @@ class RunConfig:
     data: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed: expected 0 or more, found {self.seed}")
+        _check_seed(self.seed)
 
 
-MAY_CHANGE = {"images", "log_every", "save_every", "preview_every", "validate_every", "save_minutes", "ahead"}
+@dataclass(frozen=True)
+class MethodRunConfig:
+    """A whole config of a face-swapping method; `model` is the method's own table."""
+
+    method: str
+    """A file of facegraft/methods."""
+    train: TrainOptions
+    optimiser: dict[str, OptimiserOptions]
+    """Phase -> its optimiser. Phases without one are not trained."""
+    seed: int = 0
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        if not self.optimiser:
+            raise ValueError("optimiser: expected a table for at least one phase")
+
+
+AnyRunConfig = RunConfig | MethodRunConfig
+
+
+def run_config(tables: Mapping[str, Any]) -> AnyRunConfig:
+    """A config of either kind: one that names a `method`, or one that names a `network`.
+
+    Raises:
+        BadInputError: A wrong key, a missing one, or a value out of its range.
+    """
+    if "method" in tables and "network" in tables:
+        raise BadInputError("config: names a method and a network; keep one of them")
+    if "method" in tables:
+        return fill(MethodRunConfig, tables, "")
+    return fill(RunConfig, tables, "")
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, found {seed}")
+
+
+MAY_CHANGE = {
+    *("images", "log_every", "save_every", "preview_every", "validate_every", "save_minutes", "ahead"),
+    *("compile", "tensorboard"),
+}
 """Keys of `[train]` with which a run may go on though they differ from those that it began with."""

@@ -22,8 +22,9 @@ pytest.importorskip("pydantic")
 from facegraft.core.errors import BadInputError, MissingPartError  # noqa: E402
 from facegraft.core.image import read_picture  # noqa: E402
 from facegraft.nn.weights import load_weights, read_tensors, save_weights  # noqa: E402
+from facegraft.train.devices import pick_device  # noqa: E402
 from facegraft.train.folder import read_log, sole_use  # noqa: E402
-from facegraft.train.loop import Run, Status, pick_device, train  # noqa: E402
+from facegraft.train.loop import Run, Status, train  # noqa: E402
 from facegraft.train.recipe import Recipe, find_recipe, to_device  # noqa: E402
 from facegraft.train.signals import stop_on_signals  # noqa: E402
 from tests.train.tiny import CONFIG, TinyBatch, TinyRecipe  # noqa: E402

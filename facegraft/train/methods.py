@@ -1,0 +1,298 @@
+"""A face-swapping method as a job of the loop: its batches, phases, scores and previews."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facegraft.core.config import fill, unknown_name
+from facegraft.core.errors import BadInputError
+from facegraft.core.types import Frame
+from facegraft.data import augment
+from facegraft.data.dataset import Dataset, join, open_dataset
+from facegraft.data.loader import Augment, Loader, LoaderOptions
+from facegraft.data.policies import POLICIES, Policy, with_truth_share
+from facegraft.data.vary import vary
+from facegraft.frozen.nets import FrozenNets, Teacher
+from facegraft.methods._method import Method, build_method, find_method
+from facegraft.nn.weights import load_weights, read_tensors
+from facegraft.tensors import Aligned, Scalar, Swap, SwapBatch, each_tensor, frames_from_images
+from facegraft.train.eyes.pictures import train_and_val
+from facegraft.train.folder import CONFIG, WEIGHTS, read_json
+from facegraft.train.frozen_nets import load_frozen
+from facegraft.train.job import Phase, check_losses
+from facegraft.train.options import MethodRunConfig
+from facegraft.train.preview import sheet
+from facegraft.train.processes import Processes
+
+STAGES: dict[str, augment.Stages] = {
+    "none": augment.Stages(),
+    "gan": augment.GAN,
+    "triplets": augment.TRIPLETS,
+    "colour": augment.COLOUR,
+    "distillation": augment.DISTILLATION,
+    "diffusion": augment.DIFFUSION,
+    "deepfacelab": augment.DEEPFACELAB,
+}
+SHOWN, SCORED = 8, 64
+"""Held-out pairs in a preview, and behind the scores."""
+
+
+@dataclass(frozen=True)
+class MethodData:
+    """`[data]` of a method's config."""
+
+    path: tuple[str, ...]
+    """Datasets, joined."""
+    policy: str = "ours"
+    """Who meets whom: a name of data/policies.py."""
+    truth_share: float = -1.0
+    """Share of pairs with a right answer; -1: the policy's own."""
+    exact_share: float = 0.0
+    """Share of exact pairs, whose true swap was rendered; the policy's kinds share the rest."""
+    truth: str = "inner"
+    """Which truth of exact pairs."""
+    stages: str = "none"
+    """How pictures are changed: a name of `STAGES`."""
+    val_share: float = 0.03
+    """Of people, held out for scores and previews, where a dataset has no split of its own."""
+    cache: str = ""
+    """Folder where decoded pictures are kept; "": in the run's folder."""
+    workers: int = 0
+    """Threads that make batches ahead."""
+    identity_people: tuple[str, ...] = ()
+    """Methods for one pair of people: who is put on ..."""
+    attribute_people: tuple[str, ...] = ()
+    """... whom. Names as the dataset has them, with its number and name in front: "0-faces/anna"."""
+    teacher: str = ""
+    """Run of a trained method that this one learns from."""
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ValueError(unknown_name("policy", self.policy, sorted(POLICIES)))
+        if self.stages not in STAGES:
+            raise ValueError(unknown_name("stages", self.stages, sorted(STAGES)))
+        if not 0 <= self.exact_share <= 1 or not -1 <= self.truth_share <= 1:
+            raise ValueError("exact_share and truth_share: expected shares, 0 to 1")
+
+    def pair_policy(self) -> Policy:
+        """The policy with this config's shares."""
+        policy = POLICIES[self.policy]
+        if self.truth_share >= 0:
+            policy = with_truth_share(policy, self.truth_share)
+        if not self.exact_share:
+            return policy
+        left = 1 - self.exact_share
+        return dataclasses.replace(
+            policy,
+            same_image=policy.same_image * left,
+            same_person=policy.same_person * left,
+            triplets=self.exact_share,
+            truth=self.truth,
+        )
+
+
+class MethodJob:
+    """A method, its data and the frozen networks that it looks through.
+
+    Args:
+        options: The run's config.
+        run_dir: The run's folder: decoded pictures may be kept there.
+        device: Where training runs.
+        processes: Who trains along.
+        frozen: Instead of the networks that ship.
+
+    Raises:
+        FacegraftError: A wrong key, or data that cannot be used.
+    """
+
+    def __init__(
+        self,
+        options: MethodRunConfig,
+        run_dir: Path,
+        device: torch.device,
+        processes: Processes,
+        frozen: FrozenNets | None = None,
+    ) -> None:
+        self.name, self.options, self.device = options.method, options, device
+        self.data = fill(MethodData, options.data, "data")
+        self.method = build_method(options.method, options.model).to(device)
+        if options.train.start:
+            begin_from(self.method, Path(options.train.start))
+        card, size_px = self.method.card, self.method.config.size_px
+        self.phases = _phases(self.method, options)
+        self.frozen = frozen or load_frozen(card.needs, card.alignment, size_px, device, _teacher(self.data, device))
+        self.loader, held_out = self._loaders(run_dir, processes)
+        self.scored = held_out.batch_at(0)
+        self.shown = _rows(self.scored, slice(SHOWN))
+
+    @property
+    def net(self) -> nn.Module:
+        return self.method
+
+    @property
+    def head(self) -> nn.Module | None:
+        return None
+
+    def batch(self, images_seen: int) -> SwapBatch:
+        return self.loader.batch_at(images_seen)
+
+    def losses(self, phase: str, net: nn.Module, batch: Any) -> dict[str, Scalar]:
+        return _method(net).training_step(phase, batch, self.frozen)
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        """Likeness to identity and to attribute image by the network of the losses, and the error to right answers."""
+        swapped = torch.cat([self._swap(_method(net), part).image for part in _parts(self.scored)])
+        batch = self.scored
+        scores = {"truth_l1": _mean_where((swapped - batch.truth).abs().mean((1, 2, 3)), batch.has_truth)}
+        if "identity" not in self.method.card.needs:
+            return scores
+        found, wanted, kept = (
+            torch.cat([self.frozen.identity(part) for part in images.split(16)])
+            for images in (swapped, batch.identity.image, batch.attribute.image)
+        )
+        likeness, left = (found * wanted).sum(1), (found * kept).sum(1)
+        apart = ~batch.has_truth
+        return scores | {
+            "identity_cosine": _mean_where(likeness, apart),
+            "identity_gap": _mean_where(likeness - left, apart),
+        }
+
+    def preview(self, net: nn.Module) -> Frame:
+        """A row for each pair: identity, attribute, swapped, mask, right answer where there is one."""
+        batch = self.shown
+        swap = self._swap(_method(net), batch)
+        mask = (swap.mask * 2 - 1).expand(-1, 3, -1, -1)
+        columns = (batch.identity.image, batch.attribute.image, swap.image, mask, batch.truth)
+        return sheet(list(zip(*(list(frames_from_images(column)) for column in columns), strict=True)), 128)
+
+    def _swap(self, method: Method, batch: SwapBatch) -> Swap:
+        code = method.encode_identity(batch.identity, self.frozen)
+        return method.swap(batch.attribute, code)
+
+    def _loaders(self, run_dir: Path, processes: Processes) -> tuple[Loader, Loader]:
+        train, val = _datasets(self.data)
+        data, card, options = self.data, self.method.card, self.options
+        made = LoaderOptions(
+            batch=options.train.batch // processes.world,
+            size_px=self.method.config.size_px,
+            seed=options.seed,
+            rank=processes.rank,
+            world=processes.world,
+            workers=data.workers,
+            cache=Path(data.cache) if data.cache else run_dir / "cache",
+            template=card.alignment,
+            device=str(self.device),
+        )
+        stages = STAGES[data.stages]
+        requires = set(card.requires) | ({"landmarks"} if stages.attribute.occluded else set())
+        changes: list[Augment] = [] if data.stages == "none" else [functools.partial(vary, stages=stages)]
+        held = dataclasses.replace(made, batch=SCORED, rank=0, world=1, workers=0)
+        policy = data.pair_policy()
+        # Strangers as well as right answers, in one batch.
+        val_policy = dataclasses.replace(policy, alternate=False, triplets=policy.triplets if val.pairs else 0.0)
+        if val_policy.truth_share > 0.5 and not card.per_pair:
+            val_policy = with_truth_share(val_policy, 0.5)
+
+        def loader(dataset: Dataset, who: Policy, how: LoaderOptions, augment: Sequence[Augment]) -> Loader:
+            return Loader(
+                dataset,
+                who,
+                how,
+                requires=requires,
+                augment=augment,
+                identities=data.identity_people or None,
+                attributes=data.attribute_people or None,
+            )
+
+        return loader(train, policy, made, changes), loader(train if card.per_pair else val, val_policy, held, ())
+
+
+def begin_from(method: Method, path: Path) -> None:
+    """Fills a method from another run's weights, as far as the two agree.
+
+    Raises:
+        BadInputError: The file is damaged, or no weight of it fits.
+    """
+    tensors, _ = read_tensors(path)
+    ours = method.state_dict()
+    fits = {name: tensor for name, tensor in tensors.items() if name in ours and ours[name].shape == tensor.shape}
+    if not fits:
+        raise BadInputError(f"train.start: none of the weights in {path.name} fits this method; check [model]")
+    method.load_state_dict(fits, strict=False)
+
+
+def load_method(run_dir: Path, device: torch.device | str = "cpu") -> Method:
+    """The method of a finished run, frozen and in evaluation mode.
+
+    Raises:
+        BadInputError: No such run, or one of a network.
+    """
+    config = read_json(run_dir / CONFIG)
+    if "method" not in config:
+        raise BadInputError(f"{run_dir.name}: expected the run of a method, found one of {config.get('network')!r}")
+    method = build_method(config["method"], config["model"])
+    load_weights(run_dir / WEIGHTS, method)
+    return method.to(device).eval().requires_grad_(False)
+
+
+def _teacher(data: MethodData, device: torch.device) -> Teacher | None:
+    if not data.teacher:
+        return None
+    method = load_method(Path(data.teacher), device)
+    card = method.card
+    frozen = load_frozen(card.needs - {"teacher"}, card.alignment, method.config.size_px, device)
+
+    @torch.no_grad()
+    def teach(identity: Aligned, attribute: Aligned) -> Swap:
+        return method.swap(attribute, method.encode_identity(identity, frozen))
+
+    return teach
+
+
+def _phases(method: Method, options: MethodRunConfig) -> tuple[Phase, ...]:
+    card, weights = method.card, method.config.loss_weights
+    for name in options.optimiser:
+        if name not in card.phases:
+            raise BadInputError(unknown_name(f"optimiser.{name}", name, sorted(card.phases)))
+    defaults: dict[str, dict[str, float]] = find_method(options.method).config().loss_weights
+    odd = sorted(set(defaults) ^ set(weights))
+    if odd:
+        raise BadInputError(f"model.loss_weights: expected the phases {sorted(defaults)}, found {sorted(weights)}")
+    for name, losses in defaults.items():
+        check_losses(frozenset(losses), weights[name], f"model.loss_weights.{name}")
+    return tuple(
+        Phase(name, weights[name], options.optimiser[name], modules)
+        for name, modules in card.phases.items()
+        if name in options.optimiser
+    )
+
+
+def _datasets(data: MethodData) -> tuple[Dataset, Dataset]:
+    split = [train_and_val(open_dataset(Path(path)), val_share=data.val_share) for path in data.path]
+    return join([train for train, _ in split]), join([val for _, val in split])
+
+
+def _rows(batch: SwapBatch, rows: slice) -> SwapBatch:
+    return each_tensor(batch, lambda tensor: tensor[rows])
+
+
+def _parts(batch: SwapBatch, size: int = 16) -> Sequence[SwapBatch]:
+    return [_rows(batch, slice(start, start + size)) for start in range(0, len(batch), size)]
+
+
+def _mean_where(values: torch.Tensor, where: torch.Tensor) -> float:
+    return float(values[where].mean()) if bool(where.any()) else float("nan")
+
+
+def _method(net: nn.Module) -> Method:
+    if not isinstance(net, Method):
+        raise TypeError(f"expected a method, found {type(net).__name__}")
+    return net
