@@ -46,7 +46,9 @@ WITH_TORCH = {
     "moves",
     "occluders",
     "pairs",
+    "remodel",
     "reshape",
+    "triplets",
     "vary",
 }
 """Files of data/ that may load torch when they are imported, as those of data/synth/; the others are light."""

@@ -89,8 +89,10 @@ class _Cut(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "b 3 s s"]:
         """RGB 0..1."""
         side = self.size_px
-        grid = F.affine_grid(self.window.expand(len(images), 2, 3).to(images), [len(images), 3, side, side], False)
-        cut = F.grid_sample(images, grid, "bilinear", padding_mode="border", align_corners=False)
+        count = images.shape[0]  # len() would fix the size of an exported batch
+        grid = F.affine_grid(self.window.expand(count, 2, 3).to(images), [count, 3, side, side], False)
+        # In order of channels: small frozen networks run a quarter faster so on a CPU.
+        cut = F.grid_sample(images.contiguous(), grid, "bilinear", padding_mode="border", align_corners=False)
         return ((cut + 1) / 2).clamp(0, 1)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from facegraft.tensors import Scalar
+from facegraft.tensors import Embedding, Images, Mask, Scalar
+
+PerSample = Float[Tensor, "b"]
 
 
 def answer_loss(guess: Float[Tensor, "b d"], answer: Float[Tensor, "b d"]) -> Scalar:
@@ -29,3 +33,39 @@ def relation_loss(embedding: Float[Tensor, "b d"], answer: Float[Tensor, "b t"])
     ours, theirs = F.normalize(embedding.float()), F.normalize(answer.detach().float())
     apart = ~torch.eye(len(ours), dtype=torch.bool, device=ours.device)
     return (ours @ ours.T - theirs @ theirs.T)[apart].square().mean()
+
+
+@torch.no_grad()
+def teacher_trust(answer: Embedding, identity: Embedding, quality: PerSample | None = None) -> PerSample:
+    """How much of each answer to learn: alpha = cos^2 Q of MobileFaceSwap (arXiv:2201.03808), 0..1.
+
+    An answer that shows somebody else counts for little. One that shows the opposite counts for nothing: the bare
+    square would trust it.
+
+    Args:
+        answer: Embeddings of the teacher's answers.
+        identity: Embeddings of the people that they should show.
+        quality: Q, how well made each answer looks, 0..1; without it 1.
+    """
+    alike = F.cosine_similarity(answer.float(), identity.float(), dim=1).clamp(0, 1).square()
+    return alike if quality is None else alike * quality.float().clamp(0, 1)
+
+
+def pixel_distance(images: Images, answer: Images, where: Mask | None = None) -> PerSample:
+    """Mean absolute difference of each picture to its teacher's, over all of it; 0..2.
+
+    Args:
+        images: -1..1.
+        answer: -1..1.
+        where: What of it counts, 0..1. What does not counts as equal, so a small face weighs little.
+    """
+    apart = (images.float() - answer.detach().float()).abs()
+    return (apart if where is None else apart * where).mean((1, 2, 3))
+
+
+def feature_distance(maps: Sequence[Tensor], answer: Sequence[Tensor]) -> PerSample:
+    """Sum over maps of the mean absolute difference of each sample to its teacher's; 0 and more."""
+    pairs = zip(maps, answer, strict=True)
+    return torch.stack(
+        [(ours.float() - theirs.detach().float()).abs().flatten(1).mean(1) for ours, theirs in pairs]
+    ).sum(0)

@@ -61,9 +61,10 @@ def dssim(
         return F.conv2d(across, line[:, None].expand(channels, 1, side, 1), groups=channels)
 
     x, y = first.float(), second.float()
-    mean_x, mean_y = smooth(x), smooth(y)
-    var_x, var_y = smooth(x * x) - mean_x.square(), smooth(y * y) - mean_y.square()
-    both = smooth(x * y) - mean_x * mean_y
+    with torch.autocast(x.device.type, enabled=False):  # differences of squares need all the digits
+        mean_x, mean_y = smooth(x), smooth(y)
+        var_x, var_y = smooth(x * x) - mean_x.square(), smooth(y * y) - mean_y.square()
+        both = smooth(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     top = (2 * mean_x * mean_y + c1) * (2 * both + c2)
     bottom = (mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from facegraft.nn.conv import Up
 from facegraft.nn.norm import instance_norm
+from facegraft.tensors import Images
 
 Features = Float[Tensor, "b _c _h _w"]
 Code = Float[Tensor, "b _d"]
@@ -46,7 +50,8 @@ class AAD(nn.Module):
     """Adaptive attentional denormalisation (FaceShifter, arXiv:1912.13457, eq. 2 to 5).
 
     The normalised input is styled twice, by the identity's code and, place by place, by an attribute map of its size;
-    a mask made of the input chooses between the two, 1 = identity..
+    a mask made of the input chooses between the two, 1 = identity. The mask is taught by nobody. Both gains are
+    1 + what a layer says, which is the paper's with another start.
 
     Args:
         channels: Of the input.
@@ -90,3 +95,35 @@ class AADBlock(nn.Module):
         if self.changes:
             x = self.beside_convolution(F.relu(self.beside(x, code, attribute)))
         return x + held
+
+
+class AADGenerator(nn.Module):
+    """A code becomes a map of 2 x 2; AAD blocks, each at twice the size of the one before, make a picture of it.
+
+    The generator of FaceShifter (arXiv:1912.13457, section 3.1) and GHOST (arXiv:2202.03046).
+
+    Args:
+        width: Channels that enter the last block; twice as many in each before it.
+        most: Channels at the most.
+        code: Numbers of the identity's code.
+        attributes: Channels of the attribute maps, coarse first; one block for each.
+        depth: AAD layers of a block, beside its shortcut.
+    """
+
+    def __init__(self, width: int, most: int, code: int, attributes: Sequence[int], depth: int = 2) -> None:
+        super().__init__()
+        widths = [min(width * 2**level, most) for level in reversed(range(len(attributes)))]
+        self.start = nn.ConvTranspose2d(code, widths[0], 2, bias=False)
+        ends = [*widths[1:], 3]
+        self.blocks = nn.ModuleList(
+            AADBlock(before, after, code, attribute, depth)
+            for before, after, attribute in zip(widths, ends, attributes, strict=True)
+        )
+        self.widen = Up("bilinear")
+
+    def forward(self, code: Code, attributes: Sequence[Features]) -> Images:
+        code = code * code.shape[1] ** 0.5  # a unit vector's numbers are too small for layers as torch starts them
+        held = self.start(code[..., None, None])
+        for number, (block, attribute) in enumerate(zip(self.blocks, attributes, strict=True)):
+            held = block(self.widen(held) if number else held, code, attribute)
+        return torch.tanh(held)

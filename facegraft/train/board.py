@@ -38,16 +38,14 @@ class Board:
     """Scalars and previews for TensorBoard, in `tensorboard` of the run's folder.
 
     Raises:
-        MissingPartError: tensorboard is not installed.
+        MissingPartError: tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
         try:
-            from torch.utils.tensorboard.writer import SummaryWriter
+            from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise MissingPartError(
-                "tensorboard is missing: pip install tensorboard, or set train.tensorboard=false"
-            ) from error
+            raise MissingPartError("tensorboardX is missing: pip install 'facegraft[train]'") from error
         self.writer = SummaryWriter(str(folder / "tensorboard"))
 
     def add(self, line: Mapping[str, Any]) -> None:
@@ -56,6 +54,10 @@ class Board:
             if name != "images_seen":
                 self.writer.add_scalar(name, value, int(line["images_seen"]))
         self.writer.flush()
+
+    def close(self) -> None:
+        """Writes what waits."""
+        self.writer.close()
 
 
 def flat(tables: Mapping[str, Any], front: str = "") -> dict[str, float]:

@@ -204,7 +204,8 @@ class _Trainer:
         """Steps until enough images are seen; returns the scores at the end."""
         state, images = self.state, self.options.train.images
         reported = ticked = time.monotonic()
-        with stop_on_signals() as stopped, self._batches() as next_batch, fast_convolutions(self.device):
+        board = contextlib.nullcontext() if self.board is None else contextlib.closing(self.board)
+        with board, stop_on_signals() as stopped, self._batches() as next_batch, fast_convolutions(self.device):
             while state.images_seen < images:
                 before = state.images_seen
                 self._step(next_batch())

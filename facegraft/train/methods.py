@@ -19,6 +19,7 @@ from facegraft.data import augment
 from facegraft.data.dataset import Dataset, join, open_dataset
 from facegraft.data.loader import Augment, Loader, LoaderOptions
 from facegraft.data.policies import POLICIES, Policy, with_truth_share
+from facegraft.data.triplets import edit_pairs
 from facegraft.data.vary import vary
 from facegraft.frozen.nets import FrozenNets, Teacher
 from facegraft.methods._method import Method, build_method, find_method
@@ -60,7 +61,7 @@ class MethodData:
     truth: str = "inner"
     """Which truth of exact pairs."""
     stages: str = "none"
-    """How pictures are changed: a name of `STAGES`."""
+    """How pictures are changed: a name of `STAGES`. With "triplets" pairs with a right answer are edited as well."""
     val_share: float = 0.03
     """Of people, held out for scores and previews, where a dataset has no split of its own."""
     cache: str = ""
@@ -128,7 +129,8 @@ class MethodJob:
             begin_from(self.method, Path(options.train.start))
         card, size_px = self.method.card, self.method.config.size_px
         self.phases = _phases(self.method, options)
-        self.frozen = frozen or load_frozen(card.needs, card.alignment, size_px, device, _teacher(self.data, device))
+        teacher = _teacher(self.data, self.method, device)
+        self.frozen = frozen or load_frozen(card.needs, card.alignment, size_px, device, teacher)
         self.loader, held_out = self._loaders(run_dir, processes)
         self.scored = held_out.batch_at(0)
         self.shown = _rows(self.scored, slice(SHOWN))
@@ -151,7 +153,7 @@ class MethodJob:
         """Likeness to identity and to attribute image by the network of the losses, and the error to right answers."""
         swapped = torch.cat([self._swap(_method(net), part).image for part in _parts(self.scored)])
         batch = self.scored
-        scores = {"truth_l1": _mean_where((swapped - batch.truth).abs().mean((1, 2, 3)), batch.has_truth)}
+        scores = _mean_where("truth_l1", (swapped - batch.truth).abs().mean((1, 2, 3)), batch.has_truth)
         if "identity" not in self.method.card.needs:
             return scores
         found, wanted, kept = (
@@ -160,10 +162,8 @@ class MethodJob:
         )
         likeness, left = (found * wanted).sum(1), (found * kept).sum(1)
         apart = ~batch.has_truth
-        return scores | {
-            "identity_cosine": _mean_where(likeness, apart),
-            "identity_gap": _mean_where(likeness - left, apart),
-        }
+        gap = _mean_where("identity_gap", likeness - left, apart)
+        return scores | _mean_where("identity_cosine", likeness, apart) | gap
 
     def preview(self, net: nn.Module) -> Frame:
         """A row for each pair: identity, attribute, swapped, mask, right answer where there is one."""
@@ -178,8 +178,8 @@ class MethodJob:
         return method.swap(batch.attribute, code)
 
     def _loaders(self, run_dir: Path, processes: Processes) -> tuple[Loader, Loader]:
-        train, val = _datasets(self.data)
         data, card, options = self.data, self.method.card, self.options
+        train, val = _datasets(data, whole=card.per_pair)
         made = LoaderOptions(
             batch=options.train.batch // processes.world,
             size_px=self.method.config.size_px,
@@ -192,8 +192,10 @@ class MethodJob:
             device=str(self.device),
         )
         stages = STAGES[data.stages]
-        requires = set(card.requires) | ({"landmarks"} if stages.attribute.occluded else set())
-        changes: list[Augment] = [] if data.stages == "none" else [functools.partial(vary, stages=stages)]
+        edited = data.stages == "triplets"
+        requires = set(card.requires) | ({"landmarks"} if stages.attribute.occluded or edited else set())
+        changes: list[Augment] = [edit_pairs] if edited else []
+        changes += [] if data.stages == "none" else [functools.partial(vary, stages=stages)]
         held = dataclasses.replace(made, batch=SCORED, rank=0, world=1, workers=0)
         policy = data.pair_policy()
         # Strangers as well as right answers, in one batch.
@@ -212,7 +214,7 @@ class MethodJob:
                 attributes=data.attribute_people or None,
             )
 
-        return loader(train, policy, made, changes), loader(train if card.per_pair else val, val_policy, held, ())
+        return loader(train, policy, made, changes), loader(val, val_policy, held, ())
 
 
 def begin_from(method: Method, path: Path) -> None:
@@ -243,11 +245,15 @@ def load_method(run_dir: Path, device: torch.device | str = "cpu") -> Method:
     return method.to(device).eval().requires_grad_(False)
 
 
-def _teacher(data: MethodData, device: torch.device) -> Teacher | None:
+def _teacher(data: MethodData, student: Method, device: torch.device) -> Teacher | None:
     if not data.teacher:
         return None
     method = load_method(Path(data.teacher), device)
     card = method.card
+    theirs, ours = (each.config.size_px for each in (method, student))
+    if (theirs, card.alignment) != (ours, student.card.alignment):
+        found = f"{theirs} px, {card.alignment}, found by a student of {ours} px, {student.card.alignment}"
+        raise BadInputError(f"data.teacher: sees other crops: {found}; both must see the same")
     frozen = load_frozen(card.needs - {"teacher"}, card.alignment, method.config.size_px, device)
 
     @torch.no_grad()
@@ -275,7 +281,11 @@ def _phases(method: Method, options: MethodRunConfig) -> tuple[Phase, ...]:
     )
 
 
-def _datasets(data: MethodData) -> tuple[Dataset, Dataset]:
+def _datasets(data: MethodData, *, whole: bool) -> tuple[Dataset, Dataset]:
+    """To learn from, and held out; a method for one pair of people keeps all its pictures in both."""
+    if whole:
+        every = join([open_dataset(Path(path)).select(where=lambda row: row.split != "test") for path in data.path])
+        return every, every
     split = [train_and_val(open_dataset(Path(path)), val_share=data.val_share) for path in data.path]
     return join([train for train, _ in split]), join([val for _, val in split])
 
@@ -288,8 +298,9 @@ def _parts(batch: SwapBatch, size: int = 16) -> Sequence[SwapBatch]:
     return [_rows(batch, slice(start, start + size)) for start in range(0, len(batch), size)]
 
 
-def _mean_where(values: torch.Tensor, where: torch.Tensor) -> float:
-    return float(values[where].mean()) if bool(where.any()) else float("nan")
+def _mean_where(name: str, values: torch.Tensor, where: torch.Tensor) -> dict[str, float]:
+    """A score, or none where no pair counts."""
+    return {name: float(values[where].mean())} if bool(where.any()) else {}
 
 
 def _method(net: nn.Module) -> Method:

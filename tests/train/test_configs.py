@@ -12,10 +12,45 @@ pytest.importorskip("onnxscript", reason="export needs the extra `train`")
 from facegraft.core.config import fill, load_config  # noqa: E402
 from facegraft.export.compare import largest_differences  # noqa: E402
 from facegraft.export.to_onnx import Ports, answers, export_onnx, other_inputs  # noqa: E402
-from facegraft.train.options import RunConfig  # noqa: E402
+from facegraft.methods._method import build_method, find_method, method_names  # noqa: E402
+from facegraft.train.methods import MethodData  # noqa: E402
+from facegraft.train.options import MethodRunConfig, RunConfig, run_config  # noqa: E402
 from facegraft.train.recipe import find_recipe, network_names  # noqa: E402
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+FOLDER = Path(__file__).parents[2] / "configs"
+METHOD_CONFIGS = sorted(path for path in FOLDER.glob("*.toml") if "method" in load_config(path))
+CONFIGS = sorted(set(FOLDER.glob("*.toml")) - set(METHOD_CONFIGS))
+
+
+def test_every_method_has_three_configs() -> None:
+    """Ours, the paper's, and one that a CPU can train."""
+    assert len(METHOD_CONFIGS) >= 24
+    named = {path.stem: load_config(path)["method"] for path in METHOD_CONFIGS}
+    for name in method_names():
+        assert {f"{name}", f"{name}_paper", f"{name}_small"} <= {
+            stem for stem, method in named.items() if method == name
+        }
+    assert set(named.values()) == set(method_names())
+
+
+@pytest.mark.parametrize("path", METHOD_CONFIGS, ids=lambda path: path.stem)
+def test_a_methods_config_fills_and_weighs_every_loss_of_every_phase(path: Path) -> None:
+    config = run_config(load_config(path))
+    assert isinstance(config, MethodRunConfig)
+    fill(MethodData, config.data, "data")
+    found = find_method(config.method)
+    with torch.device("meta"):
+        method = build_method(config.method, config.model)
+    defaults = found.config().loss_weights
+    weights = method.config.loss_weights
+    assert {phase: set(losses) for phase, losses in weights.items()} == {
+        phase: set(losses) for phase, losses in defaults.items()
+    }
+    assert set(config.optimiser) <= set(found.method.card.phases)
+    if path.stem.endswith("_paper"):
+        assert method.config.size_px == found.method.card.resolution or found.method.card.per_pair
+    if path.stem.endswith("_small"):
+        assert method.config.size_px == 64
 
 
 def test_every_network_has_a_config() -> None:

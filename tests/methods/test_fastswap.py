@@ -1,0 +1,196 @@
+"""FastSwap: the contract, then what this paper says and no other."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from torch import Tensor
+
+from facegraft.methods.fastswap import Adaptive, FastSwap, FastSwapConfig, _moved, _shrunk
+from facegraft.tensors import Aligned, SwapBatch
+from tests.methods.contract import check_method, overfit, strangers, tiny_batch, tiny_frozen
+
+TINY = FastSwapConfig(size_px=32, width=4, discriminator_width=4, discriminator_halvings=2)
+
+
+@pytest.fixture
+def method() -> FastSwap:
+    torch.manual_seed(0)
+    return FastSwap(TINY)
+
+
+def answered(seed: int = 0) -> SwapBatch:
+    """Every pair has its attribute image as the right answer."""
+    batch = tiny_batch(seed=seed)
+    return dataclasses.replace(batch, truth=batch.attribute.image, has_truth=torch.ones_like(batch.has_truth))
+
+
+def run_down(method: FastSwap, name: str, batch: SwapBatch, steps: int = 12) -> list[float]:
+    """One loss alone while the generator goes down it, the same distortions each time."""
+    optimiser = torch.optim.Adam(method.generator.parameters(), 1e-2)
+    found = []
+    for _ in range(steps):
+        torch.manual_seed(1)
+        loss = method.training_step("generator", batch, tiny_frozen())[name]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found.append(float(loss.detach()))
+    return found
+
+
+def test_contract(method: FastSwap, tmp_path: Path) -> None:
+    check_method(method, tmp_path)
+
+
+def test_paths_that_are_concatenated_keep_the_contract(tmp_path: Path) -> None:
+    check_method(FastSwap(dataclasses.replace(TINY, merge="concat")), tmp_path)
+
+
+def test_pose_has_one_number_per_place_for_all_channels(method: FastSwap) -> None:
+    for block in (method.generator.tan_quarter, method.generator.tan_half):
+        assert block.by_pose.make.weight.shape == (2, TINY.width, 1, 1)
+        assert block.by_identity.make.weight.shape[0] == 2 * block.convolutions[0].out_channels
+    layer = method.generator.tan_quarter.by_pose
+    x, pose = torch.randn(2, 16, 8, 8), torch.randn(2, 4, 8, 8)
+    held = layer.norm(x)
+    scale, shift = layer.make(pose).chunk(2, dim=1)
+    assert scale.shape == shift.shape == (2, 1, 8, 8)
+    torch.testing.assert_close(layer(x, pose), held * (1 + scale) + shift)
+
+
+def test_the_reference_alone_brings_colour_and_its_tint_survives() -> None:
+    """Normalised channel by channel, an even tint would be gone; all channels together keep it."""
+    torch.manual_seed(0)
+    layer = Adaptive(6, torch.nn.Conv2d(2, 12, 1))
+    for weight in layer.make.parameters():
+        torch.nn.init.zeros_(weight)
+    x, none = torch.randn(1, 6, 8, 8), torch.zeros(1, 2, 8, 8)
+    tinted = x + torch.tensor([2.0, 0, 0, 0, 0, 0])[:, None, None]
+    assert (layer(tinted, none) - layer(x, none)).mean((2, 3))[0, 0] > 0.5
+
+
+def test_identity_maps_are_made_once(method: FastSwap) -> None:
+    """Its encoder does not see the frame: a kept code answers as the whole way does."""
+    batch = tiny_batch()
+    seen: list[Tensor] = []
+    method.generator.identity.register_forward_hook(lambda _module, inputs, _out: seen.append(inputs[0]))
+    code = method.encode_identity(batch.identity, tiny_frozen())
+    first = method.swap(batch.attribute, code).image
+    second = method.swap(Aligned(batch.attribute.image.flip(-1)), code).image
+    assert len(seen) == 1
+    again = method.swap(batch.attribute, method.encode_identity(batch.identity, tiny_frozen())).image
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert [part.shape[1:] for part in code] == [(8, 8, 8), (16, 8, 8), (8, 16, 16)]
+
+
+def test_outside_its_mask_the_result_is_the_attribute_image(method: FastSwap) -> None:
+    batch = tiny_batch()
+    code = method.encode_identity(batch.identity, tiny_frozen())
+    swap = method.swap(batch.attribute, code)
+    made, logits = method.generator(batch.attribute.image, _shrunk(batch.attribute.image), code)
+    mask = logits.sigmoid()
+    torch.testing.assert_close(swap.mask, mask)
+    torch.testing.assert_close(swap.image, mask * made + (1 - mask) * batch.attribute.image)
+
+
+def test_colours_can_be_taken_from_any_picture(method: FastSwap) -> None:
+    batch = tiny_batch()
+    code = method.encode_identity(batch.identity, tiny_frozen())
+    usual = method.swap(batch.attribute, code).image
+    same = method.swap_coloured(batch.attribute.image, batch.attribute.image, code).image
+    other = method.swap_coloured(batch.attribute.image, batch.identity.image, code).image
+    assert torch.equal(usual, same)
+    assert not torch.equal(usual, other)
+
+
+def test_training_distorts_both_pictures_and_takes_colours_from_the_identity_image(method: FastSwap) -> None:
+    batch, seen = answered(), []
+    method.generator.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs))
+    shown: list[Tensor] = []
+    method.generator.identity.register_forward_hook(lambda _module, inputs, _out: shown.append(inputs[0]))
+    method._reconstruct(batch)
+    attribute, reference, _ = seen[0]
+    assert not torch.equal(attribute, batch.attribute.image)
+    assert not torch.equal(shown[0], batch.identity.image)
+    means = [images.mean((2, 3)) for images in (reference, batch.identity.image, batch.attribute.image)]
+    assert (means[0] - means[1]).abs().mean() < 0.5 * (means[0] - means[2]).abs().mean()
+    plain = FastSwap(dataclasses.replace(TINY, distorted=0.0))
+    plain.generator.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs))
+    plain._reconstruct(strangers(batch))
+    assert torch.equal(seen[1][0], batch.attribute.image)
+    assert torch.equal(seen[1][1], _shrunk(batch.attribute.image))
+
+
+def test_strangers_meet_in_each_batch() -> None:
+    """The first share of attribute images meets the next pair's person, colours as at work."""
+    method, batch, seen = FastSwap(dataclasses.replace(TINY, cross_share=0.5, distorted=0.0)), answered(), []
+    method.generator.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs))
+    made, _ = method._cross(batch)
+    assert len(made) == 2
+    assert torch.equal(seen[0][0], batch.attribute.image[:2])
+    assert torch.equal(seen[0][1], _shrunk(batch.attribute.image[:2]))
+    expected = method.generator.identity(batch.identity.image[1:3])
+    torch.testing.assert_close(seen[0][2][0], expected[0])
+
+
+def test_a_reference_is_moved_but_keeps_its_colours() -> None:
+    torch.manual_seed(0)
+    images = tiny_batch().identity.image
+    moved = _moved(images)
+    assert (moved - images).abs().mean() > 0.05
+    assert (moved.mean((2, 3)) - images.mean((2, 3))).abs().mean() < 0.1
+    even = torch.tensor([0.5, -0.2, 0.1])[:, None, None].expand(2, 3, 32, 32)
+    torch.testing.assert_close(_moved(even), even, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["reconstruction", "perceptual", "mask", "identity", "cross_identity", "cross_background", "cross_pose"]
+)
+def test_each_loss_can_be_learnt(method: FastSwap, name: str) -> None:
+    losses = run_down(method, name, answered())
+    assert losses[-1] < 0.92 * losses[0]
+
+
+def test_only_right_answers_are_reconstructed(method: FastSwap) -> None:
+    losses = method.training_step("generator", strangers(tiny_batch()), tiny_frozen())
+    for name in ("reconstruction", "perceptual", "pose", "features"):
+        assert losses[name] == 0
+    assert losses["cross_identity"] > 0
+
+
+def test_the_face_counts_twice(method: FastSwap) -> None:
+    batch, frozen = answered(), tiny_frozen()
+    assert batch.attribute.mask is not None
+    logits = torch.zeros(4, 1, 32, 32)
+    inside = batch.truth + 0.5 * batch.attribute.mask
+    outside = batch.truth + 0.5 * (1 - batch.attribute.mask)
+    share = batch.attribute.mask.mean()
+    for made, expected in ((inside, 0.5 * share), (outside, 0.25 * (1 - share))):
+        found = method._answer_losses(made, logits, batch, frozen)["reconstruction"]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_discriminator_learns_which_side_is_real(method: FastSwap) -> None:
+    losses = overfit(method, answered(), "discriminator", 25, 2e-2)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_wrong_configs_are_told() -> None:
+    for size_px in (100, 96, 16):
+        with pytest.raises(ValueError, match="size_px"):
+            FastSwapConfig(size_px=size_px)
+    with pytest.raises(ValueError, match="cross_share"):
+        FastSwapConfig(cross_share=0.0)
+    batch = answered()
+    with pytest.raises(ValueError, match="mask"):
+        FastSwap(TINY).training_step(
+            "generator", dataclasses.replace(batch, attribute=Aligned(batch.attribute.image)), tiny_frozen()
+        )
