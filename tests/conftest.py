@@ -82,3 +82,13 @@ def recogniser() -> Path:
         return recogniser_path()
     except MissingPartError:
         pytest.skip("the recogniser is not fetched: facegraft models fetch --recogniser")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a tiny, untrained SimSwap; not to be changed: copy it."""
+    pytest.importorskip("torch", reason="export needs the extra `train`")
+    pytest.importorskip("onnxscript", reason="export needs the extra `train`")
+    from tests.export.tiny import tiny_method, write_tiny
+
+    return write_tiny(tmp_path_factory.mktemp("bundles") / "tiny", tiny_method())

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   facegraft eval warp paste copy true-swap --data data/exact-1k -o measured
   facegraft eval warp --data data/exact-1k --pairs 60 --suite identity --suite attributes -o quick
+  facegraft eval bundles/simswap warp --data data/exact-1k -o measured
   facegraft eval --data data/exact-1k --export questions            the pictures, for any other tool to swap
   facegraft eval answers/mine warp --data data/exact-1k -o measured   its answers: one PNG per case, named by its key
   facegraft eval warp --data data/exact-1k -o new --against old/results.json
   facegraft eval answers --identity people --attribute photos -o measured    plain folders of the same names
 
-METHOD is warp; a floor: true-swap (the right answer), copy (changes nothing), paste, mean-face; or a folder of answers.
-Everything is measured by networks that come with facegraft; the identity is also judged by a recogniser of others,
-which `facegraft models fetch --recogniser` brings. OUT/report.html is for people, OUT/results.json has every number.
-The last line printed is JSON."""
+METHOD is warp; the folder of a bundle, made by `facegraft export`; a floor: true-swap (the right answer), copy (changes
+nothing), paste, mean-face; or a folder of answers. Everything is measured by networks that come with facegraft; the
+identity is also judged by a recogniser of others, which `facegraft models fetch --recogniser` brings. OUT/report.html
+is for people, OUT/results.json has every number. The last line printed is JSON."""
 WARP = "warp"
 # facegraft.evaluate has the same lists; importing it would load numpy, and --help should not wait
 SUITES = ("truth", "identity", "attributes", "realism")
@@ -37,7 +38,7 @@ JUDGES = ("dlib", "second")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("methods", nargs="*", metavar="METHOD", help="warp, a floor, or a folder of answers")
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help="warp, a bundle, a floor, or a folder of answers")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for report.html and results.json")
     cases = parser.add_argument_group("what is asked")
     cases.add_argument("--data", type=Path, metavar="DIR", help="dataset with exact swaps, as exact-1k")
@@ -64,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="results.json of another evaluation, or a method, to test the others against (default: the first method)",
     )
     how.add_argument(
-        "--cost", action="store_true", help="also time warp with 1 and 2 threads and take its memory (some seconds)"
+        "--cost",
+        action="store_true",
+        help="also time methods with 1 and 2 threads and take their memory (some seconds)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, say what would be done, write nothing"
@@ -137,6 +140,12 @@ def _method(word: str) -> tuple[str, Method]:
 
         return WARP, Swapper().swap_pair
     folder = Path(word)
+    if (folder / "card.json").is_file():
+        from facegraft.runtime.bundle import is_bundle
+        from facegraft.runtime.swapper import load_swapper
+
+        if is_bundle(folder):
+            return folder.resolve().name, load_swapper(folder).swap_pair
     if folder.is_dir():
         return folder.resolve().name, folder
     raise BadInputError(_unknown(word))

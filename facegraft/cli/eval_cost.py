@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from facegraft.evaluate.method_cost import Cost, cost_of, with_time
+from facegraft.evaluate.method_cost import Cost, Sizes, cost_of, with_time
 from facegraft.evaluate.protocol import SwapPair
 from facegraft.evaluate.run import Method, Questions
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import WEIGHTS
 from facegraft.faces.own import FAR_SIDE, MESH_SIDE, SEEN_SIDE, OwnNetworks
+from facegraft.runtime.bundle import Bundle, BundleEngine
 from facegraft.runtime.swapper import Swapper
 
 WARP_NETWORKS = {
@@ -17,8 +19,8 @@ WARP_NETWORKS = {
     "landmarks": {"crop": (2, 3, MESH_SIDE, MESH_SIDE)},  # the face and its mirror image
     "parser": {"crop": (1, 3, SEEN_SIDE, SEEN_SIDE)},
 }
-"""Network -> shapes of what it is given for one frame of one face. Pictures are looked at more often than frames."""
-WARP_PROGRAM = "from facegraft.runtime.swapper import Swapper\nswap_pair = Swapper().swap_pair"
+"""Network -> shapes of what it is given for one frame of one face, whatever the method. Pictures are looked at more
+often than frames."""
 
 
 def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -> dict[str, Cost]:
@@ -31,11 +33,30 @@ def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -
     """
     found = {}
     for name, method in methods.items():
-        if isinstance(getattr(method, "__self__", None), Swapper):
-            cost = cost_of({WEIGHTS / f"{network}.onnx": sizes for network, sizes in WARP_NETWORKS.items()})
-            found[name] = with_time(cost, _warp, WARP_PROGRAM, questions) if timed else cost
+        swapper = getattr(method, "__self__", None)
+        if isinstance(swapper, Swapper):
+            networks: dict[Path, Sizes] = {
+                WEIGHTS / f"{network}.onnx": sizes for network, sizes in WARP_NETWORKS.items()
+            }
+            folder = None
+            if isinstance(swapper.engine, BundleEngine):
+                networks |= swapper.engine.bundle.shapes()
+                folder = swapper.engine.bundle.folder.resolve()
+            cost = cost_of(networks)
+            found[name] = with_time(cost, _maker(folder), _program(folder), questions) if timed else cost
     return found
 
 
-def _warp(threads: int) -> SwapPair:
-    return Swapper(Analyser(OwnNetworks(threads=threads))).swap_pair
+def _maker(folder: Path | None) -> Callable[[int], SwapPair]:
+    """Number of threads -> the warp, or a bundle's method."""
+
+    def make(threads: int) -> SwapPair:
+        engine = None if folder is None else BundleEngine(Bundle.open(folder, device="cpu", threads=threads))
+        return Swapper(Analyser(OwnNetworks(threads=threads)), engine).swap_pair
+
+    return make
+
+
+def _program(folder: Path | None) -> str:
+    name = "warp" if folder is None else str(folder)
+    return f"from facegraft.runtime.swapper import load_swapper\nswap_pair = load_swapper({name!r}).swap_pair"

@@ -1,4 +1,4 @@
-"""`facegraft export`: a finished run becomes an ONNX file with a card."""
+"""`facegraft export`: a finished run becomes an ONNX file with a card, or a bundle."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from facegraft.core.files import shown
 EPILOG = """examples:
   facegraft export runs/landmarks -o landmarks.onnx --half
   facegraft export runs/parser -o parser.onnx --notes limits.md
+  facegraft export runs/simswap -o bundles/simswap --half
+  facegraft swap person.jpg photo.jpg --method bundles/simswap
 
-Needs the extra `train`, but none of the data. Writes the file, its card (.md) and the card's facts (.json): SHA-256,
-speed, scores, config, data with licences, and the largest difference to torch, which must be small."""
-LARGEST = {False: 1e-3, True: 2e-2}
-"""Weights in float16 or not -> the largest difference to torch that is let pass, as a share of the largest output."""
+Needs the extra `train`, but none of the data. Of a run of a network it writes a file, its card (.md) and the card's
+facts (.json): SHA-256, speed, scores, config, data with licences, and the largest difference to torch, which must be
+small. Of a run of a method it writes a bundle: a folder with two graphs and a card, all that swapping needs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, made by `facegraft train`")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="an .onnx file")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="an .onnx file; a folder for a method"
+    )
     parser.add_argument("--half", action="store_true", help="store weights in float16; compute stays in float32")
     parser.add_argument(
         "--notes", type=Path, metavar="FILE", help="Markdown for the card: intended use, limits, groups"
@@ -39,18 +42,23 @@ def run(args: argparse.Namespace) -> int:
     from facegraft.core.files import read_bytes
     from facegraft.train.folder import CONFIG, FACTS, WEIGHTS, read_json, read_result
 
-    if args.output.suffix != ".onnx":
-        raise BadInputError(f"{shown(args.output)}: expected a name that ends in .onnx")
+    config = read_json(args.folder / CONFIG) if (args.folder / CONFIG).exists() else {}
+    if (args.output.suffix == ".onnx") == ("method" in config):
+        expected = "a folder for the method's bundle" if "method" in config else "a name that ends in .onnx"
+        raise BadInputError(f"{shown(args.output)}: expected {expected}")
     result = read_result(args.folder)
     if result is None:
         raise BadInputError(f"{shown(args.folder)}: no finished run; `facegraft train` makes one, or goes on with it")
     notes = read_bytes(args.notes).decode("utf-8", "replace") if args.notes else ""
-    config, facts = read_json(args.folder / CONFIG), read_json(args.folder / FACTS)
+    facts = read_json(args.folder / FACTS)
     if args.dry_run:
-        print(f"would write {config['network']} of {result.images_seen} images to {args.output}, .json and .md")
+        name, files = (config["method"], "") if "method" in config else (config["network"], ", .json and .md")
+        print(f"would write {name} of {result.images_seen} images to {args.output}{files}")
         return 0
     run_facts = {"config": portable(config), "images_seen": result.images_seen, "seconds": result.seconds}
     run_facts |= {"scores": result.scores, "data": facts["data"], "starts": facts["starts"]}
+    if "method" in config:
+        return _bundle(args.folder / WEIGHTS, run_facts, args.output, half=args.half, notes=notes)
     card = _export(args.folder / WEIGHTS, run_facts, args.output, half=args.half, notes=notes)
     largest = max(card["differences"].values())
     print(f"{card['network']}, {card['bytes'] / 1e6:.2f} MB, at most {largest:.1e} from torch: {args.output}")
@@ -71,7 +79,7 @@ def portable(tables: Any) -> Any:
 def _export(weights: Path, run_facts: dict[str, Any], path: Path, *, half: bool, notes: str) -> dict[str, Any]:
     from facegraft.core.files import sha256
     from facegraft.export.card import write_card
-    from facegraft.export.compare import largest_differences, milliseconds
+    from facegraft.export.compare import check_differences, largest_differences, milliseconds
     from facegraft.export.to_onnx import Ports, export_onnx, other_inputs
     from facegraft.nn.conv import count_parameters
     from facegraft.nn.weights import load_weights
@@ -91,7 +99,7 @@ def _export(weights: Path, run_facts: dict[str, Any], path: Path, *, half: bool,
     export_onnx(net, example, path, ports=ports, half=half, facts=kept)
     samples = [example, other_inputs(example, ports)]
     differences = largest_differences(net, path, samples, ports)
-    _check(net, samples, differences, path, half=half)
+    check_differences(net, samples, differences, path, half=half)
     card = {
         "network": network,
         "file": path.name,
@@ -108,20 +116,25 @@ def _export(weights: Path, run_facts: dict[str, Any], path: Path, *, half: bool,
     return card
 
 
-def _check(net: Any, samples: list[Any], differences: dict[str, float], path: Path, *, half: bool) -> None:
-    """Takes the file away again where it does not do what torch does."""
-    import torch
+def _bundle(weights: Path, run_facts: dict[str, Any], folder: Path, *, half: bool, notes: str) -> int:
+    from facegraft.export.bundle import write_bundle
+    from facegraft.methods._method import build_method
+    from facegraft.nn.weights import load_weights
+    from facegraft.train.frozen_nets import load_frozen
 
-    from facegraft.export.to_onnx import answers
-
-    with torch.no_grad():
-        outputs = [answers(net, sample) for sample in samples]
-    for number, (name, difference) in enumerate(differences.items()):
-        allowed = LARGEST[half] * max(1.0, *(float(output[number].abs().max()) for output in outputs))
-        if difference > allowed:
-            path.unlink()
-            found = f"{name} differs from torch by {difference:.2g}, at most {allowed:.2g} is let pass"
-            raise BadInputError(f"{shown(path)}: not written: {found}; export without --half, or mend the network")
+    config = run_facts["config"]
+    method = build_method(config["method"], config["model"])
+    load_weights(weights, method)
+    frozen = load_frozen(method.card.needs - {"teacher"}, method.card.alignment, method.config.size_px)
+    card = write_bundle(folder, method, frozen, run_facts, half=half, notes=notes)
+    size = sum(file["bytes"] for file in card["files"].values())
+    differences = {name: max(graph["differences"].values()) for name, graph in card["graphs"].items()}
+    largest = max(differences.values())
+    print(f"{card['method']}, {size / 1e6:.2f} MB, at most {largest:.1e} from torch: {folder}")
+    facts = {"output": str(folder), "method": card["method"], "bytes": size, "files": card["files"]}
+    milliseconds = {name: graph["milliseconds"] for name, graph in card["graphs"].items()}
+    print(json.dumps(facts | {"milliseconds": milliseconds, "differences": differences}))  # last line: for programs
+    return 0
 
 
 def _graph(path: Path, *, half: bool) -> dict[str, Any]:

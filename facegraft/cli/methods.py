@@ -92,9 +92,11 @@ def _tell(name: str, card: MethodCard, facts: dict[str, Any]) -> None:
         told = ", ".join(f"{loss} x {weight:g}" for loss, weight in losses.items())
         print(f"phase {phase}: trains {', '.join(card.phases[phase])}; losses: {told}")
     macs = f"{cost['identity_macs'] / 1e9:.3f} G once per person, {cost['swap_macs'] / 1e9:.3f} G per face"
-    print(f"cost: {cost['parameters'] / 1e6:.2f} M weights of {cost['trained'] / 1e6:.2f} M trained; multiply-adds {macs}")
+    weights = f"{cost['parameters'] / 1e6:.2f} M weights of {cost['trained'] / 1e6:.2f} M trained"
+    print(f"cost: {weights}; multiply-adds {macs}")
     print(f"licence: {facts['licence']}; code that its authors released: {facts['released'] or 'none'}")
     for bundle, told in facts["bundles"].items():
-        print(f"trained: {bundle}, {told['images_seen']} images at {told['size_px']} px; scores: {told['scores'] or '-'}")
+        seen = f"{told['images_seen']} images at {told['size_px']} px"
+        print(f"trained: {bundle}, {seen}; scores: {told['scores'] or '-'}")
     if not facts["bundles"]:
         print(f"trained: no weights come along; facegraft train configs/{name}.toml --run runs/{name}")

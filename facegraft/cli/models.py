@@ -21,7 +21,8 @@ EPILOG = """examples:
                                           our own is missing
 
 Our own networks come with facegraft: swapping needs no download. Nothing is fetched unless you ask. FACEGRAFT_MODELS
-names another folder for what is fetched. The last line printed is JSON."""
+names another folder for what is fetched; a bundle that lies there, as a folder, is known to `facegraft swap --method`
+by its name. The last line printed is JSON."""
 NOTHING_TO_FETCH = (
     "swapping needs no download; --recogniser brings what tells people apart (100 MB), "
     "--teacher MediaPipe's networks, which label photographs for training (36 MB)"
@@ -57,10 +58,29 @@ def run(args: argparse.Namespace) -> int:
     for model in MODELS:
         path = folder / Path(model.member).name
         _print_row(model.name, teacher[model.name], _size(path), model.licence, f"{path.name} (teacher, optional)")
+    bundles = _bundles()
     own = {network.name: network.state for network in networks}
-    print(json.dumps({"own": own, "folder": str(folder), "recogniser": recogniser, "teacher": teacher}))
-    unsound = set(own.values()) != {"ok"} or "broken" in (recogniser, *teacher.values())
+    facts = {"own": own, "folder": str(folder), "recogniser": recogniser, "teacher": teacher, "bundles": bundles}
+    print(json.dumps(facts))
+    unsound = set(own.values()) != {"ok"} or "broken" in (recogniser, *teacher.values(), *bundles.values())
     return 1 if args.action == "verify" and unsound else 0
+
+
+def _bundles() -> dict[str, str]:
+    """Prints a row for each bundle that `facegraft swap --method NAME` finds by its name; name -> state."""
+    from facegraft.runtime.bundle import read_card
+    from facegraft.runtime.engine import installed_bundles
+
+    states = {}
+    for name, folder in installed_bundles().items():
+        try:
+            read_card(folder)
+            states[name] = "ok"
+        except BadInputError:
+            states[name] = "broken"
+        size = sum(_size(path) for path in folder.glob("*.onnx"))
+        _print_row(name, states[name], size, "-", f"{folder.name}/CARD.md (bundle)")
+    return states
 
 
 def _print_row(name: str, state: str, size_bytes: int, licence: str, rest: str) -> None:

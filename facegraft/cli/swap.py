@@ -15,6 +15,7 @@ EPILOG = """examples:
   facegraft swap clip.mp4 -o two.mp4 --map anna.jpg=x.jpg --map ben.jpg=y.jpg
   facegraft analyse clip.mp4 --people people; facegraft swap clip.mp4 -o out.mp4 --map people/people.toml
   facegraft swap person.jpg holiday/ -o swapped/                   every picture and clip of a folder
+  facegraft swap person.jpg photo.jpg --method bundles/simswap     by a bundle that `facegraft export` made
 
 An interrupted clip goes on with the same command. Every output says that it was made
 (`facegraft verify FILE`); --provenance none turns that off. The last line of the output is JSON."""
@@ -58,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fail",
         help="nobody to swap: an error, a plain copy, or (pictures) no output (default: fail)",
     )
-    parser.add_argument("--method", choices=("warp",), default="warp", help="how to swap (default: warp, the baseline)")
+    parser.add_argument(
+        "--method",
+        default="warp",
+        metavar="NAME",
+        help="a bundle's folder or name, or warp, which needs no training (default: warp)",
+    )
     _add_output_options(parser)
 
 

@@ -28,6 +28,7 @@ from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import prepare_marking
 from facegraft.provenance.manifest import Origin, origin_now
 from facegraft.runtime.clip import ClipReport, ClipSwap, swap_clip
+from facegraft.runtime.engine import load_engine
 from facegraft.runtime.pictures import PictureReport, plan_picture, swap_picture
 from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, which_rule
 from facegraft.runtime.swapper import DEFAULT, Swapper
@@ -53,6 +54,7 @@ class Work:
     out: Path
     which: str
     mapping: list[str]
+    method: str
     min_score: float
     on_no_face: str
     quality: int | None
@@ -100,8 +102,8 @@ class Work:
         )
         _check_out(out, [*identities, *_map_pictures(args.map), Path(args.which)])
         return cls(
-            identities, attribute, out, args.which, args.map, args.min_score, args.on_no_face, args.quality,
-            video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
+            identities, attribute, out, args.which, args.map, args.method, args.min_score, args.on_no_face,
+            args.quality, video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
             not args.no_report and not args.dry_run,
         )  # fmt: skip
 
@@ -110,6 +112,7 @@ class Work:
 class Report:
     """What was done to all files."""
 
+    method: str
     files: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
 
@@ -118,7 +121,7 @@ class Report:
         return 2 if self.failed else 0
 
     def as_dict(self) -> dict[str, Any]:
-        return {"facegraft": __version__, "method": Swapper.method, "files": self.files, "failed": self.failed}
+        return {"facegraft": __version__, "method": self.method, "files": self.files, "failed": self.failed}
 
 
 def default_out(attribute: Path) -> Path:
@@ -142,8 +145,8 @@ def swap_all(work: Work, say: Say) -> Report:
     Raises:
         FacegraftError: A single file failed, or nothing could be begun.
     """
-    report = Report()
     with _People(work) as people:
+        report = Report(people.method)
         for line in prepare_marking(work.level):
             say(f"note: {line}")
         if not work.attribute.is_dir():
@@ -210,8 +213,9 @@ class _People:
         self._work = work
         self._analyser = Analyser(min_score=work.min_score)
         self._recogniser = self._load_recogniser()
-        watched = WatchedSwapper(self._analyser) if work.quality_told else None
-        self._swapper = watched or Swapper(self._analyser)
+        engine = load_engine(work.method)
+        watched = WatchedSwapper(self._analyser, engine) if work.quality_told else None
+        self._swapper = watched or Swapper(self._analyser, engine)
         embed = self._embed if self._recogniser else None
         if work.mapping:
             rule, pictures = map_rule(work.mapping, embed)
@@ -229,6 +233,10 @@ class _People:
 
     def __exit__(self, *_: object) -> None:
         self._recogniser = None
+
+    @property
+    def method(self) -> str:
+        return self._swapper.method
 
     def _load_recogniser(self) -> Recogniser | None:
         """Only where people have to be told apart: it costs time, and not everybody has fetched it."""
@@ -249,7 +257,7 @@ class _People:
 
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
         """Swaps one picture or clip and says what was done."""
-        origin = origin_now(Swapper.method, consent=self._work.consent, title=out.name)
+        origin = origin_now(self.method, consent=self._work.consent, title=out.name)
         kind = _kind(attribute)
         if _is_clip(out) and kind == "image" and sniff(attribute) != "image/gif":
             raise BadInputError(
@@ -321,7 +329,7 @@ class _People:
             digest.update(f"{key}:{','.join(sha256(path) for path in paths)};".encode())
         digest.update(repr((self._work.which, self._work.mapping, self._work.min_score)).encode())
         digest.update(_rule_bytes(self._rule))
-        digest.update(f"{Swapper.method} {__version__} {self._work.watermark}".encode())
+        digest.update(f"{self.method} {self._swapper.engine.stamp} {__version__} {self._work.watermark}".encode())
         return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ from facegraft.evaluate.look import Eyes
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.track import Tracker
 from facegraft.runtime.clip import Chooser, ClipSwap
+from facegraft.runtime.engine import Engine
 from facegraft.runtime.swapper import FaceState, Swapper
 
 LOSSY = ("image/jpeg", "image/heic", "image/avif")
@@ -23,8 +24,8 @@ LOSSY = ("image/jpeg", "image/heic", "image/avif")
 class WatchedSwapper(Swapper):
     """A swapper that remembers the changes it made, and to which frame, until it is told to forget."""
 
-    def __init__(self, analyser: Analyser | None = None) -> None:
-        super().__init__(analyser)
+    def __init__(self, analyser: Analyser | None = None, engine: Engine | None = None) -> None:
+        super().__init__(analyser, engine)
         self.placed: list[Placed] = []
         self.frame: Frame | None = None
 

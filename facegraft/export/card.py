@@ -1,4 +1,4 @@
-"""The card of an exported network: JSON for programs, Markdown for people, both beside the file."""
+"""The cards of exported networks and of bundles: JSON for programs, Markdown for people, beside the files."""
 
 from __future__ import annotations
 
@@ -70,3 +70,42 @@ def _data(name: str, card: dict[str, Any]) -> str:
 
 def _cell(value: str) -> str:
     return " ".join(value.split()).replace("|", "\\|")
+
+
+def bundle_markdown(facts: dict[str, Any]) -> str:
+    """The card of a bundle for people."""
+    run = facts["run"]
+    rows = {
+        "paper": f"{facts['title']}, {facts['paper']}",
+        "pictures": f"{facts['size_px']} px, aligned to `{facts['alignment']}`; the paper: {facts['paper_size_px']} px",
+        "weights": f"stored in {facts['weights']}; those of frozen networks unrounded",
+        "trained on": f"{run['images_seen']:,} images in {run['seconds'] / 60:.0f} minutes",
+        "trained by": "; ".join(_start(start) for start in run["starts"]),
+        "exported by": facts["exported_by"],
+    }
+    lines = [f"# {facts['method']}", "", facts["summary"], "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items()]
+    for name, graph in facts["graphs"].items():
+        lines += ["", f"## {name}.onnx", "", "| | |", "|---|---|"]
+        lines += [f"| {key} | {_cell(value)} |" for key, value in _graph_rows(facts, name, graph).items()]
+    lines += ["", "## Use", "", facts["use"], "", facts["misuse"]]
+    lines += ["", "## Data", "", *(f"- {_data(name, card)}" for name, card in run["data"].items())]
+    for title, scores in (("Scores", facts["scores"]), ("Scores while training", run["scores"])):
+        if scores:
+            lines += ["", f"## {title}", "", "| score | |", "|---|---|"]
+            lines += [f"| {name} | {value:.4g} |" for name, value in scores.items()]
+    lines += ["", "## Config", "", "```json", json.dumps(run["config"], indent=1), "```"]
+    lines += ["", facts["notes"].strip()] if facts["notes"].strip() else []
+    return "\n".join(lines) + "\n"
+
+
+def _graph_rows(facts: dict[str, Any], name: str, graph: dict[str, Any]) -> dict[str, str]:
+    file = facts["files"][f"{name}.onnx"]
+    return {
+        "SHA-256": f"`{file['sha256']}`",
+        "bytes": f"{file['bytes']:,}",
+        "inputs": _ports(graph["inputs"]),
+        "outputs": _ports(graph["outputs"]),
+        "one run on the CPU": ", ".join(f"{ms:.2f} ms with {n} threads" for n, ms in graph["milliseconds"].items()),
+        "largest difference to torch": ", ".join(f"{port} {gap:.1e}" for port, gap in graph["differences"].items()),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from facegraft.core.files import shown
 from facegraft.export.to_onnx import Ports, answers
 
 ROUNDS = 30
+LARGEST = {False: 1e-3, True: 2e-2}
+"""Weights in float16 or not -> the largest difference to torch that is let pass, as a share of the largest output."""
 
 
 def largest_differences(
@@ -42,6 +44,31 @@ def largest_differences(
                 raise BadInputError(f"{shown(path)}: {name} is no number in places, in torch or in the file")
             largest[name] = max(largest[name], float(difference.max(initial=0)))
     return largest
+
+
+def check_differences(
+    net: nn.Module, samples: Sequence[tuple[Tensor, ...]], differences: Mapping[str, float], path: Path, *, half: bool
+) -> None:
+    """Takes the file away again where it does not do what torch does.
+
+    Args:
+        net: What was exported.
+        samples: Inputs that `largest_differences` compared.
+        differences: What it found; in the order of the outputs.
+        path: The file.
+        half: Whether weights were stored in float16.
+
+    Raises:
+        BadInputError: A difference is larger than `LARGEST` lets pass.
+    """
+    with torch.no_grad():
+        outputs = [answers(net, sample) for sample in samples]
+    for number, (name, difference) in enumerate(differences.items()):
+        allowed = LARGEST[half] * max(1.0, *(float(output[number].abs().max()) for output in outputs))
+        if difference > allowed:
+            path.unlink()
+            found = f"{name} differs from torch by {difference:.2g}, at most {allowed:.2g} is let pass"
+            raise BadInputError(f"{shown(path)}: not written: {found}; export without --half, or mend the network")
 
 
 def milliseconds(path: Path, sample: tuple[Tensor, ...], ports: Ports, threads: int) -> float:

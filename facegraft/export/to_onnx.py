@@ -75,7 +75,7 @@ def export_onnx(
         ports: Names and free axes.
         half: Store weights in float16. They are made float32 again when the file is loaded, so speed and the kind of
             inputs and outputs stay, and only the rounding shows. Parts that the network names in `kept_exact` are not
-            rounded.
+            rounded; weights of theirs are stored in float16 only where that holds them exactly.
         facts: Strings to keep in the file's metadata.
 
     Raises:
@@ -171,7 +171,8 @@ def _halve(model: Any, kept_exact: tuple[str, ...]) -> None:
 
     Args:
         model: Changed in place.
-        kept_exact: How names of weights begin that stay as they are.
+        kept_exact: How names of weights begin that are not rounded. What torch computed of weights has another name
+            and may be of theirs, so it is not rounded either where there are some.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -179,8 +180,9 @@ def _halve(model: Any, kept_exact: tuple[str, ...]) -> None:
     for tensor in model.graph.initializer:
         array = numpy_helper.to_array(tensor)
         halved = array.astype(np.float16) if tensor.data_type == TensorProto.FLOAT else array
-        small = array.size < FEWEST_HALVED or tensor.name.startswith(kept_exact)
-        if halved.dtype != np.float16 or small or not np.isfinite(halved).all():
+        exact = kept_exact and (tensor.name.startswith(kept_exact) or not tensor.name.startswith("net."))
+        loses = not (np.array_equal(halved, array) if exact else np.isfinite(halved).all())
+        if halved.dtype != np.float16 or array.size < FEWEST_HALVED or loses:
             kept.append(tensor)
             continue
         kept.append(numpy_helper.from_array(halved, f"{tensor.name}.half"))

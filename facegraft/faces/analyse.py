@@ -128,9 +128,15 @@ class Analyser:
         crops = [self._candidate_of(points).crop() for points in dense]
         return self._faces([self.networks.mesh(frame, crop) for crop in crops])
 
-    def uncovered(self, frame: Frame, face: Face) -> Uncovered:
-        """Where the networks see the face itself: no hair, glasses, hands or things before it."""
-        crop = self._candidate_of(face.dense).crop(SEEN_MARGIN)
+    def uncovered(self, frame: Frame, face: Face, margin: float = SEEN_MARGIN) -> Uncovered:
+        """Where the networks see the face itself: no hair, glasses, hands or things before it.
+
+        Args:
+            frame: The frame.
+            face: One of its faces.
+            margin: How far to look, in sides of the box around its points.
+        """
+        crop = self._candidate_of(face.dense).crop(margin)
         share = self.networks.uncovered(frame, crop)
         return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32))
 

@@ -59,7 +59,7 @@ def load_onnx(net: nn.Module, path: Path) -> None:
 
 
 def fold(net: nn.Module) -> None:
-    """Puts each batch normalisation into the convolution or matrix before it, as export does: a third of the time saved.
+    """Puts each batch normalisation into the convolution or matrix before it, as export does; a third faster.
 
     The network must be in evaluation mode, and stays there.
     """

@@ -95,6 +95,7 @@ class DF(Method):
         needs=frozenset(),
         requires=frozenset({"mask", "landmarks"}),
         per_pair=True,
+        released="iperov/DeepFaceLab, GPL-3.0",
     )
 
     def __init__(self, config: DFConfig) -> None:

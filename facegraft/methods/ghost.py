@@ -85,6 +85,7 @@ class Ghost(Method):
         alignment="arcface_112_v1",
         phases={"discriminator": ("discriminator",), "generator": ("encoder", "generator")},
         needs=frozenset({"identity", "points"}),
+        released="ai-forever/ghost, Apache-2.0 (its upscaler CC BY-NC-SA 4.0)",
     )
 
     def __init__(self, config: GhostConfig) -> None:

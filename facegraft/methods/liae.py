@@ -93,6 +93,7 @@ class LIAE(Method):
         needs=frozenset(),
         requires=frozenset({"mask", "landmarks"}),
         per_pair=True,
+        released="iperov/DeepFaceLab, GPL-3.0",
     )
 
     def __init__(self, config: LIAEConfig) -> None:

@@ -190,6 +190,7 @@ class MobileFaceSwap(Method):
         phases={"discriminator": ("discriminator",), "generator": ("predictor", "generator")},
         needs=frozenset({"identity", "perceptual", "teacher"}),
         requires=frozenset({"mask"}),
+        released="Seanseattle/MobileFaceSwap, Apache-2.0, inference only",
     )
 
     def __init__(self, config: MobileFaceSwapConfig) -> None:

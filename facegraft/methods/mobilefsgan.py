@@ -248,6 +248,7 @@ class MobileFSGAN(Method):
         alignment="arcface_112_v1",
         phases={"discriminator": ("discriminators",), "generator": ("generator",)},
         needs=frozenset({"identity", "perceptual"}),
+        released="HoiM/MobileFSGAN, MIT",
     )
 
     def __init__(self, config: MobileFSGANConfig) -> None:

@@ -5,7 +5,6 @@ Everything that a later frame depends on is in `state()`, so a job that was inte
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -167,11 +166,10 @@ def swap_video(
     if DEFAULT not in swapper.identities:
         raise NoFaceError("no identity was set; call set_identity first")
     edit = ClipSwap(swapper, Tracker(swapper.analyser), Selector(which_rule(which, DEFAULT, None)))
-    identity = hashlib.blake2b(digest_size=16)
-    for view in swapper.identities[DEFAULT].views:
-        identity.update(view.levels[0].tobytes())
-    key = f"{Swapper.method} {__version__} {which} {identity.hexdigest()}"
-    origin = origin_now(Swapper.method, title=out.name)
+    engine = swapper.engine
+    person = engine.digest(swapper.identities[DEFAULT]).hex()
+    key = f"{engine.method} {engine.stamp} {__version__} {which} {person}"
+    origin = origin_now(engine.method, title=out.name)
     return swap_clip(edit, attribute, out, options or VideoOptions(), job_key=key, origin=origin)
 
 

@@ -1,20 +1,22 @@
 """The same two calls for every method: `set_identity(frames)`, `swap(frame)`. READ THIRD.
 
-A `Swapper` holds people and puts them on faces of single frames. `ClipSwap` adds what a clip needs: one id per
-person over the frames, who gets which identity, and a state from which an interrupted job goes on.
+A `Swapper` holds people and puts them on faces of single frames, by the warp or by a bundle (`engine.py`). `ClipSwap`
+adds what a clip needs: one id per person over the frames, who gets which identity, and a state from which an
+interrupted job goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facegraft.core.errors import NoFaceError
 from facegraft.core.types import Face, Faces, Frame, Patch, paste
 from facegraft.faces.analyse import Analyser
-from facegraft.runtime.warp import Identity, Photo, best_view, encode, swap_face
+from facegraft.runtime.engine import WARP, Engine, WarpEngine, load_engine
+from facegraft.runtime.engine import FaceState as FaceState
+from facegraft.runtime.warp import Photo
 
 if TYPE_CHECKING:
     from facegraft.runtime.clip import ClipReport
@@ -22,28 +24,28 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """Key of the identity that `set_identity` fills when nobody says whose it is."""
-VIEW_STICKINESS_DEGREES = 6.0
-"""Another photo of the identity takes over only when its pose fits better by this much: no flicker between two."""
-
-
-@dataclass(frozen=True)
-class FaceState:
-    """What one face's next frame needs to know of its last."""
-
-    view: int | None = None
 
 
 class Swapper:
-    """Puts people's faces on frames, by the baseline warp. One instance serves one thread."""
+    """Puts people's faces on frames. One instance serves one thread.
 
-    method = "warp"
+    Args:
+        analyser: Finds the faces; None = our own networks.
+        engine: How they are swapped; None = by the baseline warp.
+    """
 
-    def __init__(self, analyser: Analyser | None = None) -> None:
+    def __init__(self, analyser: Analyser | None = None, engine: Engine | None = None) -> None:
         self.analyser = analyser or Analyser()
-        self.identities: dict[str, Identity] = {}
+        self.engine: Engine = engine or WarpEngine(self.analyser.topology)
+        self.identities: dict[str, Any] = {}
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.engine.method
 
     def set_identity(self, frames: Sequence[Frame], key: str = DEFAULT, *, names: Sequence[str] = ()) -> None:
-        """Learns a person from one photo or several; the best pose is chosen per frame later.
+        """Learns a person from one photo or several.
 
         Args:
             frames: Photos of one person. Of several faces in a photo, the largest counts.
@@ -62,7 +64,7 @@ class Swapper:
             photos.append(Photo(frame, faces[0], self.analyser.uncovered(frame, faces[0])))
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")
-        self.identities[key] = encode(photos, self.analyser.topology)
+        self.identities[key] = self.engine.learn(photos)
 
     def swap(self, frame: Frame) -> Frame:
         """A copy of the frame with every face replaced by the identity's.
@@ -126,25 +128,18 @@ class Swapper:
         """One face's change, and the state for its next frame."""
         if key not in self.identities:
             raise NoFaceError(f"no identity {key!r} was set; call set_identity first")
-        identity = self.identities[key]
-        view = self._view(identity, face, state)
-        uncovered = self.analyser.uncovered(frame, face)
-        made = swap_face(frame, face, identity.views[view], self.analyser.topology, uncovered)
-        return made, FaceState(view)
-
-    @staticmethod
-    def _view(identity: Identity, face: Face, state: FaceState) -> int:
-        return best_view(identity, face.pose_degrees, state.view, VIEW_STICKINESS_DEGREES)
+        uncovered = self.analyser.uncovered(frame, face, self.engine.seen_margin)
+        return self.engine.put(frame, face, self.identities[key], state, uncovered)
 
 
-def load_swapper(bundle: str | Path = "warp") -> Swapper:
-    """The swapper of a method; only the baseline `warp` exists so far.
+def load_swapper(bundle: str | Path = WARP) -> Swapper:
+    """The swapper of a method.
+
+    Args:
+        bundle: A folder made by `facegraft export`, the name of a bundle that is installed, or "warp", the baseline
+            without a network of its own.
 
     Raises:
-        BadInputError: No such method or bundle.
+        BadInputError: No such method or bundle, or the bundle is damaged.
     """
-    from facegraft.core.errors import BadInputError
-
-    if str(bundle) != Swapper.method:
-        raise BadInputError(f"no method or bundle {str(bundle)!r}; there is: warp")
-    return Swapper()
+    return Swapper(engine=load_engine(bundle))

@@ -186,7 +186,7 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     return Plan(box, grid, at[..., :2], at[..., 2:], ramp)
 
 
-def working_box(points: Float[np.ndarray, "k 3"], width: int, height: int) -> tuple[int, int, int, int] | None:
+def working_box(points: Float[np.ndarray, "k d"], width: int, height: int) -> tuple[int, int, int, int] | None:
     """The box around a face, a little larger, cut to the frame; None where nothing is left."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     border = BORDER * (high - low)

@@ -200,3 +200,18 @@ def test_interrupted_leaves_nothing(
     assert main(["eval", "warp", "--data", str(tiny), "--suite", "truth", "-o", str(tmp_path / "o")]) == 130
     assert capsys.readouterr().err == "facegraft eval: interrupted; nothing was written\n"
     assert not (tmp_path / "o").exists()
+
+
+def test_a_bundle_is_judged_like_any_method(
+    tiny: Path, tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its two graphs are counted with the networks that every swap runs."""
+    words = ["--data", str(tiny), "--suite", "truth", "--pairs", "1", "-o", str(tmp_path / "o")]
+    assert main(["eval", str(tiny_bundle), *words]) == 0
+    capsys.readouterr()
+    found = load(tmp_path / "o" / "results.json").methods
+    assert list(found) == ["tiny"]
+    assert found["tiny"].kind == "method"
+    cost = found["tiny"].cost
+    assert cost is not None
+    assert set(cost.networks) == {"detector", "landmarks", "parser", "identity", "swap"}

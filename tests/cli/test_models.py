@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,16 @@ def test_without_onnx_nothing_is_downloaded_for_the_recogniser(
     assert main(["models", "fetch", "--recogniser"]) == 2
     assert "facegraft[recogniser]" in capfd.readouterr().err
     assert not fetched.exists()
+
+
+def test_bundles_where_models_lie_are_listed_and_checked(
+    fetched: Path, tiny_bundle: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "mine" not in run(capfd, "list")[2]["bundles"]
+    shutil.copytree(tiny_bundle, fetched / "mine")
+    code, out, facts = run(capfd, "verify")
+    assert (code, facts["bundles"]["mine"]) == (0, "ok")
+    assert "mine/CARD.md (bundle)" in out
+    (fetched / "mine" / "swap.onnx").write_bytes(b"cut")
+    code, _, facts = run(capfd, "verify")
+    assert (code, facts["bundles"]["mine"]) == (1, "broken")

@@ -447,3 +447,30 @@ def test_what_was_already_there_keeps_its_place_in_the_report(
         assert swap(examples / "identity_3.jpg", folder, "-o", out) == 0
     files = json.loads((out / "report.json").read_text())["files"]
     assert [one["quality"]["looked_at"] for one in files] == [1, 1]
+
+
+def test_a_bundle_swaps_and_is_named(
+    examples: Path, tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (examples / "identity_1.jpg", examples / "attribute_1.jpg", "--method", tiny_bundle, "--no-report")
+    assert swap(*words, "-o", tmp_path / "out.png") == 0
+    told = last_line(capsys)
+    assert told["method"] == "simswap"
+    assert told["files"][0]["swapped"] == 1
+    assert read_provenance(tmp_path / "out.png").status == "intact"
+    assert b"method simswap" in (tmp_path / "out.png").read_bytes()
+    assert swap(*words[:2], "-o", tmp_path / "warp.png", "--no-report") == 0
+    assert last_line(capsys)["method"] == "warp"
+    frames = [read_picture(tmp_path / name).frame for name in ("out.png", "warp.png")]
+    assert (frames[0] != frames[1]).any()
+
+
+def test_a_method_that_is_none_is_one_line(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    words = (examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", tmp_path / "out.png", "--method")
+    for method, says in (("nobody", "there is: warp"), (tmp_path / "photos", "expected a bundle")):
+        assert swap(*words, method) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -103,3 +103,31 @@ def test_export_wants_an_onnx_name_and_a_run(tmp_path: Path, capfd: pytest.Captu
 def test_the_live_line_says_how_long() -> None:
     line = status_line(Status(25_000, 100_000, 120.4, 3725.0, {"wing": 0.12345, "gradient": 1.0}))
     assert line == " 25%  25,000 images  120 images/s  1:02:05 left  wing 0.1235"
+
+
+def test_a_run_of_a_method_becomes_a_bundle(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With the identity network that ships inside."""
+    from facegraft.methods._method import build_method
+    from facegraft.nn.weights import save_weights
+    from tests.export.tiny import MODEL, run_facts
+
+    run, facts = tmp_path / "run", run_facts()
+    run.mkdir()
+    config = {**facts["config"], "model": MODEL | {"embedding": 512}}
+    save_weights(run / "weights.safetensors", build_method("simswap", config["model"]), {})
+    told = {"method": "simswap", "data": facts["data"], "starts": facts["starts"]}
+    result = {name: facts[name] for name in ("images_seen", "seconds", "scores")}
+    for name, table in (("config", config), ("run", told), ("scores", result)):
+        (run / f"{name}.json").write_text(json.dumps(table), encoding="utf-8")
+    words = ["export", str(run), "--half", "-o"]
+    assert main([*words, "a.onnx"]) == 2
+    assert "a.onnx: expected a folder for the method's bundle" in capfd.readouterr().err
+    assert main([*words, str(tmp_path / "bundle"), "--dry-run"]) == 0
+    assert not (tmp_path / "bundle").exists()
+    assert main([*words, str(tmp_path / "bundle")]) == 0
+    told = last_line(capfd)
+    card = json.loads((tmp_path / "bundle" / "card.json").read_text(encoding="utf-8"))
+    assert told["files"] == card["files"]
+    assert card["graphs"]["identity"]["outputs"] == {"code_0": ["b", 512]}
+    assert max(card["graphs"]["identity"]["differences"].values()) < 1e-3, "it is not rounded"
+    assert card["files"]["identity.onnx"]["bytes"] < 4_000_000, "half-precision numbers are stored as such"
