@@ -54,18 +54,19 @@ WITH_TORCH = {
 """Files of data/ that may load torch when they are imported, as those of data/synth/; the others are light."""
 FEWEST_FILES = {
     "": 2,
-    "core": 13,
-    "faces": 18,
-    "provenance": 10,
-    "runtime": 25,
+    "core": 14,
+    "faces": 20,
+    "provenance": 9,
+    "runtime": 27,
     "evaluate": 50,
     "cli": 18,
-    "data": 100,
-    "nn": 3,
-    "losses": 5,
-    "frozen": 5,
-    "train": 25,
-    "export": 4,
+    "data": 111,
+    "nn": 13,
+    "losses": 11,
+    "frozen": 8,
+    "methods": 10,
+    "train": 39,
+    "export": 5,
 }
 """Raised as the package grows: a rule that looks at nothing finds nothing."""
 MOST_LINES_OF_A_FILE = 400

@@ -100,7 +100,8 @@ class IdentityEye(nn.Module):
     """The identity network on aligned pictures.
 
     It remembers its answers to the last pictures that asked for no gradient: each phase of a step asks for the same
-    people again.
+    people again. Pictures that ask for one are blurred first: a generator would else please the network with patterns of
+    single pixels, which mean nothing to anybody else.
     """
 
     def __init__(self, net: Identity, window: Window) -> None:
@@ -121,6 +122,8 @@ class IdentityEye(nn.Module):
         return answer
 
     def _look(self, images: Images) -> tuple[Embedding, Features]:
+        if images.requires_grad:
+            images = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
         last = self.net.body(self.cut(images) * 2 - 1)
         return F.normalize(self.net.last(self.net.whole(last).flatten(1)), eps=1e-6), last
 

@@ -259,6 +259,19 @@ def test_the_frozen_networks_see_the_same_face_as_analysis_does() -> None:
     assert np.abs(found - expected).max() < 2
 
 
+def test_the_identity_loss_teaches_no_patterns_of_single_pixels() -> None:
+    """Rows of alternate sign get next to no gradient; without the blur they would get their share."""
+    eye = load_frozen({"identity"}, "arcface_112_v1", 64).identity
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8, generator=generator), 64, mode="bilinear") * 2 - 1
+    images = picture.requires_grad_()
+    person = torch.nn.functional.normalize(torch.randn(1, 512, generator=generator))
+    (eye(images) * person).sum().backward()
+    assert images.grad is not None
+    spectrum = torch.fft.rfft2(images.grad[0].mean(0)).abs()
+    assert spectrum[20:44, 20:].mean() < 0.02 * spectrum[1:12, 1:12].mean()
+
+
 def test_every_method_names_its_class_and_config() -> None:
     assert "simswap" in method_names()
     for name in method_names():
