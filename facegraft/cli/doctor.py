@@ -38,6 +38,7 @@ MODULES = {
     "scipy": "scipy.sparse",
     "pydantic": "pydantic",
     "onnxscript": "onnxscript",
+    "tensorboardx": "tensorboardX",
     "dask": "distributed",
 }
 """Package -> what has to be importable; the packages of pyproject.toml and no other."""
@@ -81,10 +82,11 @@ PARTS = {
     "pillow-heif": Part("heif", ("swap", "analyse"), "HEIC pictures cannot be read or written"),
     "c2pa-python": Part("provenance", ("swap", "verify"), "no C2PA manifest is signed or checked"),
     "cryptography": Part("provenance", ("swap",), "no key to sign with can be made"),
-    "torch": Part("train", ("synth", "data", "train", "export"), "no person can be rendered, nothing can be trained"),
+    "torch": Part("train", ("synth", "data", "methods", "train", "export"), "no person can be rendered, nothing can be trained"),
     "scipy": Part("train", ("synth", "data"), "no person can be rendered"),
     "pydantic": Part("train", ("train", "export"), "no config can be read"),
     "onnxscript": Part("train", ("export",), "no network can be written as ONNX"),
+    "tensorboardx": Part("train", ("train",), "no run can be written for TensorBoard"),
     "dask": Part("scale", ("ingest",), "work cannot be spread over a cluster"),
 }
 """Package of an extra -> what it is for; every other package of `MODULES` is in the base install."""

@@ -100,8 +100,8 @@ class IdentityEye(nn.Module):
     """The identity network on aligned pictures.
 
     It remembers its answers to the last pictures that asked for no gradient: each phase of a step asks for the same
-    people again. Pictures that ask for one are blurred first: a generator would else please the network with patterns of
-    single pixels, which mean nothing to anybody else.
+    people again. Pictures that ask for one are blurred first: a generator would else please the network with patterns
+    of single pixels, which mean nothing to anybody else.
     """
 
     def __init__(self, net: Identity, window: Window) -> None:

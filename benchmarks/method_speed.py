@@ -1,0 +1,121 @@
+"""How fast methods train here, what share of the processor's peak that is, and where the time goes.
+
+    python benchmarks/method_speed.py --data data/faces --config simswap_small --config ghost_small -o speed.json
+
+Each config trains for some steps on pictures of the dataset; nothing is saved. The peak is what a product of matrices
+reaches in the same minute, so that shares compare between machines. Multiply-adds are counted by torch, times two, over
+all phases of a step, the frozen networks that losses look through included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from facegraft.core.config import load_config
+from facegraft.core.files import atomic_path
+from facegraft.core.machine import commit, processor
+from facegraft.train.devices import pick_device
+from facegraft.train.job import Phase
+from facegraft.train.methods import MethodJob
+from facegraft.train.options import MethodRunConfig, run_config
+from facegraft.train.processes import Processes
+
+ROOT = Path(__file__).parents[1]
+SIDE, SECONDS = 1536, 1.5
+
+
+def peak_gflops(device: torch.device) -> float:
+    """What a product of two large matrices reaches: float32 on a CPU, bfloat16 on a GPU."""
+    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+    one = torch.randn(SIDE, SIDE, device=device, dtype=kind)
+    best, ends = float("inf"), time.monotonic() + SECONDS
+    while time.monotonic() < ends:
+        start = time.monotonic()
+        one @ one
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.monotonic() - start)
+    return 2 * SIDE**3 / best / 1e9
+
+
+def step(job: MethodJob, phase: Phase, batch: Any) -> None:
+    """Forward and backward of one phase, with gradients of its own weights only."""
+    for name, weight in job.net.named_parameters():
+        weight.requires_grad = phase.trains(name)
+        weight.grad = None
+    losses = job.losses(phase.name, job.net, batch)
+    torch.stack([phase.losses[name] * loss for name, loss in losses.items()]).sum().backward()
+
+
+def timed(call: Any, device: torch.device) -> float:
+    start = time.monotonic()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.monotonic() - start
+
+
+def measure(config: str, paths: list[str], steps: int, device: torch.device, changes: list[str]) -> dict[str, Any]:
+    """Images a second and GFLOP an image of one config, and milliseconds an image of each part of a step."""
+    tables = load_config(ROOT / "configs" / f"{config}.toml", [f"data.path={json.dumps(paths)}", *changes])
+    options = run_config(tables)
+    if not isinstance(options, MethodRunConfig):
+        raise SystemExit(f"{config}: no method's config")
+    with tempfile.TemporaryDirectory() as folder:
+        job = MethodJob(options, Path(folder), device, Processes())
+        job.net.train()
+        count = options.train.batch
+        batches = [timed(lambda number=number: job.batch(number * count), device) for number in range(steps)]
+        batch = job.batch(0)
+        phases = {}
+        counter = FlopCounterMode(display=False)
+        for phase in job.phases:
+            with counter:
+                step(job, phase, batch)
+            phases[phase.name] = [timed(lambda phase=phase: step(job, phase, batch), device) for _ in range(steps)]
+    parts = {"batch": statistics.median(batches)} | {name: statistics.median(each) for name, each in phases.items()}
+    whole = sum(parts.values())
+    return {
+        "images_per_s": round(count / whole, 2),
+        "gflop_per_image": round(counter.get_total_flops() / count / 1e9, 3),
+        "ms_per_image": {name: round(1000 * seconds / count, 2) for name, seconds in parts.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", required=True, metavar="DIR", help="a dataset; may repeat")
+    parser.add_argument("--config", action="append", required=True, metavar="NAME", help="of configs/; may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as facegraft train --set")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    device = pick_device(args.device)
+    peak = peak_gflops(device)
+    found = {"machine": processor(), "device": str(device), "threads": args.threads, "commit": commit()}
+    found |= {"peak_gflops": round(peak, 1), "configs": {}}
+    for config in args.config:
+        told = measure(config, args.data, args.steps, device, args.set)
+        told["share_of_peak"] = round(told["images_per_s"] * told["gflop_per_image"] / peak, 3)
+        found["configs"][config] = told
+    text = json.dumps(found, indent=2) + "\n"
+    print(text)
+    if args.output is not None:
+        with atomic_path(args.output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
