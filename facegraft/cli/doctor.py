@@ -82,7 +82,9 @@ PARTS = {
     "pillow-heif": Part("heif", ("swap", "analyse"), "HEIC pictures cannot be read or written"),
     "c2pa-python": Part("provenance", ("swap", "verify"), "no C2PA manifest is signed or checked"),
     "cryptography": Part("provenance", ("swap",), "no key to sign with can be made"),
-    "torch": Part("train", ("synth", "data", "methods", "train", "export"), "no person can be rendered, nothing can be trained"),
+    "torch": Part(
+        "train", ("synth", "data", "methods", "train", "export"), "no person can be rendered, nothing can be trained"
+    ),
     "scipy": Part("train", ("synth", "data"), "no person can be rendered"),
     "pydantic": Part("train", ("train", "export"), "no config can be read"),
     "onnxscript": Part("train", ("export",), "no network can be written as ONNX"),
