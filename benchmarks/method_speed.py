@@ -76,17 +76,17 @@ def measure(config: str, paths: list[str], steps: int, device: torch.device, cha
         count = options.train.batch
         batches = [timed(lambda number=number: job.batch(number * count), device) for number in range(steps)]
         batch = job.batch(0)
-        phases = {}
-        counter = FlopCounterMode(display=False)
+        phases, work = {}, 0
         for phase in job.phases:
-            with counter:
+            with FlopCounterMode(display=False) as counter:
                 step(job, phase, batch)
+            work += counter.get_total_flops()
             phases[phase.name] = [timed(lambda phase=phase: step(job, phase, batch), device) for _ in range(steps)]
     parts = {"batch": statistics.median(batches)} | {name: statistics.median(each) for name, each in phases.items()}
     whole = sum(parts.values())
     return {
         "images_per_s": round(count / whole, 2),
-        "gflop_per_image": round(counter.get_total_flops() / count / 1e9, 3),
+        "gflop_per_image": round(work / count / 1e9, 3),
         "ms_per_image": {name: round(1000 * seconds / count, 2) for name, seconds in parts.items()},
     }
 
