@@ -209,7 +209,7 @@ def test_a_teacher_is_a_run(faces: Path, tmp_path: Path, unbroken: Path) -> None
     ("changes", "message"),
     [
         ({"method": "simswop"}, "did you mean simswap"),
-        ({"optimiser": {"generatr": OPTIMISER}}, "optimiser.generatr: no such key; did you mean generator"),
+        ({"optimiser": {"generator2": OPTIMISER}}, "optimiser.generator2: no such key; did you mean generator"),
         ({"data": {"policy": "simswop"}}, "policy: no such key; did you mean simswap"),
         ({"data": {"stages": "gun"}}, "stages: no such key; did you mean gan"),
         ({"model": {"loss_weights": {"generator": {}}}}, "expected the phases"),
