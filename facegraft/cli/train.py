@@ -1,4 +1,4 @@
-"""`facegraft train`: a config becomes a run; the same command goes on where it was stopped."""
+"""`facegraft train`: a method's or a network's config becomes a run; the same command goes on where it was stopped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from facegraft.train.loop import Progress, Status
 
 EPILOG = """examples:
+  facegraft train configs/ghost.toml --run runs/ghost --set 'data.path=["data/faces"]'
   facegraft train configs/landmarks.toml --run runs/landmarks
   facegraft train configs/landmarks.toml --run runs/small --set train.batch=16 --images 20000
 
 Needs the extra `train`. The same command again continues where it stopped, bit for bit on the same device with as many
 threads, or says that all is done. Ctrl-C saves first. The folder holds log.jsonl, preview/ and weights.safetensors;
-`facegraft export` makes the network's file of it."""
+`facegraft export` makes a bundle, or the network's file, of it. Several processes: docs/training-methods.md."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
