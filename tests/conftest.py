@@ -9,6 +9,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Torch's threads spin while they wait: two test processes with two each took ten times as long as with one each."""
+
+
 hypothesis.settings.register_profile("facegraft", deadline=None)  # a loaded machine is no failure
 hypothesis.settings.load_profile("facegraft")
 

@@ -1,4 +1,4 @@
-"""What a discriminator and its opponent learn from its answers: hinge, logistic, and the gradient penalty R1.
+"""What a discriminator and its opponent learn from its answers: hinge and logistic losses.
 
 Answers come as a list, one map per scale; each scale counts alike.
 """
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from facegraft.tensors import Images, Scalar
+from facegraft.tensors import Scalar
 
 Logits = Float[Tensor, "b *_shape"]
 """Above 0: real."""
@@ -47,15 +47,3 @@ def logistic_discriminator(real: Sequence[Logits], fake: Sequence[Logits]) -> Sc
 def logistic_generator(fake: Sequence[Logits]) -> Scalar:
     """Non-saturating: cross-entropy of being taken for real; log 2 means guessing."""
     return torch.stack([F.softplus(-answer.float()).mean() for answer in fake]).mean()
-
-
-def r1_penalty(real: Sequence[Logits], images: Images) -> Scalar:
-    """R1 of Mescheder et al. (arXiv:1801.04406, eq. 9): half the mean squared gradient of the answers in real pictures.
-
-    Args:
-        real: Answers to `images`.
-        images: Real pictures that ask for gradients.
-    """
-    total = torch.stack([answer.float().sum() for answer in real]).sum()
-    (gradient,) = torch.autograd.grad(total, images, create_graph=True)
-    return gradient.float().square().flatten(1).sum(1).mean() / 2

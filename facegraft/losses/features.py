@@ -26,9 +26,3 @@ def feature_matching(
     kept = [1.0] * len(swapped) if weights is None else weights
     pairs = zip(swapped, real, kept, strict=True)
     return torch.stack([w * (a.float() - b.detach().float()).abs().mean() for a, b, w in pairs]).sum()
-
-
-def gram(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
-    """How channels go together over all places (Gatys et al., arXiv:1508.06576), over channels x places."""
-    flat = features.float().flatten(2)
-    return flat @ flat.transpose(1, 2) / flat[0].numel()

@@ -299,7 +299,8 @@ class _Trainer:
         means = dict(zip(self.names, (self.state.sums / self.state.steps_logged).tolist(), strict=True))
         odd = next((name for name, mean in means.items() if not -torch.inf < mean < torch.inf), None)
         if odd is not None:
-            what = "the gradient" if odd == "gradient" else f"the loss {odd}"
+            phase, _, name = odd.rpartition("/")
+            what = f"the loss {odd}" if name != "gradient" else f"the gradient of {phase}" if phase else "the gradient"
             last = "the last state saved is sound, the same command goes on from it"
             advice = f"lower optimiser.lr, or look for a division by 0 or an odd label; {last}"
             raise BadInputError(f"{what} is {means[odd]} after {self.state.images_seen} images: {advice}")

@@ -66,8 +66,6 @@ class MethodData:
     """Of people, held out for scores and previews, where a dataset has no split of its own."""
     cache: str = ""
     """Folder where decoded pictures are kept; "": in the run's folder."""
-    workers: int = 0
-    """Threads that make batches ahead."""
     identity_people: tuple[str, ...] = ()
     """Methods for one pair of people: who is put on ..."""
     attribute_people: tuple[str, ...] = ()
@@ -186,7 +184,6 @@ class MethodJob:
             seed=options.seed,
             rank=processes.rank,
             world=processes.world,
-            workers=data.workers,
             cache=Path(data.cache) if data.cache else run_dir / "cache",
             template=card.alignment,
             device=str(self.device),
@@ -196,7 +193,7 @@ class MethodJob:
         requires = set(card.requires) | ({"landmarks"} if stages.attribute.occluded or edited else set())
         changes: list[Augment] = [edit_pairs] if edited else []
         changes += [] if data.stages == "none" else [functools.partial(vary, stages=stages)]
-        held = dataclasses.replace(made, batch=SCORED, rank=0, world=1, workers=0)
+        held = dataclasses.replace(made, batch=SCORED, rank=0, world=1)
         policy = data.pair_policy()
         # Strangers as well as right answers, in one batch.
         val_policy = dataclasses.replace(policy, alternate=False, triplets=policy.triplets if val.pairs else 0.0)

@@ -223,6 +223,16 @@ def test_what_cannot_be_trained_is_told(faces: Path, tmp_path: Path, changes: di
         run(tmp_path / "run", config)
 
 
+def test_a_loss_that_is_no_number_is_named_with_its_phase(faces: Path, tmp_path: Path) -> None:
+    def broken(images: torch.Tensor) -> torch.Tensor:
+        return tiny_frozen().identity(images) * (torch.nan if images.requires_grad else 1.0)
+
+    frozen = dataclasses.replace(tiny_frozen(), identity=broken)
+    with pytest.raises(BadInputError, match="the loss generator/identity is nan after 0 images"):
+        train(tables(faces), tmp_path / "run", device="cpu", frozen=frozen)
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
 def test_a_method_and_a_network_at_once_are_refused(faces: Path) -> None:
     with pytest.raises(BadInputError, match="names a method and a network"):
         run_config(tables(faces) | {"network": "landmarks"})
