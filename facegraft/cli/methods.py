@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
         import torch  # noqa: F401 - so that its absence is told in one line
     except ImportError as error:
         raise MissingPartError("torch is missing: pip install 'facegraft[train]'") from error
-    from facegraft.methods._method import find_method, method_names
+    from facegraft.methods._method import find_method, list_methods
 
-    names = method_names() if args.name is None else [find_method(args.name).name]
+    names = list_methods() if args.name is None else [find_method(args.name).name]
     facts = {name: _facts(name) for name in names}
     if args.name is None:
         print(f"{'method':<16} {'px':>4} {'weights':>8} {'per face':>9}  {'trained':<22} paper")

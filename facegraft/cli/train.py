@@ -79,7 +79,7 @@ def _describe(tables: dict[str, object]) -> int:
 
     config = run_config(tables)
     if isinstance(config, MethodRunConfig):
-        build_method(config.method, config.model)
+        build_method({"method": config.method, "model": config.model})
         name = config.method
     else:
         find_recipe(config.network)

@@ -21,16 +21,17 @@ from facegraft.core.files import read_bytes, shown
 Filled = TypeVar("Filled")
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The tables of a TOML file, with single keys replaced.
 
     Args:
-        path: The file.
+        path: The file, as those in `configs/`.
         overrides: `table.key=value` each, with the value as TOML would have it; what TOML cannot read is a string.
 
     Raises:
         BadInputError: No such file, no TOML, or an override without a key or below something that is no table.
     """
+    path = Path(path)
     try:
         tables = tomllib.loads(read_bytes(path).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -51,7 +51,7 @@ def cost_of(name: str, model: dict[str, object]) -> Cost:
         BadInputError: No such method, or a wrong key in the table.
     """
     with META:
-        method = build_method(name, model).eval()
+        method = build_method({"method": name, "model": model}).eval()
     frozen = FrozenNets(identity=_NoIdentity())
     pictures = Aligned(torch.zeros(1, 3, method.config.size_px, method.config.size_px, device=META))
     with FlopCounterMode(display=False) as identity:

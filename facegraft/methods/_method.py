@@ -101,8 +101,8 @@ class Found:
     config: type[Any]
 
 
-def method_names() -> list[str]:
-    """All methods: the files beside this one without a leading underscore."""
+def list_methods() -> list[str]:
+    """Names of all methods that can be trained, sorted: the files beside this one without a leading underscore."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
 
@@ -112,20 +112,25 @@ def find_method(name: str) -> Found:
     Raises:
         BadInputError: There is none; the message names those that there are.
     """
-    if name not in method_names():
-        raise BadInputError(unknown_name(f"method = {name!r}", name, method_names()))
+    if name not in list_methods():
+        raise BadInputError(unknown_name(f"method = {name!r}", name, list_methods()))
     module = importlib.import_module(f"facegraft.methods.{name}")
     return Found(name, module.METHOD, module.CONFIG)
 
 
-def build_method(name: str, model: Mapping[str, Any]) -> Method:
-    """A method of a `[model]` table, on the CPU, untrained.
+def build_method(config: Mapping[str, Any]) -> Method:
+    """A method of a config's `method` and `[model]`, on the CPU, untrained; it is a `torch.nn.Module`.
 
-    Loss weights that the table leaves out are the method's own.
+    Options and loss weights that `[model]` leaves out are the method's own.
+
+    Args:
+        config: As `load_config` gives it; other tables are not looked at.
 
     Raises:
         BadInputError: No such method, or a wrong key in the table.
     """
+    name = config.get("method")
+    if not isinstance(name, str):
+        raise BadInputError("config: names no method; a network is built by training alone")
     found = find_method(name)
-    config = fill(found.config, model, "model")
-    return found.method(config)
+    return found.method(fill(found.config, config.get("model", {}), "model"))

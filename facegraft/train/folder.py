@@ -20,7 +20,7 @@ from facegraft.core.image import save_frame
 from facegraft.core.machine import commit, processor
 from facegraft.core.types import Frame
 from facegraft.data.card import DatasetCard, read_card
-from facegraft.train.options import MAY_CHANGE, AnyRunConfig, MethodRunConfig
+from facegraft.train.options import MAY_CHANGE, AnyRunConfig, MethodRunConfig, run_config
 
 CONFIG, FACTS, LOG, STATE = "config.json", "run.json", "log.jsonl", "last.safetensors"
 LOCK, PREVIEW = ".lock", "preview"
@@ -43,10 +43,10 @@ def open_run(folder: Path, options: AnyRunConfig) -> None:
         BadInputError: The folder holds a run with another config, or something else.
         OutputError: It cannot be made.
     """
-    tables = json.loads(json.dumps(dataclasses.asdict(options)))
+    tables = _tables_of(options)
     path = folder / CONFIG
     if path.exists():
-        _check_same(_fixed(read_json(path)), _fixed(tables), folder)
+        _check_same(_fixed(_tables_of(run_config(read_json(path)))), _fixed(tables), folder)
     elif folder.is_dir() and {entry.name for entry in folder.iterdir()} - {LOCK, PREVIEW}:
         raise BadInputError(f"{shown(folder)}: is neither empty nor a run; name a new folder")
     try:
@@ -62,7 +62,7 @@ def write_config(folder: Path, options: AnyRunConfig) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    write_json(folder / CONFIG, json.loads(json.dumps(dataclasses.asdict(options))))
+    write_json(folder / CONFIG, _tables_of(options))
 
 
 @contextlib.contextmanager
@@ -195,6 +195,12 @@ def read_result(folder: Path) -> Result | None:
         return Result(int(facts["images_seen"]), float(facts["seconds"]), dict(facts["scores"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{shown(folder / SCORES)}: damaged; remove it and run the command again") from error
+
+
+def _tables_of(options: AnyRunConfig) -> dict[str, Any]:
+    """As JSON keeps it, defaults written out; a config of an earlier version gets those of its new options so."""
+    tables: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(options)))
+    return tables
 
 
 def _fixed(tables: dict[str, Any]) -> dict[str, Any]:

@@ -83,8 +83,8 @@ Progress = Callable[[Status], None]
 
 
 def train(
-    config: Path | Mapping[str, Any],
-    run_dir: Path,
+    config: str | Path | Mapping[str, Any],
+    run_dir: str | Path,
     *,
     device: str = "auto",
     progress: Progress | None = None,
@@ -107,7 +107,8 @@ def train(
         MissingPartError: CUDA was asked for and is not there.
         OutputError: Something cannot be written; the last state that was saved stays.
     """
-    tables = load_config(config) if isinstance(config, Path) else dict(config)
+    tables = load_config(config) if isinstance(config, str | Path) else dict(config)
+    run_dir = Path(run_dir)
     options = run_config(tables)
     found = pick_device(device)
     with joined(found) as processes:

@@ -122,7 +122,7 @@ class MethodJob:
     ) -> None:
         self.name, self.options, self.device = options.method, options, device
         self.data = fill(MethodData, options.data, "data")
-        self.method = build_method(options.method, options.model).to(device)
+        self.method = build_method({"method": options.method, "model": options.model}).to(device)
         if options.train.start:
             begin_from(self.method, Path(options.train.start))
         card, size_px = self.method.card, self.method.config.size_px
@@ -237,7 +237,7 @@ def load_method(run_dir: Path, device: torch.device | str = "cpu") -> Method:
     config = read_json(run_dir / CONFIG)
     if "method" not in config:
         raise BadInputError(f"{run_dir.name}: expected the run of a method, found one of {config.get('network')!r}")
-    method = build_method(config["method"], config["model"])
+    method = build_method(config)
     load_weights(run_dir / WEIGHTS, method)
     return method.to(device).eval().requires_grad_(False)
 

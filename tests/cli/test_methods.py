@@ -10,15 +10,15 @@ pytest.importorskip("torch", reason="methods need the extra `train`")
 pytest.importorskip("pydantic")
 
 from facegraft.cli.main import main
-from facegraft.methods._method import method_names
+from facegraft.methods._method import list_methods
 
 
 def test_all_methods_have_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
     out = capsys.readouterr().out.splitlines()
     facts = json.loads(out[-1])
-    assert sorted(facts) == method_names()
-    assert [line.split()[0] for line in out[1:-1]] == method_names()
+    assert sorted(facts) == list_methods()
+    assert [line.split()[0] for line in out[1:-1]] == list_methods()
     assert all(
         found["licence"] == "Apache-2.0" and found["paper"] in line
         for line, found in zip(out[1:-1], facts.values(), strict=True)

@@ -114,7 +114,7 @@ def test_a_run_of_a_method_becomes_a_bundle(tmp_path: Path, capfd: pytest.Captur
     run, facts = tmp_path / "run", run_facts()
     run.mkdir()
     config = {**facts["config"], "model": MODEL | {"embedding": 512}}
-    save_weights(run / "weights.safetensors", build_method("simswap", config["model"]), {})
+    save_weights(run / "weights.safetensors", build_method(config), {})
     told = {"method": "simswap", "data": facts["data"], "starts": facts["starts"]}
     result = {name: facts[name] for name in ("images_seen", "seconds", "scores")}
     for name, table in (("config", config), ("run", told), ("scores", result)):

@@ -27,7 +27,7 @@ DATA = {"name": "faces", "about": "", "command": "", "items": 9, "people": 3, "l
 
 def tiny_method(**changes: Any) -> Method:
     torch.manual_seed(0)
-    return build_method("simswap", MODEL | changes)
+    return build_method({"method": "simswap", "model": MODEL | changes})
 
 
 def run_facts(**changes: Any) -> dict[str, Any]:

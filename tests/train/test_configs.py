@@ -12,7 +12,7 @@ pytest.importorskip("onnxscript", reason="export needs the extra `train`")
 from facegraft.core.config import fill, load_config  # noqa: E402
 from facegraft.export.compare import largest_differences  # noqa: E402
 from facegraft.export.to_onnx import Ports, answers, export_onnx, other_inputs  # noqa: E402
-from facegraft.methods._method import build_method, find_method, method_names  # noqa: E402
+from facegraft.methods._method import build_method, find_method, list_methods  # noqa: E402
 from facegraft.train.methods import MethodData  # noqa: E402
 from facegraft.train.options import MethodRunConfig, RunConfig, run_config  # noqa: E402
 from facegraft.train.recipe import find_recipe, network_names  # noqa: E402
@@ -26,11 +26,11 @@ def test_every_method_has_three_configs() -> None:
     """Ours, the paper's, and one that a CPU can train."""
     assert len(METHOD_CONFIGS) >= 24
     named = {path.stem: load_config(path)["method"] for path in METHOD_CONFIGS}
-    for name in method_names():
+    for name in list_methods():
         assert {f"{name}", f"{name}_paper", f"{name}_small"} <= {
             stem for stem, method in named.items() if method == name
         }
-    assert set(named.values()) == set(method_names())
+    assert set(named.values()) == set(list_methods())
 
 
 @pytest.mark.parametrize("path", METHOD_CONFIGS, ids=lambda path: path.stem)
@@ -40,7 +40,7 @@ def test_a_methods_config_fills_and_weighs_every_loss_of_every_phase(path: Path)
     fill(MethodData, config.data, "data")
     found = find_method(config.method)
     with torch.device("meta"):
-        method = build_method(config.method, config.model)
+        method = build_method({"method": config.method, "model": config.model})
     defaults = found.config().loss_weights
     weights = method.config.loss_weights
     assert {phase: set(losses) for phase, losses in weights.items()} == {

@@ -206,6 +206,10 @@ def test_a_run_takes_no_other_config_and_no_other_folder(tmp_path: Path) -> None
     run_tiny(tmp_path / "run", train={"images": 16})
     with pytest.raises(BadInputError, match=r"optimiser\.lr was 0\.005 and is 0\.1; set it back"):
         run_tiny(tmp_path / "run", optimiser={"lr": 0.1})
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    del config["train"]["start"]  # as of a version that did not know it
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    assert run_tiny(tmp_path / "run", train={"images": 24}).images_seen == 24
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"")
     with pytest.raises(BadInputError, match="neither empty nor a run"):

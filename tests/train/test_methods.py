@@ -17,7 +17,7 @@ pytest.importorskip("pydantic")
 
 from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.core.image import read_picture  # noqa: E402
-from facegraft.methods._method import find_method, method_names  # noqa: E402
+from facegraft.methods._method import find_method, list_methods  # noqa: E402
 from facegraft.nn.weights import read_tensors  # noqa: E402
 from facegraft.train.devices import pick_device  # noqa: E402
 from facegraft.train.folder import read_log  # noqa: E402
@@ -282,9 +282,9 @@ def test_the_identity_loss_teaches_no_patterns_of_single_pixels() -> None:
     assert spectrum[20:44, 20:].mean() < 0.02 * spectrum[1:12, 1:12].mean()
 
 
-def test_every_method_names_its_class_and_config() -> None:
-    assert "simswap" in method_names()
-    for name in method_names():
+def test_every_list_methods_its_class_and_config() -> None:
+    assert "simswap" in list_methods()
+    for name in list_methods():
         found = find_method(name)
         assert dataclasses.is_dataclass(found.config)
         assert set(found.config().loss_weights) == set(found.method.card.phases)
