@@ -176,7 +176,7 @@ def test_the_card_names_data_licences_and_figures() -> None:
 
 
 def test_cards_hold_no_absolute_path() -> None:
-    from facegraft.cli.export import portable
+    from facegraft.export.run import portable
 
     tables = {"data": {"renders": ["/home/me/a/renders", "data/b"], "real": "", "cache": 5}, "seed": 0}
     assert portable(tables) == {"data": {"renders": ["renders", "data/b"], "real": "", "cache": 5}, "seed": 0}
