@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 NETWORK_STREAM = 1
 """Rank for `seed_for`: first weights, dropout, whatever a step draws; odd, as data streams are even."""
+UPDATE_STREAM = 1_000_001
+"""The same for what an optimiser draws: odd too, beyond any process' own, for all must move the same weights."""
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -288,7 +290,8 @@ class _Trainer:
         rate = learning_rate(state.images_seen + options.train.batch, options.train.images, phase.optimiser)
         set_learning_rate(optimiser, rate)
         if bool(torch.isfinite(length)) or self.device.type != "cpu":
-            optimiser.step()
+            with seeded(seed_for(options.seed, UPDATE_STREAM + 2 * number, state.images_seen + 1), self.device):
+                optimiser.step()
         return values
 
     def _check_finite(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""AdamW, its learning rate as a function of images seen, and the running average of the weights."""
+"""AdamW or AdaBelief, its learning rate as a function of images seen, and the running average of the weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from facegraft.train.adabelief import AdaBelief
 from facegraft.train.options import OptimiserOptions
 
 
-def make_optimiser(weights: Iterable[nn.Parameter], options: OptimiserOptions) -> torch.optim.AdamW:
-    """AdamW in two groups: vectors (biases, normalisations, slopes) are not decayed, all else is."""
+def make_optimiser(weights: Iterable[nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
+    """The optimiser in two groups: vectors (biases, normalisations, slopes) are not decayed, all else is."""
     trained = [weight for weight in weights if weight.requires_grad]
     decayed = [weight for weight in trained if not is_vector(weight)]
     vectors = [weight for weight in trained if is_vector(weight)]
@@ -22,6 +23,8 @@ def make_optimiser(weights: Iterable[nn.Parameter], options: OptimiserOptions) -
         {"params": decayed, "weight_decay": options.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    if options.kind == "adabelief":
+        return AdaBelief(groups, options.lr, options.betas, options.lr_dropout)
     fused = all(weight.device.type == "cuda" for weight in trained)
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=fused or None)
 

@@ -49,7 +49,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class OptimiserOptions:
-    """`[optimiser]`: AdamW (Loshchilov and Hutter, arXiv:1711.05101)."""
+    """`[optimiser]`: AdamW (Loshchilov and Hutter, arXiv:1711.05101) or AdaBelief (Zhuang et al., arXiv:2010.07468)."""
 
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
@@ -60,6 +60,9 @@ class OptimiserOptions:
     schedule: Literal["cosine", "constant"] = "cosine"
     last_lr: float = 0.01
     """Share of `lr` that the cosine ends at."""
+    kind: Literal["adamw", "adabelief"] = "adamw"
+    lr_dropout: float = 0.0
+    """Share of the weights, drawn anew at each step, that stay as they are. DeepFaceLab has 0.7; AdaBelief only."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
@@ -69,6 +72,14 @@ class OptimiserOptions:
         for name in ("weight_decay", "warmup", "last_lr"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.kind == "adabelief" and not self.betas[0] > 0:  # else nothing strays from what is expected
+            raise ValueError(f"betas: expected a first one above 0 with adabelief, found {self.betas}")
+        if not 0 <= self.lr_dropout < 1:
+            raise ValueError(f"lr_dropout: expected 0 or more and less than 1, found {self.lr_dropout}")
+        if self.lr_dropout and self.kind != "adabelief":
+            raise ValueError(
+                f"lr_dropout: expected 0 with {self.kind}, found {self.lr_dropout}; set kind = 'adabelief'"
+            )
 
 
 @dataclass(frozen=True)

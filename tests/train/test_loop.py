@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -113,11 +114,14 @@ def test_batches_made_ahead_and_more_saves_change_nothing(tmp_path: Path, unbrok
     assert_same(tmp_path / "run", unbroken)
 
 
-@pytest.mark.parametrize("key", ["kill_at", "interrupt_at"])
-def test_a_killed_or_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, key: str, unbroken: Path) -> None:
+@pytest.mark.parametrize(("key", "kind"), [("kill_at", "adamw"), ("interrupt_at", "adamw"), ("kill_at", "adabelief")])
+def test_a_killed_or_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, key: str, kind: str) -> None:
     config = tmp_path / "tiny.toml"
     # In the unbroken run nothing kills: the same config, without the word in the environment.
-    config.write_text(CONFIG.replace("noise = 0.05", f"noise = 0.05\n{key} = 7"), encoding="utf-8")
+    text = CONFIG.replace("noise = 0.05", f"noise = 0.05\n{key} = 7")
+    if kind == "adabelief":
+        text = text.replace("lr = 5e-3", 'lr = 5e-3\nkind = "adabelief"\nlr_dropout = 0.7')
+    config.write_text(text, encoding="utf-8")
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "tests.train.tiny", "train", str(config), "--run", str(tmp_path / "run")]
     command += ["--device", "cpu", "--threads", "1"]
@@ -143,6 +147,21 @@ def test_a_killed_or_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, key: st
         torch.set_num_threads(before)
     assert (done.images_before, done.images_seen, whole.images_before) == (seen, 96, 0)
     assert_same(tmp_path / "run", tmp_path / "whole")
+    memory = "exp_avg_sq" if kind == "adamw" else "deviation"
+    assert f"optimiser/net/last.weight/{memory}" in tensors_of(tmp_path / "run")
+
+
+def test_lr_dropout_moves_other_weights_at_each_step(tmp_path: Path) -> None:
+    states = []
+    for images in (8, 16, 24):
+        run_tiny(tmp_path / "run", train={"images": images}, optimiser={"kind": "adabelief", "lr_dropout": 0.7})
+        state, memory = tensors_of(tmp_path / "run"), "/deviation"
+        names = [name.removeprefix("optimiser/").removesuffix(memory) for name in state if name.endswith(memory)]
+        states.append(torch.cat([state[name].flatten() for name in sorted(names)]))
+    moved = [before != after for before, after in itertools.pairwise(states)]
+    assert len(states[0]) > 500
+    assert all(0.2 < step.float().mean() < 0.4 for step in moved)
+    assert (moved[0] & moved[1]).float().mean() < 0.15  # by chance 0.09
 
 
 def test_a_done_run_says_so_and_goes_on_with_more_images(tmp_path: Path) -> None:
@@ -157,7 +176,7 @@ def test_randomness_outside_is_left_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    run_tiny(tmp_path / "run", train={"images": 16})
+    run_tiny(tmp_path / "run", train={"images": 16}, optimiser={"kind": "adabelief", "lr_dropout": 0.7})
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -183,6 +202,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(tmp_pat
         ({"train": {"ema": 1.0}}, "train: ema: expected 0 or more and less than 1"),
         ({"optimiser": {"lr": "fast"}}, "optimiser.lr: input should be a valid number, found 'fast'"),
         ({"optimiser": {"lr": -1.0}}, "optimiser: lr: expected more than 0"),
+        ({"optimiser": {"kind": "adam"}}, "optimiser.kind: input should be 'adamw' or 'adabelief', found 'adam'"),
+        ({"optimiser": {"kind": "adabelief", "betas": [0.0, 0.9]}}, "optimiser: betas: expected a first one above 0"),
+        ({"optimiser": {"lr_dropout": 1.0}}, "optimiser: lr_dropout: expected 0 or more and less than 1, found 1.0"),
+        ({"optimiser": {"lr_dropout": -0.1}}, "optimiser: lr_dropout: expected 0 or more and less than 1, found -0.1"),
+        ({"optimiser": {"lr_dropout": 0.7}}, "optimiser: lr_dropout: expected 0 with adamw, found 0.7; set kind"),
         ({"model": {"depth": 3}}, "model.depth: no such key"),
         ({"data": {"noise": -1}}, "data: noise: expected 0 or more"),
         ({"data": {"renders": "nowhere"}}, "nowhere: no dataset"),
@@ -206,8 +230,11 @@ def test_a_run_takes_no_other_config_and_no_other_folder(tmp_path: Path) -> None
     run_tiny(tmp_path / "run", train={"images": 16})
     with pytest.raises(BadInputError, match=r"optimiser\.lr was 0\.005 and is 0\.1; set it back"):
         run_tiny(tmp_path / "run", optimiser={"lr": 0.1})
+    with pytest.raises(BadInputError, match=r"optimiser\.kind was 'adamw' and is 'adabelief'"):
+        run_tiny(tmp_path / "run", optimiser={"kind": "adabelief"})
     config = json.loads((tmp_path / "run/config.json").read_text())
-    del config["train"]["start"]  # as of a version that did not know it
+    for table, key in (("train", "start"), ("optimiser", "kind"), ("optimiser", "lr_dropout")):
+        del config[table][key]  # as of a version that did not know it
     (tmp_path / "run/config.json").write_text(json.dumps(config))
     assert run_tiny(tmp_path / "run", train={"images": 24}).images_seen == 24
     (tmp_path / "photos").mkdir()
