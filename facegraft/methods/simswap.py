@@ -6,6 +6,9 @@ The attribute image is encoded, the identity's embedding injected (ID Injection 
 bottleneck), the result decoded; no skip connections, or the attribute image's own face would leak through. Weak feature
 matching keeps the attributes: only deep features of the discriminator must agree, which know layout and expression but
 not whose skin it is.
+
+Two discriminators were published: the paper's, patches at several scales, and that of the training script released
+later, which judges what a frozen network sees (Projected GANs, arXiv:2111.01007).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import l1_where
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Up
-from facegraft.nn.discriminators import MultiScaleDiscriminator
+from facegraft.nn.discriminators import MultiScaleDiscriminator, ProjectedDiscriminator
 from facegraft.nn.inject import IdentityBlock
 from facegraft.nn.norm import group_norm
 from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, Swap, SwapBatch
@@ -41,12 +44,19 @@ class SimSwapConfig:
     embedding: int = 512
     stem_kernel: int = 7
     """Of the first and the last convolution."""
+    discriminator: Literal["multiscale", "projected"] = "multiscale"
+    """The paper's, or that of the script released later; ours of that looks at maps of our own parser."""
     discriminator_width: int = 32
+    """Channels of its first layer, or of the finest mixed map; published: 64 for both."""
     discriminator_halvings: int = 3
+    """Multiscale only."""
     scales: int = 2
-    """Discriminators, each at half the size of the one before."""
+    """Multiscale only: discriminators, each at half the size of the one before."""
     matched_maps: int = 2
-    """Maps of each discriminator, counted from the deepest, that feature matching sees (the paper's "weak")."""
+    """Multiscale only: maps of each discriminator, counted from the deepest, that feature matching sees (the paper's
+    "weak"). With the projected one it sees the frozen network's deepest map, as in the script."""
+    perceptual_channels: tuple[int, ...] = (16, 32, 64, 96)
+    """Projected only: of the frozen network's maps, fine ones first."""
     loss_weights: dict[str, dict[str, float]] = field(
         default_factory=lambda: {
             "discriminator": {"hinge": 1.0},
@@ -61,6 +71,8 @@ class SimSwapConfig:
             raise ValueError(
                 f"matched_maps: expected 1 to {self.discriminator_halvings + 1}, found {self.matched_maps}"
             )
+        if min(self.perceptual_channels, default=0) < 1:
+            raise ValueError(f"perceptual_channels: expected one or more from 1, found {self.perceptual_channels}")
 
 
 class Generator(nn.Module):
@@ -94,6 +106,7 @@ class SimSwap(Method):
         resolution=224,
         alignment="arcface_112_v1",
         phases={"discriminator": ("discriminator",), "generator": ("generator",)},
+        needs=frozenset({"identity", "perceptual"}),
         released="neuralchen/SimSwap, CC BY-NC 4.0",
     )
 
@@ -101,29 +114,37 @@ class SimSwap(Method):
         super().__init__()
         self.config: SimSwapConfig = config
         self.generator = Generator(config)
-        self.discriminator = MultiScaleDiscriminator(
-            config.scales, config.discriminator_width, config.discriminator_halvings
-        )
+        self.discriminator = _discriminator(config)
 
     def training_step(self, phase: str, batch: SwapBatch, frozen: FrozenNets) -> dict[str, Scalar]:
         code = self.encode_identity(batch.identity, frozen)
         if phase == "discriminator":
             with torch.no_grad():
                 swapped = self.swap(batch.attribute, code).image
-            real, _ = self.discriminator(batch.attribute.image)
-            fake, _ = self.discriminator(swapped)
+            real, _ = self._judge(batch.attribute.image, frozen)
+            fake, _ = self._judge(swapped, frozen)
             return {"hinge": hinge_discriminator(real, fake)}
 
         swapped = self.swap(batch.attribute, code).image
-        fake, fake_maps = self.discriminator(swapped)
+        fake, fake_maps = self._judge(swapped, frozen)
         with torch.no_grad():
-            _, real_maps = self.discriminator(batch.attribute.image)
+            _, real_maps = self._judge(batch.attribute.image, frozen)
         return {
             "adversarial": hinge_generator(fake),
             "identity": cosine_identity_loss(frozen.identity(swapped), code[0]),
             "reconstruction": l1_where(swapped, batch.truth, where=batch.has_truth),
             "features": self._weak_matching(fake_maps, real_maps),
         }
+
+    def _judge(self, images: Images, frozen: FrozenNets) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """The discriminator's answers, and the maps out of which feature matching takes the deepest.
+
+        Those of the projected one are the frozen network's, before they are mixed; the script compares the last alone.
+        """
+        if isinstance(self.discriminator, MultiScaleDiscriminator):
+            return self.discriminator(images)
+        maps = list(frozen.perceptual(images))
+        return self.discriminator(maps), [maps[-1:]]
 
     def _weak_matching(self, fake: list[list[Tensor]], real: list[list[Tensor]]) -> Scalar:
         """Only the deepest maps: the first ones would pin texture, and with it the identity, to the attribute image."""
@@ -138,6 +159,13 @@ class SimSwap(Method):
     def swap(self, attribute: Aligned, code: IdentityCode) -> Swap:
         image = self.generator(attribute.image, *code)
         return Swap(image=image, mask=torch.ones_like(image[:, :1]))
+
+
+def _discriminator(config: SimSwapConfig) -> MultiScaleDiscriminator | ProjectedDiscriminator:
+    width = config.discriminator_width
+    if config.discriminator == "projected":
+        return ProjectedDiscriminator(config.perceptual_channels, width)
+    return MultiScaleDiscriminator(config.scales, width, config.discriminator_halvings)
 
 
 def _layer(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Sequential:

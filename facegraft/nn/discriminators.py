@@ -1,12 +1,17 @@
-"""Networks that tell real pictures from made ones, patch by patch."""
+"""Networks that tell real pictures from made ones, patch by patch or by what a frozen network sees of them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from facegraft.nn.norm import InstanceNorm
+from facegraft.nn.conv import Up
+from facegraft.nn.norm import InstanceNorm, group_norm
 from facegraft.tensors import Images
 
 Features = Float[Tensor, "b _c _h _w"]
@@ -64,6 +69,68 @@ class MultiScaleDiscriminator(nn.Module):
             answers.append(answer)
             maps.append(seen)
         return answers, maps
+
+
+class RandomMixing(nn.Module):
+    """A 1x1 convolution that is drawn once, saved with the weights and never trained; it keeps the mean square."""
+
+    weight: Tensor
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randn(channels_out, channels_in, 1, 1) / math.sqrt(channels_in))
+
+    def forward(self, x: Features) -> Features:
+        return F.conv2d(x, self.weight)
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Judges what a frozen network sees of a picture, not the picture (Projected GANs, arXiv:2111.01007).
+
+    A discriminator of its own would dwell on the few channels that tell the two sides apart most easily. So the maps
+    are mixed at random first: across channels, and each coarse map, enlarged, into the next finer one (the paper's CCM
+    and CSM). Each mixed map, at twice the size of its own, has a head that halves it to the size of the coarsest map
+    and answers.
+
+    Args:
+        channels_in: Of the frozen network's maps, fine ones first; each map is half as large as the one before.
+        width: Channels of the finest map after the mixing of channels; they double from map to map.
+    """
+
+    def __init__(self, channels_in: Sequence[int], width: int = 64) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(len(channels_in))]
+        finer = [width, *widths[:-1]]
+        self.across_channels = nn.ModuleList(
+            RandomMixing(before, after) for before, after in zip(channels_in, widths, strict=True)
+        )
+        self.across_scales = nn.ModuleList(
+            RandomMixing(before, after) for before, after in zip(widths, finer, strict=True)
+        )
+        self.enlarge = Up("bilinear")
+        self.heads = nn.ModuleList(_head(entering, widths[level:]) for level, entering in enumerate(finer))
+
+    def forward(self, maps: Sequence[Features]) -> list[Features]:
+        """Logits of each map's head, those of the finest one first; the coarsest map's side must be 4 or more."""
+        answers: list[Features] = []
+        risen: Tensor | None = None
+        mixers = zip(maps, self.across_channels, self.across_scales, self.heads, strict=True)
+        for seen, across_channels, across_scales, head in reversed(list(mixers)):
+            mixed = across_channels(seen)
+            # The paper enlarges first; 1x1 convolutions do not care, and small maps are cheaper.
+            risen = self.enlarge(across_scales(mixed if risen is None else risen + mixed))
+            answers.append(head(risen))
+        return answers[::-1]
+
+
+def _head(channels_in: int, widths: Sequence[int]) -> nn.Sequential:
+    """One halving per width, then an answer for every 4 x 4 places; all weights spectrally normalised."""
+    head = nn.Sequential()
+    for channels in widths:
+        convolution = nn.Conv2d(channels_in, channels, 4, 2, 1, bias=False)
+        head.extend([_spectral(convolution, True), group_norm(channels), nn.LeakyReLU(0.2)])
+        channels_in = channels
+    return head.append(_spectral(nn.Conv2d(channels_in, 1, 4), True))
 
 
 def _spectral(layer: nn.Module, wanted: bool) -> nn.Module:
