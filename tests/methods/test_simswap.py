@@ -82,6 +82,28 @@ def test_identity_enters_by_adain_alone(method: SimSwap) -> None:
     assert torch.equal(first, second)
 
 
+def test_the_outer_convolutions_mirror_the_border(method: SimSwap) -> None:
+    """Of an even picture they make an even one; zeros around it would draw a frame."""
+    first, last = method.generator.encoder[0], method.generator.decoder[-1]
+    with torch.no_grad():
+        for layer, even in ((first, torch.full((1, 3, 32, 32), 0.5)), (last, torch.full((1, 4, 32, 32), 0.5))):
+            made_of = layer(even)
+            assert made_of.abs().max() > 0
+            assert made_of.std((2, 3)).max() < 1e-5
+
+
+def test_what_the_encoder_gives_is_rectified_and_the_whole_crop_is_the_answer(method: SimSwap) -> None:
+    batch = tiny_batch()
+    held = batch.attribute.image
+    with torch.no_grad():
+        for layer in method.generator.encoder:
+            held = layer(held)
+            assert held.min() == 0
+            assert held.max() > 0
+        swap = method.swap(batch.attribute, method.encode_identity(batch.identity, tiny_frozen()))
+    assert swap.mask.eq(1).all()
+
+
 def test_weak_matching_sees_only_the_deepest_maps(method: SimSwap) -> None:
     deep = [torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)]
     real = [[torch.zeros(1, 2, 8, 8), *deep]]
