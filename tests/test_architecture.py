@@ -393,7 +393,7 @@ def test_tracked_files_are_small_and_hold_no_key() -> None:
     key = re.compile(rb"BEGIN (RSA |EC |DSA |OPENSSH |ENCRYPTED |PGP )?PRIVATE KEY-")
     weights = [path for path in files if path.suffix in {".onnx", ".safetensors"}]
     assert sum(path.stat().st_size for path in weights) < MOST_BYTES_OF_WEIGHTS
-    large = [path for path in files if path.stat().st_size > 640_000 and path not in weights]
+    large = [path for path in files if path.stat().st_size > 512_000 and path not in weights]
     assert large == [ROOT / "examples" / "clip.mp4"]
     assert [path for path in files if key.search(path.read_bytes())] == []
 

@@ -50,6 +50,11 @@ class Board:
     machines: dict[str, str]
 
 
+def _set(report: Report) -> tuple[str, ...]:
+    """What has to be the same for numbers to compare, but for the judges."""
+    return report.name, report.protocol, *(report.set_facts.get(fact, "") for fact in SAME_SET)
+
+
 def _title(report: Report) -> str:
     pictures = report.set_facts.get("pictures")
     return f"{report.name}{f', {pictures} pixels' if pictures else ''}, protocol {report.protocol}"
@@ -72,12 +77,15 @@ def read_history(folder: Path) -> list[Report]:
 
 
 def boards(reports: Iterable[Report]) -> list[Board]:
-    """One board per set, protocol and judging networks, in the order of their names; of each method its newest."""
+    """One board per set, protocol and judging networks; of each method its newest.
+
+    In the order of the sets' names, and of one set the board with the newest result first.
+    """
     groups: dict[tuple[str, ...], list[Report]] = {}
     for report in reports:
-        build = tuple(report.set_facts.get(fact, "") for fact in SAME_SET)
-        groups.setdefault((report.name, report.protocol, _eyes(report.networks), *build), []).append(report)
-    return [_board(sorted(found, key=_date)) for _, found in sorted(groups.items(), key=lambda entry: entry[0])]
+        groups.setdefault((*_set(report), _eyes(report.networks)), []).append(report)
+    newest_first = sorted(groups.items(), key=lambda entry: max(map(_date, entry[1])), reverse=True)
+    return [_board(sorted(found, key=_date)) for _, found in sorted(newest_first, key=lambda entry: entry[0][:-1])]
 
 
 def as_markdown(found: Sequence[Board], command: str) -> str:
@@ -97,8 +105,9 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
 
 
 def as_page(found: Sequence[Board]) -> str:
-    """The boards as one HTML page that needs nothing else."""
+    """The boards as one HTML page that needs nothing else; plots are drawn of each set's newest board alone."""
     sections = []
+    drawn: set[tuple[str, ...]] = set()
     for board in found:
         report = board.report
         title = escape(_title(report))
@@ -107,8 +116,10 @@ def as_page(found: Sequence[Board]) -> str:
             f"<td>{escape(board.machines[name])}</td></tr>"
             for name in report.methods
         )
+        plots = "" if _set(report) in drawn else f"{planes(report)}{group_plots(report)}"
+        drawn.add(_set(report))
         sections.append(
-            f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{planes(report)}{group_plots(report)}"
+            f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{plots}"
             f"<h3>Cost</h3>{section(report)}"
             f'<h3>Where the numbers come from</h3><div class="scroll"><table class="facts"><tbody>{rows}</tbody>'
             f'</table></div><p class="note">Judged by {escape(_eyes(report.networks))}.</p></section>'

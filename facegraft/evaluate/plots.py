@@ -72,7 +72,7 @@ def plane(spots: Sequence[Spot], x: Metric, y: Metric) -> str:
             parts.append(_line(across.at(spot.x.low), at_y, across.at(spot.x.high), at_y, colour))
         if math.isfinite(spot.y.low):
             parts.append(_line(at_x, up.at(spot.y.low), at_x, up.at(spot.y.high), colour))
-        parts.append(f'<circle class="{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="4.5"/>')
+        parts.append(f'<circle class="{colour}" cx="{_px(at_x)}" cy="{_px(at_y)}" r="4.5"/>')
         parts.append(_label(spot.name, at_x, at_y, taken))
     return _svg(WIDTH, _PLANE_HEIGHT, "".join(parts), f"{y.name} by {x.name}")
 
@@ -177,7 +177,7 @@ def _row(figure: Figure, name: str, colour: str, across: Scale, y: Number, digit
         bar = _line(across.at(figure.low), y, across.at(figure.high), y, colour)
     at = across.at(figure.value)
     title = f"<title>{escape(name)}</title>"
-    dot = f'<circle class="{colour}" cx="{at:.1f}" cy="{y}" r="4">{title}</circle>'
+    dot = f'<circle class="{colour}" cx="{_px(at)}" cy="{_px(y)}" r="4">{title}</circle>'
     text = _text(WIDTH - _NUMBERS + 8, y + 4, f"{written(figure, digits)[0]} {shortened(name, 12)}", "grey", "start")
     return bar + dot + text
 
@@ -217,12 +217,18 @@ def _meet(first: tuple[float, float, float, float], second: tuple[float, float, 
     return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
+def _px(at: Number) -> str:
+    """A tenth of a pixel is fine enough; whole ones without the point, for a page has thousands."""
+    return f"{at:.1f}".removesuffix(".0")
+
+
 def _line(x1: Number, y1: Number, x2: Number, y2: Number, colour: str) -> str:
-    return f'<line class="{colour}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+    return f'<line class="{colour}" x1="{_px(x1)}" y1="{_px(y1)}" x2="{_px(x2)}" y2="{_px(y2)}"/>'
 
 
 def _text(x: Number, y: Number, text: str, colour: str, anchor: str, more: str = "") -> str:
-    return f'<text class="{colour}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{escape(text)}</text>'
+    anchored = "" if anchor == "start" else f' text-anchor="{anchor}"'  # SVG's own default
+    return f'<text class="{colour}" x="{_px(x)}" y="{_px(y)}"{anchored}{more and f" {more}"}>{escape(text)}</text>'
 
 
 def _svg(width: int, height: int, content: str, name: str) -> str:

@@ -77,6 +77,25 @@ def test_page_needs_nothing_else() -> None:
     assert not re.search(r"""(?:src|href)=|url\(|<script""", text)
 
 
+def test_of_one_set_the_newest_board_comes_first_and_alone_has_plots() -> None:
+    old, new = (
+        dataclasses.replace(
+            dated(date, {"mine": ("method", 1.0)}), networks=(Network("dlib", "judge", "r.onnx", digest * 32),)
+        )
+        for date, digest in (("2026-01-01", "ab"), ("2026-02-02", "cd"))
+    )
+    for order in ([old, new], [new, old]):
+        found = boards(order)
+        assert [board.made["mine"] for board in found] == ["2026-02-02 c02", "2026-01-01 c01"]
+        first, second = as_page(found).split("<section>")[1:]
+        assert "cdcdcdcd" in first
+        assert first.count("<svg") == as_page(found[:1]).count("<svg") >= 2
+        assert "abababab" in second
+        assert second.count("<svg") == 0
+    apart = [old, dataclasses.replace(new, protocol="facegraft-image-2")]
+    assert all("<svg" in section for section in as_page(boards(apart)).split("<section>")[1:])
+
+
 def test_history_there_and_back_by_the_script(root: Path, tmp_path: Path) -> None:
     report = dated("2026-01-01", {"mine": ("method", 1.0), "my other": ("folder", 2.0), "copy": ("floor", 0.0)})
     save(report, tmp_path / "results.json")
