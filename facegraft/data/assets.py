@@ -330,6 +330,7 @@ def _download(address: str, asset: Asset) -> bytes:
         try:
             return _read_all(address)
         except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
             if error.code < 500 or attempt == TRIES:
                 what = f"{address}: the server answers {error.code} ({error.reason})"
                 raise MissingPartError(

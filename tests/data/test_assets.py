@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import http.server
 import threading
+import urllib.error
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -153,6 +154,8 @@ def test_a_bad_answer_is_one_line_and_leaves_nothing_half(
         fetch_assets(tmp_path, jobs=2, assets=assets, publishers=publisher.publishers)
     assert "\n" not in str(caught.value)
     assert publisher.asked[bad.path_there] == tries
+    if isinstance(caught.value.__cause__, urllib.error.HTTPError):
+        assert caught.value.__cause__.closed  # or the connection stays open until nobody remembers the error
     there = lying(tmp_path)
     assert bad.path not in there
     assert all(content == publisher.contents[f"there/{path[5:]}"] for path, content in there.items())
