@@ -16,7 +16,9 @@ from facegraft.data.dataset import Dataset, Item, Pair
 from facegraft.evaluate.protocol import Case, Exact
 
 TRUTH = "inner"
-"""Of a pair's truths the one that a swapper should give: the inner face, in its own colours."""
+"""Of a pair's truths the one that a swapper should give: the inner face, in its own colours ..."""
+TONED = "inner_recoloured"
+"""... or in those of the attribute."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 AGES = ((0, 35, "under 35"), (35, 60, "35 to 60"), (60, 200, "60 and over"))
 MONKS = ((1, 3, "Monk 1-3"), (4, 6, "Monk 4-6"), (7, 10, "Monk 7-10"))
@@ -85,7 +87,7 @@ def case_of(dataset: Dataset, pair: Pair) -> Case:
         BadInputError: A picture is damaged.
     """
     identity, attribute = dataset.item(pair.identity), dataset.item(pair.attribute)
-    truth = dataset.item(pair.truths[TRUTH]) if TRUTH in pair.truths else None
+    truth, toned = (dataset.item(pair.truths[kind]) if kind in pair.truths else None for kind in (TRUTH, TONED))
     return Case(
         key=f"{pair.identity}+{pair.attribute}",
         identity=identity.frame(),
@@ -96,6 +98,7 @@ def case_of(dataset: Dataset, pair: Pair) -> Case:
         truth=None if truth is None else truth.frame(),
         exact=_exact(attribute, truth),
         groups=groups_of(identity),
+        toned=None if toned is None else toned.frame(),
     )
 
 

@@ -81,6 +81,7 @@ class Case:
         attribute_person: Who is replaced. Intervals resample these people.
         stratum: Group for tables; "" = none.
         truth: The right answer, where there is one.
+        toned: The same in the attribute's mean skin colour, as practice wants it, where there is one.
         exact: What a renderer knows of the attribute picture and the truth.
         groups: Further groups: "skin" -> "monk 4-6" ...
     """
@@ -94,6 +95,7 @@ class Case:
     truth: Frame | None = None
     exact: Exact = field(default_factory=Exact)
     groups: Mapping[str, str] = field(default_factory=dict)
+    toned: Frame | None = None
 
 
 Values = dict[str, float]

@@ -19,6 +19,14 @@ from facegraft.faces.align import alignment
 
 METRICS = (
     Metric("psnr_inside", "dB", "high", 0.0, "Signal to noise against the true swap, inside", primary=True),
+    Metric(
+        "psnr_toned",
+        "dB",
+        "high",
+        0.0,
+        "As psnr_inside, but against the true swap in the attribute's skin colour",
+        primary=True,
+    ),
     Metric("ssim_inside", "", "high", 0.0, "Structure like the true swap's, inside; 1 = the same", primary=True),
     Metric("colour_error", "", "low", 100.0, "CIEDE2000 colour difference from the true swap, detail left out"),
     Metric("perceptual_inside", "", "low", 2.0, "Distance from the true swap in features of faces", primary=True),
@@ -43,6 +51,8 @@ def values(case: Case, views: Views) -> Values:
         return found
     swapped, face = views.swapped.frame, views.truth.face
     found["psnr_inside"] = psnr(swapped, case.truth, inside)
+    if case.toned is not None:
+        found["psnr_toned"] = psnr(swapped, case.toned, inside)
     found["ssim_inside"] = max(0.0, ssim(swapped, case.truth, inside))
     found["outside_changed"] = _share_changed(swapped, case.attribute, ~inside)
     found["outside_psnr"] = psnr(swapped, case.attribute, ~inside)

@@ -11,7 +11,7 @@ from facegraft.core.types import Face, Frame, Mask, Matrix, Patch
 from facegraft.faces.layers import smoothstep
 from facegraft.faces.mesh import grid_over
 from facegraft.faces.visible import Uncovered
-from facegraft.runtime.light import match_sharpness
+from facegraft.runtime.light import match_sharpness, match_tone
 from facegraft.runtime.warp import working_box
 
 CELLS = 160
@@ -27,6 +27,11 @@ EDGE = 0.03
 """Softness of the edge, in outer-eye distances."""
 SOFT = (0.2, 0.8)
 """Of the softened mask: below, nothing is taken; above, all."""
+TONE = 1.0
+"""How much of the frame's tone a face takes over: nothing that networks learn by holds the skin's colour where the
+right answer is not known, and it must go with neck and ears."""
+TONE_REACH = 0.4
+"""How smooth tone is taken to be, in outer-eye distances."""
 PAD = 16
 CHIN = 152
 CRISPEST = 1.5
@@ -45,6 +50,7 @@ def put_back(
     image: Float32[np.ndarray, "s s 3"],
     mask: Mask,
     uncovered: Uncovered | None = None,
+    tone: float | int = TONE,
 ) -> Patch | None:
     """The change that puts a swapped crop into its frame.
 
@@ -56,6 +62,7 @@ def put_back(
         image: What a network made of the crop, 0..255.
         mask: What it says to take of it.
         uncovered: Where the networks see nothing before the face; None: everywhere.
+        tone: How much of the frame's own smooth light and skin tone the face takes over, 0..1.
 
     Returns:
         What to add to the frame; None where the face lies outside it.
@@ -71,6 +78,8 @@ def put_back(
     share = inner_face(face.dense, shape, box, uncovered)
     share = share * warp(mask * _rim(len(mask)), back, size_wh, border=cv2.BORDER_CONSTANT)
     swapped = enlarged(image, back, size_wh)
+    eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
+    swapped = match_tone(swapped, original, share, TONE_REACH * eye_distance, tone)
     zoom = similarity_scale(back)
     if zoom > 1:
         kept = enlarged(crop, back, size_wh)

@@ -22,6 +22,11 @@ COLOUR_REACH = 0.5
 GAIN_LIMIT = 3.5
 """Largest factor on pixel values: beyond it, noise and compression would show."""
 
+TONE_CELLS = 88
+"""Along the longer side: tone is smooth, and measured on a small copy."""
+TONE_LEAST = 0.05
+"""Less of a face than this anywhere says nothing of its tone."""
+
 
 @dataclass(frozen=True)
 class Light:
@@ -45,8 +50,7 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
         weight: Where both show bare skin.
         sigma: How smooth the light is taken to be, in cells.
     """
-    darkest = np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2])
-    weight = weight * (darkest < 240)  # burnt-out pixels do not say how bright they were
+    weight = _not_burnt_out(goal, weight)
     log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
     contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
     log_gain = np.minimum(log_goal - log_texture, np.float32(np.log(GAIN_LIMIT)))
@@ -62,6 +66,42 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     gain = cv2.resize(light.gain, (width, height), interpolation=cv2.INTER_LINEAR)
     lit = np.asarray(cv2.multiply(cv2.LUT(texture, curve), gain), np.float32)
     return np.minimum(lit, np.float32(255), out=lit)
+
+
+def match_tone(
+    swapped: Float32[np.ndarray, "h w 3"], goal: Frame, weight: Mask, sigma: float, share: float | int = 1
+) -> Float32[np.ndarray, "h w 3"]:
+    """A face in the smooth light and the skin tone of the frame that it goes into; what is finer stays its own.
+
+    Args:
+        swapped: 0..255, in the frame's place.
+        goal: The frame.
+        weight: Where both show the face.
+        sigma: How smooth tone is taken to be, in pixels.
+        share: How much of the way it goes, 0..1.
+
+    Returns:
+        0..255.
+    """
+    height, width = weight.shape
+    shrink = max(1.0, max(height, width) / TONE_CELLS)
+    size_wh = (max(2, round(width / shrink)), max(2, round(height / shrink)))
+    levels = np.rint(swapped).astype(np.uint8)
+    face, place, where = (cv2.resize(each, size_wh, interpolation=cv2.INTER_AREA) for each in (levels, goal, weight))
+    if where.max() < TONE_LEAST:
+        return swapped
+    where = _not_burnt_out(place, where)
+    log_gain = _smooth_log(place, where, sigma / shrink) - _smooth_log(face, where, sigma / shrink)
+    limit = np.float32(np.log(GAIN_LIMIT))
+    gain = np.exp(np.float32(share) * np.clip(log_gain, -limit, limit)).astype(np.float32)
+    whole = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(swapped * whole, 0, 255), np.float32)
+
+
+def _not_burnt_out(goal: Frame, weight: Mask) -> Mask:
+    """Burnt-out pixels do not say how bright they were."""
+    darkest = np.minimum(np.minimum(goal[..., 0], goal[..., 1]), goal[..., 2])
+    return np.asarray(weight * (darkest < 240), np.float32)
 
 
 def _smooth_log(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:

@@ -30,7 +30,11 @@ def cases(tmp_path: Path) -> CaseSet:
         items.append(item(f"i{n}", f"a{n}", n, facts=facts))
         items.append(item(f"t{n}", f"b{n}", 100 + n, arrays={"pose_degrees": np.full(3, n, np.float32)}))
         items.append(item(f"s{n}", f"a{n}", 200 + n, role="truth", planes={"changed": encode_plane(changed)}))
-        pairs.append(Pair(f"i{n}", f"t{n}", {"inner": f"s{n}"}, "hard" if n % 3 else "easy"))
+        truths = {"inner": f"s{n}"}
+        if n % 2:
+            items.append(item(f"r{n}", f"a{n}", 230 + n, role="truth"))
+            truths["inner_recoloured"] = f"r{n}"
+        pairs.append(Pair(f"i{n}", f"t{n}", truths, "hard" if n % 3 else "easy"))
     write_shard(tmp_path, 0, items, pairs)
     write_card(tmp_path, DatasetCard(name="drawn", about="Squares."))
     return case_set(open_dataset(tmp_path))
@@ -42,6 +46,9 @@ def test_a_case_holds_both_pictures_the_truth_and_what_is_known(cases: CaseSet) 
     assert (case.identity[0, 0, 0], case.attribute[0, 0, 0]) == (3, 103)
     assert case.truth is not None
     assert case.truth[0, 0, 0] == 203
+    assert case.toned is not None
+    assert case.toned[0, 0, 0] == 233
+    assert list(cases)[4].toned is None
     assert (case.identity_person, case.attribute_person, case.stratum) == ("a3", "b3", "easy")
     assert case.exact.pose_degrees is not None
     assert case.exact.pose_degrees[0] == 3

@@ -35,13 +35,14 @@ def put(
     mask: np.ndarray | None = None,
     uncovered: Uncovered | None = None,
     side: int = SIDE,
+    tone: float = 0.0,
 ) -> Patch | None:
-    """With the crop itself as the network's picture unless another is given."""
+    """With the crop itself as the network's picture unless another is given, and in its own tone."""
     matrix = alignment(face.points5, "arcface_112_v1", side)
     crop = warp(frame, matrix, (side, side))
     mask = np.ones((side, side), np.float32) if mask is None else mask
     image = crop if image is None else image
-    return put_back(frame, face, matrix, crop, image.astype(np.float32), mask.astype(np.float32), uncovered)
+    return put_back(frame, face, matrix, crop, image.astype(np.float32), mask.astype(np.float32), uncovered, tone)
 
 
 def whole(patch: Patch | None, size_wh: tuple[int, int] = SIZE_WH) -> np.ndarray:
@@ -113,10 +114,80 @@ def test_a_crop_ends_softly_where_it_is_smaller_than_the_face() -> None:
         warp(frame, matrix, (SIDE, SIDE)),
         WHITE.astype(np.float32),
         np.ones((SIDE, SIDE), np.float32),
+        tone=0,
     )
     delta = whole(patch)
     assert np.isclose(delta.max(), 165, atol=1)
     assert np.abs(np.diff(delta, axis=0)).max() < 90
+
+
+TINT = np.float32([1.15, 0.9, 0.7])
+
+
+def tinted(face: Face, frame: Frame, tint: np.ndarray = TINT) -> np.ndarray:
+    """The crop in another light or skin: each channel times its factor."""
+    matrix = alignment(face.points5, "arcface_112_v1", SIDE)
+    return warp(frame, matrix, (SIDE, SIDE)) * tint
+
+
+def middle(face: Face, side: int = 60) -> tuple[slice, slice]:
+    x, y = face.dense[4, :2].astype(int)
+    return slice(y - side // 2, y + side // 2), slice(x - side // 2, x + side // 2)
+
+
+def test_a_face_takes_over_the_tone_of_its_place() -> None:
+    face, frame = face_of(), np.clip(slope() // 2 + 60, 0, 200).astype(np.uint8)
+    swapped, at = tinted(face, frame), middle(face)
+    own, taken, half = (whole(put(frame, face, swapped, tone=tone)) for tone in (0, 1, 0.5))
+    expected = frame[at] * (TINT - 1)
+    assert np.abs(own[at] - expected).max() < 4
+    assert np.abs(taken[at]).max() < 2.5
+    assert np.abs(half[at] - frame[at] * (np.sqrt(TINT) - 1)).max() < 4
+    default = put_back(
+        frame,
+        face,
+        alignment(face.points5, "arcface_112_v1", SIDE),
+        warp(frame, alignment(face.points5, "arcface_112_v1", SIDE), (SIDE, SIDE)),
+        swapped.astype(np.float32),
+        np.ones((SIDE, SIDE), np.float32),
+    )
+    assert np.array_equal(whole(default), taken), "unless somebody says otherwise"
+
+
+def test_tone_leaves_features_as_they_are() -> None:
+    """Stripes as wide as a brow keep their contrast, whatever the tone becomes."""
+    face, frame = face_of(), np.full((SIZE_WH[1], SIZE_WH[0], 3), 120, np.uint8)
+    swapped = tinted(face, frame)
+    swapped[np.arange(SIDE) // 3 % 4 == 0] *= 0.5
+    rows = whole(put(frame, face, swapped, tone=1))[middle(face)].mean(axis=1) + 120
+    kept = whole(put(frame, face, swapped, tone=0))[middle(face)].mean(axis=1) + 120
+    assert np.allclose(rows.min(axis=0) / rows.max(axis=0), kept.min(axis=0) / kept.max(axis=0), atol=0.06)
+    assert np.allclose(rows.mean(axis=0), 120, atol=12), "of the frame's brightness in the mean"
+    assert np.ptp(rows.mean(axis=0)) < 2, "and without the tint"
+
+
+def test_what_hides_a_face_says_nothing_of_its_tone() -> None:
+    """A red hand over half of the face: the other half stays grey."""
+    face, frame = face_of(), np.full((SIZE_WH[1], SIZE_WH[0], 3), 110, np.uint8)
+    x = int(face.dense[1, 0])
+    frame[:, x:] = (200, 20, 20)
+    share = np.ones((SIZE_WH[1], SIZE_WH[0]), np.float32)
+    share[:, x:] = 0
+    grey = np.full((SIDE, SIDE, 3), 90.0)
+    delta = whole(put(frame, face, grey, uncovered=Uncovered(share, np.eye(2, 3, dtype=np.float32)), tone=1))
+    y = int(face.dense[1, 1])
+    left = delta[y - 20 : y + 20, x - 40 : x - 12]
+    assert np.abs(left).max() < 3
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_face_without_any_tone_stays_within_bounds(level: int) -> None:
+    face, frame = face_of(), np.full((SIZE_WH[1], SIZE_WH[0], 3), 60, np.uint8)
+    delta = whole(put(frame, face, np.full((SIDE, SIDE, 3), float(level)), tone=1))
+    assert np.isfinite(delta).all()
+    assert (frame + delta).min() > -1
+    assert (frame + delta).max() < 256
+    assert np.abs(delta[middle(face)]).max() < (60.1 if level == 0 else 20), "255 / 60 is beyond the largest factor"
 
 
 def test_grain_that_the_crop_loses_comes_back_and_edges_do_not() -> None:
