@@ -134,6 +134,7 @@ def _card(
         "paper_size_px": about.resolution,
         "size_px": method.config.size_px,
         "alignment": about.alignment,
+        "blend": about.blend,
         "per_pair": about.per_pair,
         "weights": "float16" if half else "float32",
         "files": {

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -31,6 +31,8 @@ class MethodCard:
             exactly one. They run in this order on each batch; those without an optimiser in the config do not.
         needs: Frozen networks that training uses: fields of `FrozenNets`.
         requires: Fields of a batch that it uses beyond images and truth: names out of data/loader.py's `REQUIRABLE`.
+        blend: How the runtime puts answers back: "visible", where the face itself is seen; "adaptive", also as GHOST's
+            mask has it (runtime/adaptive.py).
         per_pair: One model serves one pair of people: the config names them.
         released: Code that the authors released, and its licence; "" = none. Nothing of it is here.
     """
@@ -43,6 +45,7 @@ class MethodCard:
     phases: Mapping[str, tuple[str, ...]]
     needs: frozenset[str] = frozenset({"identity"})
     requires: frozenset[str] = frozenset()
+    blend: Literal["visible", "adaptive"] = "visible"
     per_pair: bool = False
     released: str = ""
 

@@ -4,8 +4,8 @@ https://arxiv.org/abs/2202.03046 is its technical report. Paper's names: source 
 
 FaceShifter's first stage, taught anew: three attribute encoders to choose from, generators of three depths, another
 photo of the same person as a right answer beside the same photo, and a loss that keeps the eyes where they look. How
-the answer is put back into the frame, the paper's adaptive mask, is told in docs/methods/ghost.md: landmarks of both
-pictures decide.
+the answer is put back into the frame, the paper's adaptive mask, is runtime/adaptive.py: landmarks of both pictures
+decide.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Ghost(Method):
         summary="FaceShifter's first stage with three encoders to choose from, same-person pairs and a loss on eyes.",
         resolution=256,
         alignment="arcface_112_v1",
+        blend="adaptive",
         phases={"discriminator": ("discriminator",), "generator": ("encoder", "generator")},
         needs=frozenset({"identity", "points"}),
         released="ai-forever/ghost, Apache-2.0 (its upscaler CC BY-NC-SA 4.0)",

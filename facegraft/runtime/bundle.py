@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import read_bytes, sha256, shown
-from facegraft.core.geometry import similarity_scale, warp
-from facegraft.core.types import Face, Frame, Mask, Patch
+from facegraft.core.geometry import similarity_scale, transform, warp
+from facegraft.core.types import Face, Frame, Mask, Matrix, Patch
 from facegraft.faces.align import TEMPLATES, alignment
+from facegraft.faces.analyse import MIN_PRESENCE, Analyser
 from facegraft.faces.visible import Uncovered
+from facegraft.runtime.adaptive import adaptive_mask, edge_number, narrowing
 from facegraft.runtime.blend import SEEN_MARGIN, put_back
 from facegraft.runtime.engine import FaceState
 from facegraft.runtime.session import make_session
@@ -26,6 +29,7 @@ VERSION = 1
 CARD = "card.json"
 IDENTITY, SWAP = "identity", "swap"
 ATTRIBUTE, IMAGE, MASK = "attribute", "image", "mask"
+BLENDS = ("visible", "adaptive")
 NEEDED = ("method", "size_px", "alignment", "files", "graphs")
 LARGEST_ZOOM = 64.0
 """A face of which one pixel would fill so many of the crop cannot be placed."""
@@ -52,6 +56,7 @@ class Bundle:
         template: Of faces/align.py, that crops are brought to.
         stamp: SHA-256 over both graphs.
         code_names: Inputs of the swap graph beside the attribute picture.
+        blend: "visible", or "adaptive": with GHOST's mask (`adaptive.py`).
         graphs: "identity", which may be missing, and "swap": sessions of ONNX Runtime.
     """
 
@@ -61,6 +66,7 @@ class Bundle:
     template: str
     stamp: str
     code_names: tuple[str, ...]
+    blend: str
     graphs: dict[str, Any]
 
     @classmethod
@@ -84,7 +90,16 @@ class Bundle:
             _check_ports(folder, name, card["graphs"][name], session)
         codes = tuple(name for name in card["graphs"][SWAP]["inputs"] if name != ATTRIBUTE)
         stamp = hashlib.sha256("".join(file["sha256"] for _, file in sorted(card["files"].items())).encode())
-        return cls(folder, card["method"], card["size_px"], card["alignment"], stamp.hexdigest(), codes, graphs)
+        return cls(
+            folder,
+            card["method"],
+            card["size_px"],
+            card["alignment"],
+            stamp.hexdigest(),
+            codes,
+            card.get("blend", BLENDS[0]),
+            graphs,
+        )
 
     def encode(self, crops: list[Frame]) -> Code:
         """What the method keeps of a person: the mean over aligned photos, again of length 1 where each was.
@@ -116,12 +131,16 @@ class Bundle:
 
 
 class BundleEngine:
-    """Swaps by a bundle: align, run, put back where the face itself is seen. Frames do not depend on each other."""
+    """Swaps by a bundle: align, run, put back where the face itself is seen.
+
+    Frames do not depend on each other, but for the kind of edge that an adaptive mask keeps (`FaceState.edge`).
+    """
 
     seen_margin = SEEN_MARGIN
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self._results = Analyser() if bundle.blend == "adaptive" else None  # it looks at results
         self.method, self.stamp = bundle.method, bundle.stamp
 
     def learn(self, photos: list[Photo]) -> Code:
@@ -143,10 +162,31 @@ class BundleEngine:
             return None, state
         crop = warp(frame, matrix, size)
         image, mask = self.bundle.swap(crop, person)
+        if self._results is not None:
+            adaptive, state = self._adaptive(image, _moved(face.dense, matrix), state)
+            mask = mask * adaptive
         return put_back(frame, face, matrix, crop, image, mask, uncovered), state
+
+    def _adaptive(
+        self, image: Float32[np.ndarray, "s s 3"], attribute: Float32[np.ndarray, "k 3"], state: FaceState
+    ) -> tuple[Mask, FaceState]:
+        """GHOST's mask of a result whose attribute face has these points; where no face is seen in it, by those."""
+        assert self._results is not None  # noqa: S101 - for mypy
+        found = self._results.refine(np.rint(image).astype(np.uint8), attribute[None])
+        swapped = found.dense[0] if found.scores[0] >= MIN_PRESENCE else attribute
+        edge = state.edge
+        if edge is None:
+            edge = edge_number(narrowing(attribute, swapped, self.bundle.size_px))
+        return adaptive_mask(swapped, self.bundle.size_px, edge), dataclasses.replace(state, edge=edge)
 
     def _matrix(self, face: Face) -> Float32[np.ndarray, "2 3"]:
         return alignment(face.points5, self.bundle.template, self.bundle.size_px)
+
+
+def _moved(dense: Float32[np.ndarray, "k 3"], matrix: Matrix) -> Float32[np.ndarray, "k 3"]:
+    """Points of a frame in its crop."""
+    depth = dense[:, 2:] * np.float32(similarity_scale(matrix))
+    return np.concatenate([transform(matrix, dense[:, :2]), depth], axis=1).astype(np.float32)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -171,6 +211,10 @@ def read_card(folder: Path) -> dict[str, Any]:
         whole = SWAP in card["graphs"] and {f"{name}.onnx" for name in card["graphs"]} == set(hashes)
     except (AttributeError, KeyError, TypeError):
         missing, hashes, whole = [], {}, False
+    if card.get("blend", BLENDS[0]) not in BLENDS:
+        raise BadInputError(
+            f"{shown(path)}: expected blend of {', '.join(BLENDS)}, found {card['blend']!r}; update facegraft"
+        )
     if missing or not whole or card["alignment"] not in TEMPLATES:
         what = f"{', '.join(missing)} missing" if missing else "graphs or alignment cannot be read"
         raise BadInputError(f"{shown(path)}: damaged ({what}); export the bundle again")

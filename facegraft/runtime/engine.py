@@ -29,6 +29,7 @@ class FaceState:
     """What one face's next frame needs to know of its last."""
 
     view: int | None = None
+    edge: int | None = None
 
 
 @runtime_checkable

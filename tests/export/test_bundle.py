@@ -53,6 +53,7 @@ def test_the_card_says_what_the_runtime_and_people_need(tiny_bundle: Path, half:
         card, text = card_of(folder), (folder / "CARD.md").read_text(encoding="utf-8")
         assert {path.name for path in folder.iterdir()} == {"identity.onnx", "swap.onnx", "card.json", "CARD.md"}
         assert (card["method"], card["size_px"], card["alignment"]) == ("simswap", 32, "arcface_112_v1")
+        assert card["blend"] == "visible"
         assert card["weights"] == weights
         assert card["run"]["starts"][0]["commit"] == "0123abc"
         for name in ("identity.onnx", "swap.onnx"):

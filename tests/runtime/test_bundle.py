@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.files import sha256
 from facegraft.core.geometry import warp
 from facegraft.core.image import read_picture
-from facegraft.core.types import paste
+from facegraft.core.types import Frame, Matrix, paste
 from facegraft.faces.align import align
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.track import Tracker
@@ -93,6 +94,49 @@ def test_a_face_changes_and_nothing_else(networks: DrawnNetworks, swapper: Swapp
     assert not changed[:, 140:190].any()
     assert not changed[:, :10].any()
     np.testing.assert_array_equal(out, swapper.swap(frame), "the same again: nothing is drawn by chance")
+
+
+@dataclasses.dataclass
+class Told(DrawnNetworks):
+    """Says of every picture that its face is so many pixels wider on either side than where it is looked for."""
+
+    wider: float = 0.0
+    presence: float = 1.0
+
+    def mesh(self, frame: Frame, crop: Matrix) -> tuple[np.ndarray, float]:
+        dense = posed()
+        dense = (dense - dense.mean(axis=0)) * np.float32([0.22, 0.22, 0.22]) + np.float32([16, 17, 0])
+        dense[:, 0] += np.sign(dense[:, 0] - 16) * np.float32(self.wider)
+        return dense.astype(np.float32), self.presence
+
+
+def test_an_adaptive_mask_keeps_its_kind_of_edge_while_a_face_is_seen(
+    networks: DrawnNetworks, tiny_bundle: Path
+) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    assert bundle.blend == "visible"
+    plain, adaptive = BundleEngine(bundle), BundleEngine(dataclasses.replace(bundle, blend="adaptive"))
+    frame = scene(networks, 1, DARK_SKIN, posed())
+    swapper = Swapper(Analyser(networks), adaptive)
+    swapper.set_identity([scene(networks, 200, LIGHT_SKIN, posed(), spots=14)])
+    person, face = swapper.identities[DEFAULT], swapper.analyser.analyse(frame)[0]
+    free = swapper.analyser.uncovered(frame, face, adaptive.seen_margin)
+
+    def put(wider: float, presence: float = 1.0, last: int | None = None) -> tuple[float, int | None]:
+        """How much changes, and the edge that the next frame has."""
+        adaptive._results = Analyser(Told(wider=wider, presence=presence))
+        patch, state = adaptive.put(frame, face, person, FaceState(edge=last), free)
+        assert patch is not None
+        assert FaceState(**json.loads(json.dumps(dataclasses.asdict(state)))) == state
+        return float(np.abs(patch.delta).sum()), state.edge
+
+    whole, untouched = plain.put(frame, face, person, FaceState(), free)
+    assert whole is not None
+    assert untouched == FaceState()
+    narrow, wide, held = put(-4.0), put(4.0), put(-4.0, last=3)
+    assert (narrow[1], wide[1], held[1]) == (0, 3, 3)
+    assert narrow[0] < held[0] < wide[0] <= float(np.abs(whole.delta).sum()) * 1.001
+    assert put(-4.0, presence=0.2)[1] == 2, "no face in the result: as wide as the other"
 
 
 def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper) -> None:
@@ -198,6 +242,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "newer": (lambda b: edit_card(b, facegraft_bundle=9), "expected version 1, found 9; update facegraft"),
     "no files": (lambda b: edit_card(b, files=3), "damaged"),
     "a name": (lambda b: edit_card(b, files={"../swap.onnx": {"sha256": ""}}), "damaged"),
+    "blend": (lambda b: edit_card(b, blend="poisson"), "expected blend of visible, adaptive, found 'poisson'"),
     "template": (lambda b: edit_card(b, alignment="upside_down"), "damaged"),
     "other graph": (lambda b: swap_file(b, "swap.onnx", (b / "identity.onnx").read_bytes()), "swap.onnx: "),
     "no onnx": (lambda b: swap_file(b, "swap.onnx", b"text"), "not an ONNX graph"),
