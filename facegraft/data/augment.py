@@ -100,6 +100,11 @@ GAN = Stages(
     attribute=Stage(flip=0.5, jitter=(0.1, 0.1, 0.1, 0.005), occluded=0.2),
 )  # fmt: skip
 """SimSwap, FaceShifter, Smooth-Swap, GHOST and kin."""
+OCCLUDED = Stages(
+    identity=GAN.identity,
+    attribute=Stage(flip=0.5, jitter=(0.1, 0.1, 0.1, 0.005), occluded=0.75),
+)
+"""FaceShifter's second stage, which learns to bring back what lies before a face: three of four are occluded."""
 TRIPLETS = Stages(
     identity=Stage(flip=0.5, jitter=(0.2, 0.2, 0.2, 0.01), jittered=0.3, grey=0.02),
     attribute=Stage(flip=0.5, jitter=(0.2, 0.2, 0.2, 0.01), jittered=0.3, grey=0.01),

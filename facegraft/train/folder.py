@@ -20,7 +20,7 @@ from facegraft.core.image import save_frame
 from facegraft.core.machine import commit, processor
 from facegraft.core.types import Frame
 from facegraft.data.card import DatasetCard, read_card
-from facegraft.train.options import MAY_CHANGE, AnyRunConfig, MethodRunConfig, run_config
+from facegraft.train.options import MAY_CHANGE, MAY_MOVE, AnyRunConfig, MethodRunConfig, run_config
 
 CONFIG, FACTS, LOG, STATE = "config.json", "run.json", "log.jsonl", "last.safetensors"
 LOCK, PREVIEW = ".lock", "preview"
@@ -37,7 +37,7 @@ class Result:
 
 
 def open_run(folder: Path, options: AnyRunConfig) -> None:
-    """Makes the folder; the config of a run that is in it must be the same, but for `MAY_CHANGE`.
+    """Makes the folder; the config of a run that is in it must be the same, but for `MAY_CHANGE` and `MAY_MOVE`.
 
     Raises:
         BadInputError: The folder holds a run with another config, or something else.
@@ -211,7 +211,8 @@ def _fixed(tables: dict[str, Any]) -> dict[str, Any]:
             flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         else:
             flat[name] = value
-    return {key: value for key, value in flat.items() if key not in {f"train.{name}" for name in MAY_CHANGE}}
+    free = {f"train.{name}" for name in MAY_CHANGE} | {key for key in MAY_MOVE if isinstance(flat.get(key), str)}
+    return {key: value for key, value in flat.items() if key not in free}
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

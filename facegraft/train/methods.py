@@ -36,6 +36,7 @@ from facegraft.train.processes import Processes
 STAGES: dict[str, augment.Stages] = {
     "none": augment.Stages(),
     "gan": augment.GAN,
+    "occluded": augment.OCCLUDED,
     "triplets": augment.TRIPLETS,
     "colour": augment.COLOUR,
     "distillation": augment.DISTILLATION,

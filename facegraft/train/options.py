@@ -145,3 +145,5 @@ MAY_CHANGE = {
     *("compile", "tensorboard"),
 }
 """Keys of `[train]` with which a run may go on though they differ from those that it began with."""
+MAY_MOVE = {"data.cache", "data.cache_folder"}
+"""Where decoded pictures are kept may differ too; a number under such a name says how many, and may not."""

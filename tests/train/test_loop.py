@@ -24,7 +24,7 @@ from facegraft.core.errors import BadInputError, MissingPartError  # noqa: E402
 from facegraft.core.image import read_picture  # noqa: E402
 from facegraft.nn.weights import load_weights, read_tensors, save_weights  # noqa: E402
 from facegraft.train.devices import pick_device  # noqa: E402
-from facegraft.train.folder import read_log, sole_use  # noqa: E402
+from facegraft.train.folder import _fixed, read_log, sole_use  # noqa: E402
 from facegraft.train.loop import Run, Status, train  # noqa: E402
 from facegraft.train.recipe import Recipe, find_recipe, to_device  # noqa: E402
 from facegraft.train.signals import stop_on_signals  # noqa: E402
@@ -241,6 +241,12 @@ def test_a_run_takes_no_other_config_and_no_other_folder(tmp_path: Path) -> None
     (tmp_path / "photos/a.jpg").write_bytes(b"")
     with pytest.raises(BadInputError, match="neither empty nor a run"):
         run_tiny(tmp_path / "photos")
+
+
+def test_a_folder_may_change_and_a_number_of_its_name_may_not() -> None:
+    kept = {"data": {"cache": "here", "cache_folder": "there", "path": ["faces"]}, "train": {"images": 3, "batch": 4}}
+    assert _fixed(kept) == {"data.path": ["faces"], "train.batch": 4}
+    assert _fixed({"data": {"cache": 500}}) == {"data.cache": 500}
 
 
 def test_a_damaged_or_foreign_state_is_told(tmp_path: Path) -> None:
