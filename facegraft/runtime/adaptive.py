@@ -21,6 +21,8 @@ LEFT_SIDE, RIGHT_SIDE = (
     tuple(LANDMARKS_68[n] for n in (12, 13, 14)),
 )
 """Three points of the jaw at the left and at the right of the frame, at the height of the mouth and above."""
+LOWER_LIDS = (LEFT_EYE[1:8], RIGHT_EYE[1:8])
+"""The first half of an eye's ring, without its corners."""
 CELLS = 128
 """Side of the mask; it is smooth, so larger crops get it enlarged."""
 
@@ -100,7 +102,7 @@ def adaptive_mask(swapped: Points, side: int, number: int) -> Mask:
 def _raised(points: Float32[np.ndarray, "468 2"], factor: float) -> list[Float32[np.ndarray, "n 2"]]:
     """Both brows, moved away from the lower lids."""
     raised = []
-    for brow, eye in ((LEFT_BROW, LEFT_EYE), (RIGHT_BROW, RIGHT_EYE)):
-        lower = points[list(eye[1:8])].mean(axis=0)  # the first half of an eye's ring is its lower lid
+    for brow, lid in zip((LEFT_BROW, RIGHT_BROW), LOWER_LIDS, strict=True):
+        lower = points[list(lid)].mean(axis=0)
         raised.append(points[list(brow)] + np.float32(factor * 0.5) * (points[list(brow)].mean(axis=0) - lower))
     return raised

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegraft.faces.topology import LANDMARKS_68, LEFT_BROW, MOUTH_LEFT
-from facegraft.runtime.adaptive import EDGES, LEFT_SIDE, RIGHT_SIDE, adaptive_mask, edge_number, narrowing
+from facegraft.faces.topology import LANDMARKS_68, LEFT_BROW, LEFT_EYE, MOUTH_LEFT, RIGHT_EYE
+from facegraft.runtime.adaptive import EDGES, LEFT_SIDE, LOWER_LIDS, RIGHT_SIDE, adaptive_mask, edge_number, narrowing
 from tests.faces.drawn import posed
 
 SIDE = 224
@@ -26,6 +26,22 @@ def test_the_sides_are_left_and_right_of_the_frame_and_twins() -> None:
     mouth = dense[MOUTH_LEFT, 1]
     assert (dense[list(LEFT_SIDE), 1] < mouth + 25).all()
     assert set(LEFT_SIDE) | set(RIGHT_SIDE) <= set(LANDMARKS_68[:17])
+
+
+def test_lower_lids_are_the_lower_ones_of_their_eyes() -> None:
+    dense = mesh()
+    for lid, eye in zip(LOWER_LIDS, (LEFT_EYE, RIGHT_EYE), strict=True):
+        upper = dense[[n for n in eye[1:] if n not in lid and n != eye[8]], 1]
+        assert dense[list(lid), 1].min() > upper.max() - 1
+        assert dense[list(lid), 1].mean() > upper.mean() + 3
+
+
+def test_edges_are_as_soft_across_and_along_as_published() -> None:
+    """15 to 10 where it is narrowed most, 5 to 10 where it is widened: slopes are as the inverse."""
+    for number, expected in ((0, 15 / 10), (3, 5 / 10)):
+        mask = adaptive_mask(mesh(), SIDE, number)
+        across, along = np.abs(np.diff(mask[112])).max(), np.abs(np.diff(mask[112:, 112])).max()
+        assert along / across == pytest.approx(expected, rel=0.25)
 
 
 def test_narrowing_counts_three_points_of_the_side_that_lost_more() -> None:
