@@ -39,6 +39,7 @@ LIMITS = {
     "max_pitch": ("DEG", "most turn up or down (default: 60)"),
     "max_cut": ("S", "most share of the face that the picture's border cuts off (default: 0.15)"),
     "max_outside": ("S", "most share of the crop that lies outside the picture (default: 0.65)"),
+    "max_hidden": ("S", "most share of the face that hair, glasses, hands or things hide (default: 1, all of it)"),
 }
 """Option -> its unit and help; their defaults stand in data/filters.py."""
 

@@ -28,9 +28,11 @@ class Limits:
     """Share of the face itself that the picture's border cuts off."""
     max_outside: float | int = 0.65
     """Share of the crop that lies outside the original picture and had to be filled."""
+    max_hidden: float | int = 1
+    """Share of the face that hair, glasses, hands or things hide: any, but a pair's own model wants bare faces."""
 
     def __post_init__(self) -> None:
-        shares = ("min_score", "min_exposure", "max_exposure", "max_clipped", "max_cut", "max_outside")
+        shares = ("min_score", "min_exposure", "max_exposure", "max_clipped", "max_cut", "max_outside", "max_hidden")
         for name, value in vars(self).items():
             top = 1 if name in shares else 180 if name in ("max_yaw", "max_pitch") else 1e6
             if not 0 <= value <= top:
@@ -62,6 +64,7 @@ _CHECKS = (
     ("pitch", "max_pitch", "turned too far", "pitch {value:.0f} degrees, at most {limit:g}"),
     ("cut_share", "max_cut", "cut off by the border", "{value:.0%} of the face, at most {limit:.0%}"),
     ("outside_share", "max_outside", "cut off by the border", "{value:.0%} of the crop, at most {limit:.0%}"),
+    ("occluded_share", "max_hidden", "hidden", "{value:.0%} of the face, at most {limit:.0%}"),
     ("sharpness", "min_sharpness", "blurred", "sharpness {value:.3f}, at least {limit:g}"),
     ("exposure", "min_exposure", "too dark", "brightness {value:.2f}, at least {limit:g}"),
     ("exposure", "max_exposure", "too bright", "brightness {value:.2f}, at most {limit:g}"),

@@ -24,6 +24,8 @@ from facegraft.data.filters import Rejection
 from facegraft.data.item import SPLITS
 
 PLAN_NAME = "ingest.json"
+SINCE = {"max_hidden": 1}
+"""Options that an earlier plan does not name, and the value that does as it did."""
 VERSION = 1
 FEWEST_PHOTOS, MOST_PHOTOS = 16, 256
 """Photographs in a unit: few enough that many workers have something to do, enough to be worth a file."""
@@ -300,7 +302,7 @@ def check_options(folder: Path, plan: Plan, options: dict[str, Any]) -> None:
         BadInputError: The message names the first difference.
     """
     for name in sorted(plan.options.keys() | options.keys()):
-        before, now = plan.options.get(name), options.get(name)
+        before, now = plan.options.get(name, SINCE.get(name)), options.get(name)
         if before != now:
             raise BadInputError(
                 f"{shown(folder)}: was begun with {name} {_short(before)}, now it is {_short(now)}; "

@@ -56,7 +56,7 @@ def noise(seed: int, side: int = 256) -> np.ndarray:
 
 def test_each_limit_speaks_for_itself_and_good_faces_pass() -> None:
     good = {"face_px": 200, "score": 0.9, "yaw": -70, "pitch": 20, "cut_share": 0.0, "outside_share": 0.1}
-    good |= {"sharpness": 0.3, "exposure": 0.5, "clipped_share": 0.0}
+    good |= {"occluded_share": 1.0, "sharpness": 0.3, "exposure": 0.5, "clipped_share": 0.0}
     assert reason_against(good, Limits()) is None
     assert reason_against({}, Limits()) is None
     faults = {
@@ -73,6 +73,11 @@ def test_each_limit_speaks_for_itself_and_good_faces_pass() -> None:
         found = reason_against(good | {name: value}, Limits())
         assert found is not None
         assert found[0] == reason
+    assert reason_against(good | {"occluded_share": 0.26}, Limits(max_hidden=0.25)) == (
+        "hidden",
+        "26% of the face, at most 25%",
+    )
+    assert reason_against(good | {"occluded_share": 0.25}, Limits(max_hidden=0.25)) is None
     assert [reason_against(good | {"exposure": e}, Limits()) for e in (0.09, 0.93)] == [
         ("too dark", "brightness 0.09, at least 0.1"),
         ("too bright", "brightness 0.93, at most 0.92"),

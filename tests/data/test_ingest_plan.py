@@ -189,4 +189,7 @@ def test_changed_options_are_named(people: Path, tmp_path: Path) -> None:
         check_options(tmp_path, plan, {"size": 128, "people": "none"})
     with pytest.raises(BadInputError, match='was begun with people "none", now it is null'):
         check_options(tmp_path, plan, {"size": 256})
+    check_options(tmp_path, plan, plan.options | {"max_hidden": 1})  # an earlier version did not ask
+    with pytest.raises(BadInputError, match=r"was begun with max_hidden 1, now it is 0\.5"):
+        check_options(tmp_path, plan, plan.options | {"max_hidden": 0.5})
     assert json.dumps(dataclasses.asdict(plan))
