@@ -29,6 +29,7 @@ from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Up
 from facegraft.nn.discriminators import PatchDiscriminator
 from facegraft.nn.foldable import NormPoint, Style, StyledNorm
+from facegraft.nn.inject import heard
 from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, Swap, SwapBatch
 
 Features = Float[Tensor, "b _c _h _w"]
@@ -220,7 +221,7 @@ class Generator(nn.Module):
 
     def styles(self, embedding: Embedding) -> Styles:
         """All that a person changes in the network."""
-        return self.style(embedding).unflatten(1, (len(self.identity.blocks), 2, -1))
+        return self.style(heard(embedding)).unflatten(1, (len(self.identity.blocks), 2, -1))
 
     def forward(self, images: Images, styles: Styles) -> Pyramid:
         """Results at the three sizes."""

@@ -17,10 +17,15 @@ Features = Float[Tensor, "b _c _h _w"]
 Code = Float[Tensor, "b _d"]
 
 
+def heard(code: Code) -> Code:
+    """A unit vector with numbers of a mean square of 1: layers as torch starts them are nearly deaf to smaller ones."""
+    return code * code.shape[1] ** 0.5
+
+
 class AdaIN(nn.Module):
     """Each channel gets its mean and deviation from the code (Huang and Belongie, arXiv:1703.06868).
 
-    normalised x * (1 + scale(code)) + shift(code); both from one matrix, which starts near 0.
+    normalised x * (1 + scale(code)) + shift(code); both from one matrix, to which a unit vector is made `heard`.
     """
 
     def __init__(self, channels: int, code: int) -> None:
@@ -28,7 +33,7 @@ class AdaIN(nn.Module):
         self.style = nn.Linear(code, 2 * channels)
 
     def forward(self, x: Features, code: Code) -> Features:
-        scale, shift = self.style(code)[..., None, None].chunk(2, dim=1)
+        scale, shift = self.style(heard(code))[..., None, None].chunk(2, dim=1)
         return instance_norm(x) * (1 + scale) + shift
 
 
@@ -122,7 +127,7 @@ class AADGenerator(nn.Module):
         self.widen = Up("bilinear")
 
     def forward(self, code: Code, attributes: Sequence[Features]) -> Images:
-        code = code * code.shape[1] ** 0.5  # a unit vector's numbers are too small for layers as torch starts them
+        code = heard(code)
         held = self.start(code[..., None, None])
         for number, (block, attribute) in enumerate(zip(self.blocks, attributes, strict=True)):
             held = block(self.widen(held) if number else held, code, attribute)

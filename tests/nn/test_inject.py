@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 F = pytest.importorskip("torch.nn.functional")
 
-from facegraft.nn.inject import AAD, AADBlock, AADGenerator  # noqa: E402
+from facegraft.nn.inject import AAD, AADBlock, AADGenerator, AdaIN, heard  # noqa: E402
 
 
 def test_aad_is_the_papers_equations() -> None:
@@ -85,3 +85,30 @@ def test_widths_double_towards_the_code() -> None:
     entering = [block.layers[0].choose.in_channels for block in generator.blocks]
     assert entering == [1024, 1024, 1024, 1024, 512, 256, 128, 64]
     assert sum(weight.numel() for weight in generator.parameters()) == pytest.approx(117.3e6, rel=0.001)
+
+
+def people(count: int, size: int = 512) -> torch.Tensor:
+    return F.normalize(torch.randn(count, size, generator=torch.Generator().manual_seed(4)))
+
+
+def test_a_unit_vector_is_heard() -> None:
+    codes = people(8)
+    assert torch.allclose(heard(codes).square().mean(1), torch.ones(8), atol=1e-5)
+    assert torch.allclose(F.normalize(heard(codes)), codes, atol=1e-6)
+
+
+def test_adain_is_the_papers_equation() -> None:
+    torch.manual_seed(0)
+    layer, x, codes = AdaIN(6, 5), torch.randn(2, 6, 8, 8), people(2, 5)
+    style = F.linear(codes * 5**0.5, layer.style.weight, layer.style.bias)
+    gain, shift = (1 + style[:, :6])[..., None, None], style[:, 6:][..., None, None]
+    torch.testing.assert_close(layer(x, codes), gain * F.instance_norm(x, eps=1e-5) + shift, atol=1e-5, rtol=1e-5)
+
+
+def test_two_people_differ_from_the_first_step_on() -> None:
+    """As they come, a unit vector's numbers would move what AdaIN makes by .03 deviations: too little to learn by."""
+    torch.manual_seed(0)
+    layer, codes = AdaIN(64, 512), people(16)
+    made = layer(torch.randn(1, 64, 8, 8).expand(16, -1, -1, -1), codes)
+    between = made.detach().std(dim=0).mean()
+    assert 0.3 < float(between) < 1.5
