@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from facegraft.nn.inject import heard
 from facegraft.nn.norm import group_norm
 
 Features = Float[Tensor, "b c h w"]
@@ -90,7 +89,7 @@ class Modulated(nn.Module):
 
     def forward(self, code: Float[Tensor, "b _d"]) -> Matrices:
         """Each row has length 1: what comes in with a power of 1 goes out with it."""
-        scaled = self.weight.float() * (1 + self.style(heard(code)).float())[:, None]
+        scaled = self.weight.float() * (1 + self.style(code).float())[:, None]
         return scaled * torch.rsqrt(scaled.square().sum(2, keepdim=True) + 1e-16)
 
 

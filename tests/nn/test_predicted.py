@@ -69,7 +69,7 @@ def test_modulation_starts_at_one_and_scales_what_comes_in() -> None:
     torch.testing.assert_close(layer(code), plain.expand(2, 6, 4))
     with torch.no_grad():
         layer.style.weight.copy_(noise(4, 3, seed=5))
-    scaled = layer.weight * (1 + 3**0.5 * code @ layer.style.weight.T)[:, None]  # the code is made `heard`
+    scaled = layer.weight * (1 + code @ layer.style.weight.T)[:, None]
     torch.testing.assert_close(layer(code), scaled / scaled.square().sum(2, keepdim=True).sqrt())
 
 

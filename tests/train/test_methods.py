@@ -42,8 +42,8 @@ MODEL = {
     "discriminator_halvings": 2,
 }
 OPTIMISER = {"lr": 1e-3, "betas": [0.0, 0.99], "weight_decay": 0.0}
-ADABELIEF = {"generator": OPTIMISER | {"kind": "adabelief", "betas": [0.5, 0.99], "lr_dropout": 0.7}}
-"""As changes of `tables`."""
+ADABELIEF = {"generator": OPTIMISER | {"kind": "adabelief", "betas": [0.5, 0.99], "lr_dropout": 0.7, "lr": 2.5e-4}}
+"""As changes of `tables`; the embedding of 16 numbers is made four times as large, and the rate as much smaller."""
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_two_processes_give_the_outputs_of_one(faces: Path, tmp_path: Path) -> N
     for name in ("one", "two"):
         method = load_method(tmp_path / name)
         images.append(method.swap(batch.attribute, method.encode_identity(batch.identity, tiny_frozen())).image)
-    torch.testing.assert_close(images[0], images[1], atol=2e-3, rtol=0)
+    torch.testing.assert_close(images[0], images[1], atol=5e-4, rtol=0)
 
 
 def test_training_goes_on_from_another_runs_weights(faces: Path, tmp_path: Path, unbroken: Path) -> None:
