@@ -104,6 +104,13 @@ def test_changes_depend_on_seed_number_and_side_alone() -> None:
         assert first != numbers(draw(EVERYTHING, other))
 
 
+def test_hear_net_sees_three_of_four_faces_occluded_and_stage_one_a_fifth() -> None:
+    for stages, share in ((aug.OCCLUDED, 0.75), (aug.GAN, 0.2)):
+        drawn = [draw(stages.attribute, generator_for(0, number)).occluded for number in range(800)]
+        assert np.mean(drawn) == pytest.approx(share, abs=0.06)
+        assert not any(draw(stages.identity, generator_for(0, number)).occluded for number in range(50))
+
+
 def test_chances_are_as_stated() -> None:
     stage = dataclasses.replace(EVERYTHING, grey=0.25, distorted=0.0, occluded=0.35, flip=0.4, blur=0.1)
     changes = [draw(stage, generator_for(0, number)) for number in range(2000)]

@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facegraft.methods.mobilefsgan import SIZES, MobileFSGAN, MobileFSGANConfig
 from facegraft.tensors import SwapBatch, concatenate
@@ -224,3 +225,11 @@ def test_wrong_configs_are_told() -> None:
         MobileFSGANConfig(border=(0.5, 0.1))
     with pytest.raises(ValueError, match="1 or more"):
         MobileFSGANConfig(blocks=(0, 1, 1))
+
+
+def test_people_have_styles_of_their_own_from_the_first_step_on() -> None:
+    """A unit vector's numbers as they come would differ by .03."""
+    torch.manual_seed(0)
+    method = MobileFSGAN(dataclasses.replace(TINY, embedding=512))
+    people = F.normalize(torch.randn(16, 512, generator=torch.Generator().manual_seed(1)))
+    assert 0.3 < float(method.generator.styles(people).detach().std(dim=0).mean()) < 1.5
