@@ -12,6 +12,8 @@ similarities it learns from triplets: pairs with a right answer, edited (data/tr
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -35,8 +37,8 @@ from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, 
 Features = Float[Tensor, "b _c _h _w"]
 Pyramid = list[Float[Tensor, "b 3 _h _w"]]
 """Pictures at the whole, half and quarter size, -1..1."""
-Styles = Float[Tensor, "b _n 2 _c"]
-"""Of all identity blocks, in the order in which they are met."""
+Styles = Float[Tensor, "b 2 _n"]
+"""Scales and shifts of all identity blocks' channels, in the order in which they are met."""
 SIZES = ("", "_half", "_quarter")
 """Endings of the losses' names: at which size."""
 MAP_WEIGHTS = (0.6, 0.8, 1.0, 1.2)
@@ -53,7 +55,9 @@ class MobileFSGANConfig:
 
     size_px: int = 128
     width: int = 24
-    """Channels, the same everywhere."""
+    """Channels at the whole size."""
+    widest: int = 0
+    """Channels double with each halving, up to so many; 0: the same everywhere, as published."""
     halvings: int = 5
     """Of the identity's U-Net, which comes back to a quarter of the size."""
     blocks: tuple[int, int, int] = (2, 3, 4)
@@ -101,9 +105,14 @@ class MobileFSGANConfig:
             raise ValueError(f"border: expected two shares of the size below 0.5, found {self.border}")
 
     @property
-    def identity_blocks(self) -> int:
-        """One at each size on the way down, one on the way up to a quarter."""
-        return 2 * self.halvings - 1
+    def widths(self) -> list[int]:
+        """Channels after no halving, one, and so on."""
+        return [min(self.width << halving, max(self.width, self.widest)) for halving in range(self.halvings + 1)]
+
+    @property
+    def identity_widths(self) -> list[int]:
+        """Channels of the identity blocks: one block at each size on the way down, one on the way up to a quarter."""
+        return [*self.widths, *self.widths[-2:1:-1]]
 
 
 class Residual(nn.Module):
@@ -159,9 +168,9 @@ class AttributeEncoder(nn.Module):
 
     def __init__(self, config: MobileFSGANConfig) -> None:
         super().__init__()
-        width = config.width
-        self.levels = nn.ModuleList(nn.ModuleList(Residual(width) for _ in range(count)) for count in config.blocks)
-        self.downs = nn.ModuleList(_down(width) for _ in range(2))
+        sizes = list(zip(config.widths, config.blocks, strict=False))
+        self.levels = nn.ModuleList(nn.ModuleList(Residual(width) for _ in range(count)) for width, count in sizes)
+        self.downs = nn.ModuleList(_down(*pair) for pair in itertools.pairwise(config.widths[:3]))
 
     def forward(self, held: Features) -> list[list[Features]]:
         """Maps at the whole, half and quarter size, shallow ones first."""
@@ -181,23 +190,29 @@ class IdentityEncoder(nn.Module):
 
     def __init__(self, config: MobileFSGANConfig) -> None:
         super().__init__()
-        width, halvings = config.width, config.halvings
-        self.blocks = nn.ModuleList(IdentityBlock(width) for _ in range(config.identity_blocks))
-        self.downs = nn.ModuleList(_down(width) for _ in range(halvings))
-        self.ups = nn.ModuleList(_up(width) for _ in range(halvings - 2))
+        widths = config.widths
+        self.widths = config.identity_widths
+        self.blocks = nn.ModuleList(IdentityBlock(width) for width in self.widths)
+        self.downs = nn.ModuleList(_down(*pair) for pair in itertools.pairwise(widths))
+        self.ups = nn.ModuleList(_up(*pair) for pair in itertools.pairwise(widths[:1:-1]))
 
     def forward(self, held: Features, styles: Styles) -> Features:
+        given = self.each(styles)
         passed: list[Tensor] = []
         for number, down in enumerate(self.downs):
-            held = self.blocks[number](held, styles[:, number])
+            held = self.blocks[number](held, given[number])
             passed.append(held)
             held = down(held)
         deepest = len(self.downs)
-        held = self.blocks[deepest](held, styles[:, deepest])
+        held = self.blocks[deepest](held, given[deepest])
         for number, up in enumerate(self.ups):
             held = up(held) + passed[deepest - 1 - number]
-            held = self.blocks[deepest + 1 + number](held, styles[:, deepest + 1 + number])
+            held = self.blocks[deepest + 1 + number](held, given[deepest + 1 + number])
         return held
+
+    def each(self, styles: Styles) -> Sequence[Style]:
+        """Every block's own."""
+        return styles.split(self.widths, 2)
 
 
 class Generator(nn.Module):
@@ -205,23 +220,23 @@ class Generator(nn.Module):
 
     def __init__(self, config: MobileFSGANConfig) -> None:
         super().__init__()
-        width, sizes = config.width, range(3)
-        self.style = nn.Linear(config.embedding, config.identity_blocks * 2 * width)
+        width, widths = config.width, config.widths[:3]
+        self.style = nn.Linear(config.embedding, 2 * sum(config.identity_widths))
         self.head = nn.Conv2d(3, width, 3, padding=1)
         self.to_identity = nn.Sequential(
             nn.Conv2d(width, width, 1), nn.LeakyReLU(), nn.Conv2d(width, width, 3, padding=1)
         )
         self.attributes, self.identity = AttributeEncoder(config), IdentityEncoder(config)
-        counts = [count + 1 for count in config.blocks]
         self.mixes = nn.ModuleList(
-            nn.ModuleList(MixBlock(width, config.attention) for _ in range(counts[size])) for size in sizes
+            nn.ModuleList(MixBlock(width, config.attention) for _ in range(count + 1))
+            for width, count in zip(widths, config.blocks, strict=True)
         )
-        self.to_rgb = nn.ModuleList(nn.Conv2d(width, 3, 3, padding=1) for _ in sizes)
-        self.ups = nn.ModuleList(_up(width) for _ in range(2))
+        self.to_rgb = nn.ModuleList(nn.Conv2d(width, 3, 3, padding=1) for width in widths)
+        self.ups = nn.ModuleList(_up(below, width) for width, below in itertools.pairwise(widths))
 
     def styles(self, embedding: Embedding) -> Styles:
         """All that a person changes in the network."""
-        return self.style(heard(embedding)).unflatten(1, (len(self.identity.blocks), 2, -1))
+        return self.style(heard(embedding)).unflatten(1, (2, -1))
 
     def forward(self, images: Images, styles: Styles) -> Pyramid:
         """Results at the three sizes."""
@@ -272,13 +287,21 @@ class MobileFSGAN(Method):
         results = self.generator(batch.attribute.image, self.generator.styles(embedding))
         losses = map(hinge_generator_bounded, self._judged(results))
         found = {f"adversarial{size}": loss for size, loss in zip(SIZES, losses, strict=True)}
-        for size, result in zip(SIZES, results, strict=True):
-            margin = self.config.identity_margin
-            found[f"identity{size}"] = cosine_identity_loss(frozen.identity(result), embedding, margin)
+        found |= self._identity_losses(results, embedding, frozen)
         found["reconstruction"] = mse_where(results[0], batch.truth, where=batch.has_truth)
         found["border"] = self._border_loss(results[0], batch)
         found["perceptual"] = self._perceptual_loss(results[0], batch, frozen)
         return found
+
+    def _identity_losses(self, results: Pyramid, embedding: Embedding, frozen: FrozenNets) -> dict[str, Scalar]:
+        """At each size; where it weighs nothing, the recogniser need not look."""
+        weights, margin = self.config.loss_weights["generator"], self.config.identity_margin
+        return {
+            name: cosine_identity_loss(frozen.identity(result), embedding, margin)
+            if weights[name]
+            else result.new_zeros(())
+            for name, result in zip((f"identity{size}" for size in SIZES), results, strict=True)
+        }
 
     def _judged(self, pictures: Pyramid) -> list[list[Features]]:
         """Each size's answers of its own discriminator."""
@@ -322,9 +345,9 @@ class MobileFSGAN(Method):
             ValueError: The code is not that of one person.
         """
         folded = copy.deepcopy(self.generator).eval()
-        for number, block in enumerate(folded.identity.blocks):
+        for block, style in zip(folded.identity.blocks, folded.identity.each(code[0]), strict=True):
             if isinstance(block, IdentityBlock):
-                block.fold(code[0][:, number])
+                block.fold(style)
         return folded
 
 
@@ -338,15 +361,15 @@ def _pyramid(images: Images) -> Pyramid:
     return [images, F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
 
 
-def _down(width: int) -> nn.Sequential:
+def _down(width: int, below: int) -> nn.Sequential:
     """Half the size. The paper's normalisation comes first; behind the convolution it folds at the border too."""
-    convolution = nn.Conv2d(width, width, 4, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.LeakyReLU())
+    convolution = nn.Conv2d(width, below, 4, stride=2, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(below), nn.LeakyReLU())
 
 
-def _up(width: int) -> nn.Sequential:
+def _up(below: int, width: int) -> nn.Sequential:
     """Twice the size; padded with zeros where the paper mirrors, which costs phones dearly."""
-    convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+    convolution = nn.Conv2d(below, width, 3, padding=1, bias=False)
     return nn.Sequential(Up("bilinear"), convolution, nn.BatchNorm2d(width), nn.LeakyReLU())
 
 

@@ -40,9 +40,10 @@ Code = list[Float32[np.ndarray, "1 *shape"]]
 def is_bundle(folder: Path) -> bool:
     """Whether a folder says that it is one; it may be damaged."""
     try:
-        return "facegraft_bundle" in json.loads(read_bytes(folder / CARD))
-    except (BadInputError, ValueError, TypeError):
+        card = json.loads(read_bytes(folder / CARD))
+    except (BadInputError, ValueError):
         return False
+    return isinstance(card, dict) and "facegraft_bundle" in card
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,9 @@ def test_a_folded_generator_is_one_persons(method: MobileFSGAN) -> None:
         code = method.encode_identity(batch.identity, tiny_frozen())
         mine = (code[0][1:2],)
         folded = method.fold(mine)
-        expected = method.generator(batch.attribute.image, mine[0].expand(4, -1, -1, -1))
+        expected = method.generator(batch.attribute.image, mine[0].expand(4, -1, -1))
         found = folded(batch.attribute.image, torch.full_like(code[0], 100.0))
-        other = method.generator(batch.attribute.image, code[0][:1].expand(4, -1, -1, -1))
+        other = method.generator(batch.attribute.image, code[0][:1].expand(4, -1, -1))
     for size in range(3):
         assert (expected[size] - found[size]).abs().max() < 1e-4
     assert (expected[0] - other[0]).abs().max() > 1e-3
@@ -78,7 +78,7 @@ def test_a_folded_generator_is_one_persons(method: MobileFSGAN) -> None:
 
 def test_the_identity_enters_through_the_identity_encoder_alone(method: MobileFSGAN) -> None:
     batch = tiny_batch()
-    codes = [torch.randn(4, TINY.identity_blocks, 2, TINY.width) for _ in range(2)]
+    codes = [torch.randn(4, 2, sum(TINY.identity_widths)) for _ in range(2)]
     with torch.no_grad():
         first, second = (method.generator(batch.attribute.image, code)[0] for code in codes)
         assert (first - second).abs().max() > 1e-3
@@ -89,15 +89,25 @@ def test_the_identity_enters_through_the_identity_encoder_alone(method: MobileFS
 
 
 def test_every_identity_block_has_its_own_style(method: MobileFSGAN) -> None:
-    """Each row of the code moves the result: none is read twice, none left out."""
+    """Each number of the code moves the result: none is left out."""
     method.eval()
     batch = tiny_batch()
-    code = torch.randn(4, TINY.identity_blocks, 2, TINY.width, requires_grad=True)
+    code = torch.randn(4, 2, sum(TINY.identity_widths), requires_grad=True)
     method.generator(batch.attribute.image, code)[0].square().sum().backward()
     assert code.grad is not None
-    assert (code.grad.abs().amax((0, 3)) > 0).all()
-    assert TINY.identity_blocks == 5
-    assert MobileFSGANConfig().identity_blocks == 9
+    assert (code.grad.abs().amax(0) > 0).all()
+    assert TINY.identity_widths == [6] * 5
+    assert MobileFSGANConfig().identity_widths == [24] * 9
+
+
+def test_channels_double_where_the_config_says_so(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, widest=20)
+    assert config.widths == [6, 12, 20, 20]
+    assert config.identity_widths == [6, 12, 20, 20, 20]
+    torch.manual_seed(0)
+    method = MobileFSGAN(config)
+    assert [block.spread.in_channels for block in method.generator.identity.blocks] == config.identity_widths
+    check_method(method, tmp_path)
 
 
 def test_attention_mixes_two_maps_place_by_place(method: MobileFSGAN) -> None:
@@ -127,7 +137,7 @@ def test_deepest_attributes_come_first(method: MobileFSGAN) -> None:
     kept = generator.attributes(head)
     assert [[len(maps), maps[0].shape[-1]] for maps in kept] == [[2, 32], [2, 16], [2, 8]]
     assert torch.equal(kept[0][0], head)
-    results = generator(batch.attribute.image, torch.zeros(4, 5, 2, 6))
+    results = generator(batch.attribute.image, torch.zeros(4, 2, 30))
     assert [result.shape[-1] for result in results] == [32, 16, 8]
     assert seen == [8, 8, 16, 16, 32, 32]
 
@@ -136,6 +146,18 @@ def test_identity_loss_pulls_each_size_towards_the_person(method: MobileFSGAN) -
     for size in SIZES:
         losses = run_down(method, f"identity{size}", tiny_batch(), 40)
         assert losses[-1] < 0.8 * losses[0], size
+
+
+def test_a_size_that_weighs_nothing_is_not_looked_at() -> None:
+    weights = MobileFSGANConfig().loss_weights
+    weights["generator"]["identity_quarter"] = 0.0
+    quick, looked = MobileFSGAN(dataclasses.replace(TINY, loss_weights=weights)), []
+    frozen = tiny_frozen()
+    seen = dataclasses.replace(frozen, identity=lambda image: looked.append(image.shape[-1]) or frozen.identity(image))
+    losses = quick.training_step("generator", tiny_batch(), seen)
+    assert looked == [32, 32, 16]  # the identity image, then two results
+    assert losses["identity_quarter"] == 0
+    assert losses["identity_half"] > 0
 
 
 def test_what_misses_by_less_than_the_margin_is_right() -> None:

@@ -238,6 +238,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no graph": (lambda b: (b / "swap.onnx").unlink(), "swap.onnx: cannot be opened"),
     "no card": (lambda b: (b / "card.json").unlink(), "expected a bundle made by `facegraft export`"),
     "no json": (lambda b: (b / "card.json").write_text("{"), "expected a bundle"),
+    "a list": (lambda b: (b / "card.json").write_text('["facegraft_bundle"]'), "expected a bundle"),
     "another's card": (lambda b: (b / "card.json").write_text('{"facegraft_dataset": 1}'), "expected a bundle"),
     "newer": (lambda b: edit_card(b, facegraft_bundle=9), "expected version 1, found 9; update facegraft"),
     "no files": (lambda b: edit_card(b, files=3), "damaged"),
