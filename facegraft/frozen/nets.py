@@ -50,6 +50,10 @@ Teacher = Callable[[Aligned, Aligned], Swap]
 """Identity and attribute -> what another, trained method answers."""
 
 
+Judge = Callable[[Images], Float[Tensor, "b"]]
+"""How well-trained the network behind a picture looks, 0..1; see frozen/quality.py."""
+
+
 def absent(what: str) -> Callable[..., Tensor]:
     """Stands where a frozen network is not loaded: calling it says so."""
 
@@ -68,12 +72,14 @@ class FrozenNets:
         perceptual: The parser's encoder, in place of the VGG networks of papers, whose weights nobody may ship.
         points: Landmarks.
         teacher: A trained method, for distillation.
+        quality: How well-trained a teacher's answers look; None where nobody has learnt that.
     """
 
     identity: IdentityNet | Callable[..., Tensor] = field(default_factory=lambda: absent("identity"))
     perceptual: Perceptual | Callable[..., Tensor] = field(default_factory=lambda: absent("perceptual"))
     points: Points | Callable[..., Tensor] = field(default_factory=lambda: absent("points"))
     teacher: Teacher | Callable[..., Tensor] = field(default_factory=lambda: absent("teacher"))
+    quality: Judge | None = None
 
 
 class _Cut(nn.Module):

@@ -70,7 +70,7 @@ class MobileFaceSwapConfig:
     margin: float = 0.05
     """By how much of the side the visible face is widened before the rest counts as background."""
     reweighted: bool = True
-    """Trust the teacher by alpha; else all of its answers count alike."""
+    """Trust the teacher by alpha = cos^2 Q, Q = 1 where no network for it is given; else all answers count alike."""
     discriminator_width: int = 24
     discriminator_halvings: int = 3
     scales: int = 2
@@ -239,7 +239,8 @@ class MobileFaceSwap(Method):
         with torch.no_grad():
             told = cast(Swap, frozen.teacher(batch.identity, batch.attribute))
             answer = batch.attribute.image + told.mask * (told.image - batch.attribute.image)
-            trust = teacher_trust(frozen.identity(answer), embedding)
+            quality = frozen.quality(answer) if frozen.quality is not None else None
+            trust = teacher_trust(frozen.identity(answer), embedding, quality)
         if not self.config.reweighted:
             trust = torch.ones_like(trust)
         pixels = pixel_distance(made.image, answer) + pixel_distance(made.raw, answer, batch.attribute.mask)

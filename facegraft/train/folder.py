@@ -23,7 +23,7 @@ from facegraft.data.card import DatasetCard, read_card
 from facegraft.train.options import MAY_CHANGE, MAY_MOVE, AnyRunConfig, MethodRunConfig, run_config
 
 CONFIG, FACTS, LOG, STATE = "config.json", "run.json", "log.jsonl", "last.safetensors"
-LOCK, PREVIEW = ".lock", "preview"
+LOCK, PREVIEW, SNAPSHOTS = ".lock", "preview", "snapshots"
 WEIGHTS, SCORES = "weights.safetensors", "scores.json"
 
 
@@ -54,6 +54,20 @@ def open_run(folder: Path, options: AnyRunConfig) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{shown(folder)}: cannot be made ({reason}); choose another") from error
+
+
+def snapshot_path(folder: Path, images_seen: int) -> Path:
+    """Where weights of that moment are kept; the folder for them is made.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    kept = folder / SNAPSHOTS
+    try:
+        kept.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(kept)}: cannot be made ({(error.strerror or str(error)).lower()})") from error
+    return kept / f"{images_seen:09d}.safetensors"
 
 
 def write_config(folder: Path, options: AnyRunConfig) -> None:

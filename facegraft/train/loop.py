@@ -326,6 +326,9 @@ class _Trainer:
             self._scores()
         if due["preview"] and self.processes.first:
             files.write_preview(self.folder, now, self._quietly(self.job.preview))
+        kept = options.snapshot_every
+        if kept and before // kept != now // kept and self.processes.first:
+            save_weights(files.snapshot_path(self.folder, now), self.state.average, self._facts())
         if due["save"] or time.monotonic() - self.saved_at > 60 * options.save_minutes:
             self._save()
 
@@ -381,10 +384,13 @@ class _Trainer:
     def _finish(self) -> dict[str, float]:
         state = self.state
         scores = self._scores()
-        kind = "method" if isinstance(self.options, MethodRunConfig) else "network"
-        facts = {kind: self.job.name, "model": self.options.model, "images_seen": state.images_seen}
         if self.processes.first:
-            save_weights(self.folder / files.WEIGHTS, state.average, facts)
+            save_weights(self.folder / files.WEIGHTS, state.average, self._facts())
             files.write_result(self.folder, files.Result(state.images_seen, state.seconds, scores))
         self.processes.wait()
         return scores
+
+    def _facts(self) -> dict[str, Any]:
+        """What is written into a file of weights."""
+        kind = "method" if isinstance(self.options, MethodRunConfig) else "network"
+        return {kind: self.job.name, "model": self.options.model, "images_seen": self.state.images_seen}

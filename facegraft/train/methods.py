@@ -21,7 +21,8 @@ from facegraft.data.loader import Augment, Loader, LoaderOptions
 from facegraft.data.policies import POLICIES, Policy, with_truth_share
 from facegraft.data.triplets import edit_pairs
 from facegraft.data.vary import vary
-from facegraft.frozen.nets import FrozenNets, Teacher
+from facegraft.frozen.nets import FrozenNets, Judge, Teacher
+from facegraft.frozen.quality import Quality, QualityConfig
 from facegraft.methods._method import Method, build_method, find_method
 from facegraft.nn.weights import load_weights, read_tensors
 from facegraft.tensors import Aligned, Scalar, Swap, SwapBatch, each_tensor, frames_from_images
@@ -73,6 +74,9 @@ class MethodData:
     """... whom. Names as the dataset has them, with its number and name in front: "0-faces/anna"."""
     teacher: str = ""
     """Run of a trained method that this one learns from."""
+    quality: str = ""
+    """Run of the network `quality`, which has learnt from that teacher's snapshots how well-trained an answer looks:
+    such answers count more. "": all look alike."""
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -129,7 +133,8 @@ class MethodJob:
         card, size_px = self.method.card, self.method.config.size_px
         self.phases = _phases(self.method, options)
         teacher = _teacher(self.data, self.method, device)
-        self.frozen = frozen or load_frozen(card.needs, card.alignment, size_px, device, teacher)
+        known = frozen or load_frozen(card.needs, card.alignment, size_px, device, teacher)
+        self.frozen = dataclasses.replace(known, quality=_quality(self.data, self.name, card.needs, device))
         self.loader, held_out = self._loaders(run_dir, processes)
         self.scored = held_out.batch_at(0)
         self.shown = _rows(self.scored, slice(SHOWN))
@@ -229,8 +234,13 @@ def begin_from(method: Method, path: Path) -> None:
     method.load_state_dict(fits, strict=False)
 
 
-def load_method(run_dir: Path, device: torch.device | str = "cpu") -> Method:
-    """The method of a finished run, frozen and in evaluation mode.
+def load_method(run_dir: Path, device: torch.device | str = "cpu", weights: Path | None = None) -> Method:
+    """The method of a run, frozen and in evaluation mode.
+
+    Args:
+        run_dir: The run's folder.
+        device: Where it comes to.
+        weights: One of its snapshots, instead of what it came to.
 
     Raises:
         BadInputError: No such run, or one of a network.
@@ -239,7 +249,7 @@ def load_method(run_dir: Path, device: torch.device | str = "cpu") -> Method:
     if "method" not in config:
         raise BadInputError(f"{run_dir.name}: expected the run of a method, found one of {config.get('network')!r}")
     method = build_method(config)
-    load_weights(run_dir / WEIGHTS, method)
+    load_weights(weights or run_dir / WEIGHTS, method)
     return method.to(device).eval().requires_grad_(False)
 
 
@@ -259,6 +269,30 @@ def _teacher(data: MethodData, student: Method, device: torch.device) -> Teacher
         return method.swap(attribute, method.encode_identity(identity, frozen))
 
     return teach
+
+
+def load_quality(run_dir: Path, device: torch.device | str = "cpu") -> Judge:
+    """What a finished run of the network `quality` says of pictures.
+
+    Raises:
+        BadInputError: No such run, or one of something else.
+    """
+    config = read_json(run_dir / CONFIG)
+    if config.get("network") != "quality":
+        named = config.get("network") or config.get("method")
+        raise BadInputError(f"data.quality: expected a run of network = 'quality', found one of {named!r}")
+    net = Quality(fill(QualityConfig, config.get("model", {}), "model"))
+    load_weights(run_dir / WEIGHTS, net)
+    net.to(device).eval().requires_grad_(False)
+    return net
+
+
+def _quality(data: MethodData, name: str, needs: frozenset[str], device: torch.device) -> Judge | None:
+    if not data.quality:
+        return None
+    if "teacher" not in needs:
+        raise BadInputError(f"data.quality: {name} learns from no teacher, whose answers it could weigh")
+    return load_quality(Path(data.quality), device)
 
 
 def _phases(method: Method, options: MethodRunConfig) -> tuple[Phase, ...]:

@@ -25,6 +25,9 @@ class TrainOptions:
     save_every: int = 64_000
     preview_every: int = 64_000
     validate_every: int = 64_000
+    snapshot_every: int = 0
+    """Weights are kept in `snapshots` at so many images, for a network that learns how well-trained an answer looks
+    (`network = "quality"`); 0: none are."""
     save_minutes: float = 2.0
     """Saved after this long too, whatever the clock says."""
     ahead: int = 0
@@ -40,7 +43,7 @@ class TrainOptions:
         for name in ("images", "batch", "log_every", "save_every", "preview_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        for name in ("clip", "save_minutes", "ahead"):
+        for name in ("clip", "save_minutes", "ahead", "snapshot_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
         if not 0 <= self.ema < 1:
@@ -142,7 +145,7 @@ def _check_seed(seed: int) -> None:
 
 MAY_CHANGE = {
     *("images", "log_every", "save_every", "preview_every", "validate_every", "save_minutes", "ahead"),
-    *("compile", "tensorboard"),
+    *("compile", "tensorboard", "snapshot_every"),
 }
 """Keys of `[train]` with which a run may go on though they differ from those that it began with."""
 MAY_MOVE = {"data.cache", "data.cache_folder"}
