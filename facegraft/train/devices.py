@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from facegraft.core.errors import BadInputError, MissingPartError
 
@@ -33,6 +34,23 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=True):
         torch.manual_seed(seed)
         yield
+
+
+def quicken(net: nn.Module) -> None:
+    """Brings 1x1 convolutions of small batches to oneDNN's kernels, in place; results stay, but for rounding.
+
+    On one thread of a CPU, with fewer than 16 pictures, torch computes them by a path of its own that takes twice as
+    long. It never does so for dilated ones, and a dilation means nothing to a kernel of one pixel. Not for networks
+    that are exported: the graph would say so.
+
+    Args:
+        net: On a CPU; elsewhere nothing is done.
+    """
+    if any(weight.device.type != "cpu" for weight in net.parameters()):
+        return
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1:
+            layer.dilation = (2, 2)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import invert, transform
@@ -56,7 +56,7 @@ def load_frozen(
         )
     if "teacher" in needs and teacher is None:
         raise BadInputError("data.teacher: is missing; name the run of a trained method that this one learns from")
-    made: dict[str, Callable[..., Tensor]] = {}
+    made: dict[str, nn.Module] = {}
     if "identity" in needs:
         crop = alignment(template_points(alignment_template, size_px), IDENTITY_TEMPLATE, IDENTITY_PX)
         net = Identity(IdentityConfig())
@@ -73,6 +73,8 @@ def load_frozen(
         load_onnx(landmarks, weights_file("landmarks"))
         crop = _around_mesh(alignment_template, size_px, POINTS_MARGIN, POINTS_PX)
         made["points"] = PointsEye(landmarks, _window(crop, POINTS_PX, size_px)).to(device).eval()
+    for each in made.values():
+        each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     return FrozenNets(**made, teacher=teacher or absent("teacher"))
 
 

@@ -28,7 +28,7 @@ from facegraft.nn.weights import save_weights
 from facegraft.train import folder as files
 from facegraft.train.board import Board, in_phase, loss_names, sizes_of
 from facegraft.train.checkpoint import State, load_state, save_state, trained_weights
-from facegraft.train.devices import fast_convolutions, pick_device, seeded
+from facegraft.train.devices import fast_convolutions, pick_device, quicken, seeded
 from facegraft.train.job import Job, NetworkJob
 from facegraft.train.methods import MethodJob
 from facegraft.train.optimise import (
@@ -172,6 +172,7 @@ def _go_on(
 
 def _start(job: Job, device: torch.device) -> State:
     job.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    quicken(job.net)
     weights = trained_weights(job.net, job.head)
     optimisers: list[torch.optim.Optimizer] = []
     for phase in job.phases:

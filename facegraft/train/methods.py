@@ -26,6 +26,7 @@ from facegraft.frozen.quality import Quality, QualityConfig
 from facegraft.methods._method import Method, build_method, find_method
 from facegraft.nn.weights import load_weights, read_tensors
 from facegraft.tensors import Aligned, Scalar, Swap, SwapBatch, each_tensor, frames_from_images
+from facegraft.train.devices import quicken
 from facegraft.train.eyes.pictures import train_and_val
 from facegraft.train.folder import CONFIG, WEIGHTS, read_json
 from facegraft.train.frozen_nets import load_frozen
@@ -133,7 +134,7 @@ class MethodJob:
         card, size_px = self.method.card, self.method.config.size_px
         self.phases = _phases(self.method, options)
         teacher = _teacher(self.data, self.method, device)
-        known = frozen or load_frozen(card.needs, card.alignment, size_px, device, teacher)
+        known = frozen or _quick(load_frozen(card.needs, card.alignment, size_px, device, teacher))
         self.frozen = dataclasses.replace(known, quality=_quality(self.data, self.name, card.needs, device))
         self.loader, held_out = self._loaders(run_dir, processes)
         self.scored = held_out.batch_at(0)
@@ -262,13 +263,23 @@ def _teacher(data: MethodData, student: Method, device: torch.device) -> Teacher
     if (theirs, card.alignment) != (ours, student.card.alignment):
         found = f"{theirs} px, {card.alignment}, found by a student of {ours} px, {student.card.alignment}"
         raise BadInputError(f"data.teacher: sees other crops: {found}; both must see the same")
-    frozen = load_frozen(card.needs - {"teacher"}, card.alignment, method.config.size_px, device)
+    frozen = _quick(load_frozen(card.needs - {"teacher"}, card.alignment, method.config.size_px, device))
+    quicken(method)
 
     @torch.no_grad()
     def teach(identity: Aligned, attribute: Aligned) -> Swap:
         return method.swap(attribute, method.encode_identity(identity, frozen))
 
     return teach
+
+
+def _quick(frozen: FrozenNets) -> FrozenNets:
+    """Frozen networks as losses ask them, step by step."""
+    for entry in dataclasses.fields(frozen):
+        part = getattr(frozen, entry.name)
+        if isinstance(part, nn.Module):
+            quicken(part)
+    return frozen
 
 
 def load_quality(run_dir: Path, device: torch.device | str = "cpu") -> Judge:
