@@ -171,6 +171,15 @@ def test_triplets_are_learnt_by_heart(method: MobileFSGAN) -> None:
     assert losses[-1] < 0.25 * losses[0]
 
 
+@pytest.mark.parametrize("name", ["perceptual", "border", "adversarial", "adversarial_half", "adversarial_quarter"])
+def test_every_loss_reaches_the_generator(method: MobileFSGAN, name: str) -> None:
+    loss = method.training_step("generator", strangers(tiny_batch()), tiny_frozen())[name]
+    loss.backward()
+    pulled = [weight.grad for weight in method.generator.identity.parameters() if weight.grad is not None]
+    assert pulled
+    assert max(float(gradient.abs().max()) for gradient in pulled) > 0
+
+
 def test_pairs_without_a_right_answer_count_at_the_border_only(method: MobileFSGAN) -> None:
     losses = method.training_step("generator", strangers(tiny_batch()), tiny_frozen())
     assert losses["reconstruction"] == 0
