@@ -120,6 +120,7 @@ def test_training_distorts_both_pictures_and_takes_colours_from_the_identity_ima
     attribute, reference, _ = seen[0]
     assert not torch.equal(attribute, batch.attribute.image)
     assert not torch.equal(shown[0], batch.identity.image)
+    assert not torch.equal(reference, _shrunk(batch.identity.image))  # it was moved
     means = [images.mean((2, 3)) for images in (reference, batch.identity.image, batch.attribute.image)]
     assert (means[0] - means[1]).abs().mean() < 0.5 * (means[0] - means[2]).abs().mean()
     plain = FastSwap(dataclasses.replace(TINY, distorted=0.0))
@@ -178,9 +179,69 @@ def test_the_face_counts_twice(method: FastSwap) -> None:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_what_is_right_loses_nothing() -> None:
+    """The answer's points, its face as the mask; with the next person the attribute image's points and border."""
+    method, batch, frozen = FastSwap(dataclasses.replace(TINY, cross_share=1.0)), answered(), tiny_frozen()
+    face = batch.attribute.mask
+    assert face is not None
+    losses = method._answer_losses(batch.truth, (face - 0.5) * 60, batch, frozen)
+    for name in ("reconstruction", "perceptual", "pose", "mask"):
+        assert losses[name] < 1e-6, name
+    attribute, logits = batch.attribute.image, torch.zeros(4, 1, 32, 32)
+    assert method._answer_losses(batch.identity.image, logits, batch, frozen)["identity"] < 1e-6
+    assert method._cross_losses(batch.identity.image.roll(-1, 0), batch, frozen)["cross_identity"] < 1e-6
+    losses = method._cross_losses(attribute, batch, frozen)
+    assert losses["cross_pose"] == 0
+    assert losses["cross_background"] == 0
+    inside, outside = (method._cross_losses(attribute + where, batch, frozen) for where in (face, 1 - face))
+    assert inside["cross_background"] == 0
+    assert outside["cross_background"] > 0.1
+    assert method._answer_losses(attribute, (0.5 - face) * 60, batch, frozen)["mask"] > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("reconstruction", 0),
+        ("perceptual", 0),
+        ("identity", 0),
+        ("pose", 0),
+        ("mask", 1),
+        ("cross_identity", 2),
+        ("cross_pose", 2),
+    ],
+)
+def test_gradients_reach_what_a_loss_judges(name: str, part: int) -> None:
+    method, batch, frozen = FastSwap(dataclasses.replace(TINY, cross_share=1.0)), answered(), tiny_frozen()
+    judged = [batch.identity.image.clone(), torch.zeros(4, 1, 32, 32), batch.identity.image.clone()]
+    for each in judged:
+        each.requires_grad_()
+    own, logits, swapped = judged
+    losses = method._answer_losses(own, logits, batch, frozen) | method._cross_losses(swapped, batch, frozen)
+    losses[name].backward()
+    assert [each.grad is not None and bool(each.grad.abs().max() > 0) for each in judged] == [
+        number == part for number in range(3)
+    ]
+
+
+@pytest.mark.parametrize("name", ["adversarial", "features"])
+def test_the_discriminators_word_reaches_the_generator(method: FastSwap, name: str) -> None:
+    method.training_step("generator", answered(), tiny_frozen())[name].backward()
+    pulled = [weight.grad for weight in method.generator.parameters() if weight.grad is not None]
+    assert pulled
+    assert max(float(gradient.abs().max()) for gradient in pulled) > 0
+
+
 def test_discriminator_learns_which_side_is_real(method: FastSwap) -> None:
     losses = overfit(method, answered(), "discriminator", 25, 2e-2)
     assert losses[-1] < 0.7 * losses[0]
+    batch = answered()
+    with torch.no_grad():
+        made, _ = method._reconstruct(batch)
+        real, fake = (
+            sum(float(said.mean()) for said in method.discriminator(images)[0]) for images in (batch.truth, made)
+        )
+    assert real > fake
 
 
 def test_wrong_configs_are_told() -> None:

@@ -128,10 +128,10 @@ def test_attention_mixes_two_maps_place_by_place(method: MobileFSGAN) -> None:
 
 def test_deepest_attributes_come_first(method: MobileFSGAN) -> None:
     """The decoder takes an encoder's maps in reverse, so its last block sees the picture as it came in."""
-    generator, seen = method.generator, []
+    generator, mixed = method.generator, []
     for level in generator.mixes:
         for block in level:
-            block.residual.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape[-1]))
+            block.register_forward_pre_hook(lambda _module, inputs: mixed.append(inputs[1]))
     batch = tiny_batch()
     head = torch.nn.functional.leaky_relu(generator.head(batch.attribute.image))
     kept = generator.attributes(head)
@@ -139,7 +139,10 @@ def test_deepest_attributes_come_first(method: MobileFSGAN) -> None:
     assert torch.equal(kept[0][0], head)
     results = generator(batch.attribute.image, torch.zeros(4, 2, 30))
     assert [result.shape[-1] for result in results] == [32, 16, 8]
-    assert seen == [8, 8, 16, 16, 32, 32]
+    wanted = [attribute for size in (2, 1, 0) for attribute in reversed(kept[size])]
+    assert len(mixed) == len(wanted)
+    for found, attribute in zip(mixed, wanted, strict=True):
+        torch.testing.assert_close(found, attribute)
 
 
 def test_identity_loss_pulls_each_size_towards_the_person(method: MobileFSGAN) -> None:
