@@ -98,6 +98,14 @@ def test_labels_say_whose_answers_they_are(recipe: QualityRecipe) -> None:
         torch.testing.assert_close(drawn.images[number : number + 1], wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_an_answer_lies_in_its_place_in_the_frame(recipe: QualityRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a mask is half of the picture."""
+    batch, method = recipe.loader.batch_at(7), recipe.moments[0][1]
+    half = torch.full_like(batch.attribute.image[:, :1], 0.5)
+    monkeypatch.setattr(method, "swap", lambda attribute, _code: Swap(torch.ones_like(attribute.image), half))
+    torch.testing.assert_close(answers(method, batch, recipe.frozen), (batch.attribute.image + 1) / 2)
+
+
 def test_held_out_pairs_are_the_same_for_every_moment(recipe: QualityRecipe) -> None:
     assert [len(held) for held in recipe.held] == [3, 3, 3]
     assert not torch.equal(recipe.held[0].images, recipe.held[2].images)
