@@ -327,8 +327,7 @@ class _Trainer:
             self._scores()
         if due["preview"] and self.processes.first:
             files.write_preview(self.folder, now, self._quietly(self.job.preview))
-        kept = options.snapshot_every
-        if kept and before // kept != now // kept and self.processes.first:
+        if (kept := options.snapshot_every) and before // kept != now // kept and self.processes.first:
             save_weights(files.snapshot_path(self.folder, now), self.state.average, self._facts())
         if due["save"] or time.monotonic() - self.saved_at > 60 * options.save_minutes:
             self._save()
@@ -372,6 +371,9 @@ class _Trainer:
 
     def _scores(self) -> dict[str, float]:
         scores = {name: float(score) for name, score in self._quietly(self.job.validate).items()}
+        for name in sorted(name for name, score in scores.items() if not -torch.inf < score < torch.inf):
+            how = "though its losses are sound: what a batch levels in training can grow without a bound in evaluation"
+            logger.warning("the score %s is %s after %d images, %s", name, scores[name], self.state.images_seen, how)
         if self.processes.first:
             files.append_log(self.folder, {"images_seen": self.state.images_seen, "scores": scores})
         return scores

@@ -193,6 +193,16 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(tmp_pat
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 
 
+def test_a_score_that_is_no_number_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(TinyRecipe, "validate", lambda _self, _net: {"sound": 1.0, "grown": float("nan")})
+    done = run_tiny(tmp_path / "run")
+    assert done.images_seen > 0
+    assert "the score grown is nan after" in caplog.text
+    assert "sound is" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
