@@ -165,7 +165,7 @@ def snapshots(run_dir: Path, device: torch.device) -> list[tuple[float, Method]]
     images = int(read_json(run_dir / CONFIG)["train"]["images"])
     found = [(1.0, last)]
     for path in sorted((run_dir / SNAPSHOTS).glob("*.safetensors")):
-        if int(path.stem) < images:
+        if path.stem.isdigit() and int(path.stem) < images:
             found.append((int(path.stem) / images, load_method(run_dir, device, path)))
     if len(found) < LEAST:
         advice = "train it with train.snapshot_every, a tenth of its images for example"
