@@ -10,6 +10,8 @@ from torch import nn  # noqa: E402
 
 from facegraft.methods._method import build_method  # noqa: E402
 from facegraft.train.devices import quicken  # noqa: E402
+from facegraft.train.frozen_nets import load_frozen  # noqa: E402
+from facegraft.train.methods import _quick  # noqa: E402
 
 
 def test_quicker_convolutions_give_the_same() -> None:
@@ -27,6 +29,18 @@ def test_quicker_convolutions_give_the_same() -> None:
         gradients = [torch.autograd.grad(result.square().sum(), images)[0] for result in found]
         torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-4)
     assert plain.state_dict().keys() == quick.state_dict().keys()
+
+
+def test_frozen_networks_are_quick_in_training_and_plain_for_export() -> None:
+    """Bundles hold frozen networks too: a dilation would stand in their graphs."""
+    plain = load_frozen({"identity", "perceptual"}, "arcface_112_v1", 64)
+    found = []
+    for frozen in (plain, _quick(load_frozen({"identity", "perceptual"}, "arcface_112_v1", 64))):
+        for net in (frozen.identity, frozen.perceptual):
+            assert isinstance(net, nn.Module)
+            convolutions = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+            found.append({layer.dilation for layer in convolutions if layer.kernel_size == (1, 1)})
+    assert found == [{(1, 1)}, {(1, 1)}, {(2, 2)}, {(2, 2)}]
 
 
 def test_a_method_that_learns_stays_the_method_that_is_exported() -> None:
