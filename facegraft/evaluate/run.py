@@ -184,10 +184,16 @@ def questions_of(data: Dataset | Questions | Path | str, most: int | None = None
 def folder_set(identities: Path, attributes: Path) -> FolderSet:
     """The pictures of two folders that have the same names.
 
+    Folders that are called `identity` and `attribute` have the name of the folder that holds them both.
+
     Raises:
         BadInputError: There are none.
     """
-    return FolderSet(f"{identities.name} + {attributes.name}", tuple(folder_cases(identities, attributes)))
+    name = f"{identities.name} + {attributes.name}"
+    first, second = identities.resolve(), attributes.resolve()
+    if first.parent == second.parent and (first.name, second.name) == ("identity", "attribute"):
+        name = first.parent.name
+    return FolderSet(name, tuple(folder_cases(identities, attributes)))
 
 
 def load_suites(suites: Sequence[str | ModuleType]) -> list[ModuleType]:

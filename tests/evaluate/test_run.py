@@ -169,6 +169,15 @@ def test_plain_folders_are_a_set_without_truth(tmp_path: Path) -> None:
     assert not any("count for no method" in line for line in found.left_out)  # they do: nothing else was known
 
 
+def test_folders_of_one_set_have_its_name(tmp_path: Path) -> None:
+    for side in ("identity", "attribute"):
+        (tmp_path / "lfw200" / side).mkdir(parents=True)
+        save_frame(tmp_path / "lfw200" / side / "p0.png", example("identity_1", 128))
+    identity, attribute = (tmp_path / "lfw200" / side for side in ("identity", "attribute"))
+    assert folder_set(identity, attribute).name == "lfw200"
+    assert folder_set(attribute, identity).name == "attribute + identity"
+
+
 def test_cases_that_count_for_nobody_are_counted_aloud(tmp_path: Path) -> None:
     for folder in ("people", "photos"):
         (tmp_path / folder).mkdir()
