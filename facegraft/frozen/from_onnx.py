@@ -29,6 +29,20 @@ def load_onnx(net: nn.Module, path: Path) -> None:
         BadInputError: The file is missing, broken, or of another network.
         MissingPartError: onnx is not installed.
     """
+    fill_from_onnx(net, path)
+    fold(net)
+    net.requires_grad_(False)
+
+
+def fill_from_onnx(net: nn.Module, path: Path) -> None:
+    """As `load_onnx`, with normalisations in their places and nothing frozen: a network to train on.
+
+    They only add a bias as long as the network is in evaluation mode, where it is left.
+
+    Raises:
+        BadInputError: The file is missing, broken, or of another network.
+        MissingPartError: onnx is not installed.
+    """
     weights, norms = dict(net.named_parameters()), dict(normalisations(net))
     constants = {name for name, _ in net.named_buffers()}
     filled: set[int] = set()
@@ -54,8 +68,6 @@ def load_onnx(net: nn.Module, path: Path) -> None:
     if missing:
         raise BadInputError(f"{shown(path)}: {missing[0]} is missing ({len(missing)} in all); it is another network's")
     net.eval()
-    fold(net)
-    net.requires_grad_(False)
 
 
 def fold(net: nn.Module) -> None:

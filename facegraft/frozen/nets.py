@@ -69,6 +69,7 @@ class FrozenNets:
 
     Attributes:
         identity: Ours, frozen/identity.py.
+        robust: The same, taught not to be misled (train/eyes/identity_robust.py); see `likeness`.
         perceptual: The parser's encoder, in place of the VGG networks of papers, whose weights nobody may ship.
         points: Landmarks.
         teacher: A trained method, for distillation.
@@ -80,6 +81,16 @@ class FrozenNets:
     points: Points | Callable[..., Tensor] = field(default_factory=lambda: absent("points"))
     teacher: Teacher | Callable[..., Tensor] = field(default_factory=lambda: absent("teacher"))
     quality: Judge | None = None
+    robust: IdentityNet | Callable[..., Tensor] | None = None
+
+    def likeness(self, images: Images) -> Embedding:
+        """Who a face shows, as losses of identity compare it on both sides.
+
+        The plain network is pleased by spots of colour that mean nothing to anybody else, and a generator finds them.
+        Where there is a robust one, it answers for both sides.
+        """
+        found: Embedding = (self.robust or self.identity)(images)
+        return found
 
 
 class _Cut(nn.Module):
@@ -106,13 +117,18 @@ class IdentityEye(nn.Module):
     """The identity network on aligned pictures.
 
     It remembers its answers to the last pictures that asked for no gradient: each phase of a step asks for the same
-    people again. Pictures that ask for one are blurred first: a generator would else please the network with patterns
-    of single pixels, which mean nothing to anybody else.
+    people again.
+
+    Args:
+        net: Says who a face shows.
+        window: Where in the pictures its crop lies.
+        blurs: Pictures that ask for a gradient are blurred first: a generator would else please the network with
+            patterns of single pixels, which mean nothing to anybody else. A robust network minds them by itself.
     """
 
-    def __init__(self, net: Identity, window: Window) -> None:
+    def __init__(self, net: Identity, window: Window, *, blurs: bool = True) -> None:
         super().__init__()
-        self.net, self.cut = net, _Cut(window, IDENTITY_PX)
+        self.net, self.cut, self.blurs = net, _Cut(window, IDENTITY_PX), blurs
         self._asked: Tensor | None = None
         self._answer: tuple[Embedding, Features] | None = None
 
@@ -128,7 +144,7 @@ class IdentityEye(nn.Module):
         return answer
 
     def _look(self, images: Images) -> tuple[Embedding, Features]:
-        if images.requires_grad:
+        if images.requires_grad and self.blurs:
             images = F.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
         last = self.net.body(self.cut(images) * 2 - 1)
         return F.normalize(self.net.last(self.net.whole(last).flatten(1)), eps=1e-6), last

@@ -1,4 +1,4 @@
-"""How far a swapped face is from the attributes that it should keep: features of an encoder, eyes."""
+"""How far a swapped face is from the attributes that it should keep: features of an encoder, eyes, expression."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ Features = Float[Tensor, "b *_shape"]
 Points = Float[Tensor, "b k 2"]
 EYE_POINTS = tuple(468 + point for point in (*range(36, 48), 68, 69))
 """Of the 538 points: six on the lids of each eye, then the irises."""
+MOVING = (
+    (*range(468 + 36, 468 + 42), 468 + 68),
+    (*range(468 + 42, 468 + 48), 468 + 69),
+    tuple(range(468 + 48, 468 + 68)),
+)
+"""Of the 538 points what expressions move: lids and iris of the left eye in the frame, of the right one, lips."""
 
 
 def attribute_loss(swapped: Sequence[Features], attribute: Sequence[Features]) -> Scalar:
@@ -38,3 +44,22 @@ def heatmap_loss(swapped: Points, attribute: Points, sigma: float = 0.02) -> Sca
     """
     squared = (swapped.float() - attribute.detach().float()).square().sum(-1)
     return (1 - torch.exp(-squared / (4 * sigma**2))).mean()
+
+
+def expression_loss(swapped: Points, wanted: Points) -> Float[Tensor, "b"]:
+    """How differently lids, irises and lips lie around the middle of their eye or mouth, in shares of the side.
+
+    Mean absolute difference over these points. Where eyes and mouth are does not count: that is pose, and whose face
+    it is. The wanted side is a label.
+
+    Args:
+        swapped: All 538 points of each picture.
+        wanted: The same of the pictures with the right expressions.
+    """
+    apart = [_around_middle(swapped.float(), part) - _around_middle(wanted.detach().float(), part) for part in MOVING]
+    return torch.cat(apart, 1).abs().mean((1, 2))
+
+
+def _around_middle(points: Points, part: Sequence[int]) -> Float[Tensor, "b part 2"]:
+    chosen = points[:, part]
+    return chosen - chosen.mean(1, keepdim=True)

@@ -152,7 +152,7 @@ class FaceShifter(Method):
         return {
             "adversarial": hinge_generator(fake),
             "attributes": attribute_loss(self.encoder(swapped), attributes),
-            "identity": cosine_identity_loss(frozen.identity(swapped), code),
+            "identity": cosine_identity_loss(frozen.likeness(swapped), frozen.likeness(batch.identity.image)),
             "reconstruction": 0.5 * mse_where(swapped, batch.truth, where=batch.has_truth),
         }
 
@@ -166,7 +166,7 @@ class FaceShifter(Method):
             first, error = self._first_stage(image, code, own)
         swapped = self.hear(first, error)
         return {
-            "identity": cosine_identity_loss(frozen.identity(swapped), code),
+            "identity": cosine_identity_loss(frozen.likeness(swapped), frozen.likeness(batch.identity.image)),
             "change": (swapped.float() - first.float()).abs().mean(),
             "reconstruction": 0.5 * mse_where(swapped, batch.truth, where=batch.has_truth),
             "own_identity": cosine_identity_loss(own, label),

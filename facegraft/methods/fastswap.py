@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from facegraft.frozen.nets import FrozenNets
 from facegraft.losses.adversarial import hinge_discriminator, hinge_generator
+from facegraft.losses.attributes import expression_loss
 from facegraft.losses.features import feature_matching
 from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import mean_where
@@ -70,9 +71,11 @@ class FastSwapConfig:
                 "features": 5.0,
                 "identity": 2.0,
                 "pose": 30.0,
+                "expression": 100.0,
                 "mask": 1.0,
                 "cross_identity": 5.0,
                 "cross_pose": 30.0,
+                "cross_expression": 100.0,
                 "cross_background": 5.0,
             },
         }
@@ -246,10 +249,10 @@ class FastSwap(Method):
     def _reconstruct(self, batch: SwapBatch) -> tuple[Images, Mask]:
         """The pair as it comes, distorted; colours from the identity image as it was, moved so that it tells no more.
 
-        Pairs of strangers get their colours from the attribute image, as at work.
+        Pairs of two people, with an answer or without, get the attribute image's colours, as at work.
         """
-        known = batch.has_truth[:, None, None, None]
-        reference = _shrunk(torch.where(known, _moved(batch.identity.image), batch.attribute.image))
+        own = (batch.truth == batch.attribute.image).flatten(1).all(1)[:, None, None, None]
+        reference = _shrunk(torch.where(own, _moved(batch.identity.image), batch.attribute.image))
         identity, attribute = (distort(side.image, self.config.distorted) for side in (batch.identity, batch.attribute))
         made: tuple[Images, Mask] = self.generator(attribute, reference, self.generator.identity(identity))
         return made
@@ -270,19 +273,21 @@ class FastSwap(Method):
     def _answer_losses(self, own: Images, logits: Mask, batch: SwapBatch, frozen: FrozenNets) -> dict[str, Scalar]:
         where, face = batch.has_truth, _face(batch)
         with torch.no_grad():
-            person = frozen.identity(batch.identity.image)
+            person = frozen.likeness(batch.identity.image)
             maps, points = list(frozen.perceptual(batch.truth)), frozen.points(batch.truth)
         # The face counts twice.
         pixels = ((own.float() - batch.truth.float()).square() * (1 + face)).mean((1, 2, 3))
         seen = [
             (a.float() - b.float()).abs().flatten(1).mean(1) for a, b in zip(frozen.perceptual(own), maps, strict=True)
         ]
+        placed = frozen.points(own)
         outline = F.binary_cross_entropy_with_logits(logits.float(), face.float(), reduction="none")
         return {
             "reconstruction": mean_where(pixels, where),
             "perceptual": mean_where(torch.stack(seen).sum(0), where),
-            "identity": cosine_identity_loss(frozen.identity(own), person),
-            "pose": mean_where((frozen.points(own) - points).abs().mean((1, 2)), where),
+            "identity": cosine_identity_loss(frozen.likeness(own), person),
+            "pose": mean_where((placed - points).abs().mean((1, 2)), where),
+            "expression": mean_where(expression_loss(placed, points), where),
             "mask": outline.mean(),
         }
 
@@ -290,11 +295,12 @@ class FastSwap(Method):
         people, count = self._next_people(batch)
         attribute = batch.attribute.image[:count]
         with torch.no_grad():
-            person, points = frozen.identity(people), frozen.points(attribute)
-        outside = 1 - _face(batch)[:count]
+            person, points = frozen.likeness(people), frozen.points(attribute)
+        outside, placed = 1 - _face(batch)[:count], frozen.points(swapped)
         return {
-            "cross_identity": cosine_identity_loss(frozen.identity(swapped), person),
-            "cross_pose": (frozen.points(swapped) - points).abs().mean(),
+            "cross_identity": cosine_identity_loss(frozen.likeness(swapped), person),
+            "cross_pose": (placed - points).abs().mean(),
+            "cross_expression": expression_loss(placed, points).mean(),
             "cross_background": ((swapped.float() - attribute.float()).abs() * outside).mean(),
         }
 

@@ -116,7 +116,7 @@ class Ghost(Method):
         return {
             "adversarial": hinge_generator_bounded(fake),
             "attributes": attribute_loss(self.encoder(swapped), attributes),
-            "identity": cosine_identity_loss(frozen.identity(swapped), code),
+            "identity": cosine_identity_loss(frozen.likeness(swapped), frozen.likeness(batch.identity.image)),
             "reconstruction": 0.5 * mse_where(swapped, batch.truth, where=batch.has_truth),
             "eyes": self._eyes(swapped, image, frozen),
         }

@@ -215,7 +215,7 @@ class MobileFaceSwap(Method):
         made = self._answer(batch.attribute.image, self.predictor(embedding, features))
         absent = made.image.new_zeros((), dtype=torch.float32)
         losses = dict.fromkeys(self.config.loss_weights["generator"], absent) | {
-            "identity": cosine_identity_loss(frozen.identity(made.image), embedding),
+            "identity": cosine_identity_loss(frozen.likeness(made.image), frozen.likeness(batch.identity.image)),
             "mask": weak_mask_loss(made.mask, batch.attribute, self.config.margin),
             "reconstruction": l1_where(made.image, batch.truth, where=batch.has_truth),
         }

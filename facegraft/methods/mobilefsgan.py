@@ -56,7 +56,7 @@ class MobileFSGANConfig:
     size_px: int = 128
     width: int = 24
     """Channels at the whole size."""
-    widest: int = 0
+    widest: int = 64
     """Channels double with each halving, up to so many; 0: the same everywhere, as published."""
     halvings: int = 5
     """Of the identity's U-Net, which comes back to a quarter of the size."""
@@ -287,17 +287,17 @@ class MobileFSGAN(Method):
         results = self.generator(batch.attribute.image, self.generator.styles(embedding))
         losses = map(hinge_generator_bounded, self._judged(results))
         found = {f"adversarial{size}": loss for size, loss in zip(SIZES, losses, strict=True)}
-        found |= self._identity_losses(results, embedding, frozen)
+        found |= self._identity_losses(results, frozen.likeness(batch.identity.image), frozen)
         found["reconstruction"] = mse_where(results[0], batch.truth, where=batch.has_truth)
         found["border"] = self._border_loss(results[0], batch)
         found["perceptual"] = self._perceptual_loss(results[0], batch, frozen)
         return found
 
-    def _identity_losses(self, results: Pyramid, embedding: Embedding, frozen: FrozenNets) -> dict[str, Scalar]:
+    def _identity_losses(self, results: Pyramid, person: Embedding, frozen: FrozenNets) -> dict[str, Scalar]:
         """At each size; where it weighs nothing, the recogniser need not look."""
         weights, margin = self.config.loss_weights["generator"], self.config.identity_margin
         return {
-            name: cosine_identity_loss(frozen.identity(result), embedding, margin)
+            name: cosine_identity_loss(frozen.likeness(result), person, margin)
             if weights[name]
             else result.new_zeros(())
             for name, result in zip((f"identity{size}" for size in SIZES), results, strict=True)

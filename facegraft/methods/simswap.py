@@ -131,7 +131,7 @@ class SimSwap(Method):
             _, real_maps = self._judge(batch.attribute.image, frozen)
         return {
             "adversarial": hinge_generator(fake),
-            "identity": cosine_identity_loss(frozen.identity(swapped), code[0]),
+            "identity": cosine_identity_loss(frozen.likeness(swapped), frozen.likeness(batch.identity.image)),
             "reconstruction": l1_where(swapped, batch.truth, where=batch.has_truth),
             "features": self._weak_matching(fake_maps, real_maps),
         }

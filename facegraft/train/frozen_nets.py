@@ -28,6 +28,8 @@ from facegraft.frozen.parser import SIZE_PX as PARSER_PX
 from facegraft.frozen.parser import Parser, ParserConfig
 
 PERCEPTUAL_PX = PARSER_PX // 2
+ROBUST_FILE = Path(str(resources.files("facegraft") / "train" / "weights" / "identity_robust.onnx"))
+"""Of train/eyes/identity_robust.py; no eye of the runtime, so it does not lie with those."""
 
 
 def load_frozen(
@@ -36,6 +38,8 @@ def load_frozen(
     size_px: int,
     device: torch.device | str = "cpu",
     teacher: Teacher | None = None,
+    *,
+    robust: bool = False,
 ) -> FrozenNets:
     """What a method's card asks for, on a device.
 
@@ -45,6 +49,7 @@ def load_frozen(
         size_px: Their side.
         device: Where pictures come from.
         teacher: A trained method, where one is needed.
+        robust: With identity: also the network that does not let itself be misled, for losses.
 
     Raises:
         BadInputError: An unknown need, or a teacher is needed and none is given.
@@ -59,9 +64,12 @@ def load_frozen(
     made: dict[str, nn.Module] = {}
     if "identity" in needs:
         crop = alignment(template_points(alignment_template, size_px), IDENTITY_TEMPLATE, IDENTITY_PX)
-        net = Identity(IdentityConfig())
-        load_onnx(net, weights_file("identity"))
-        made["identity"] = IdentityEye(net, _window(crop, IDENTITY_PX, size_px)).to(device).eval()
+        files = {"identity": weights_file("identity")} | ({"robust": ROBUST_FILE} if robust else {})
+        for name, path in files.items():
+            net = Identity(IdentityConfig())
+            load_onnx(net, path)
+            window = _window(crop, IDENTITY_PX, size_px)
+            made[name] = IdentityEye(net, window, blurs=name == "identity").to(device).eval()
     if "perceptual" in needs:
         parser = Parser(ParserConfig())
         load_onnx(parser, weights_file("parser"))

@@ -47,6 +47,7 @@ STAGES: dict[str, augment.Stages] = {
 }
 SHOWN, SCORED = 8, 64
 """Held-out pairs in a preview, and behind the scores."""
+RECOGNISERS = ["robust", "plain"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class MethodData:
     """... whom. Names as the dataset has them, with its number and name in front: "0-faces/anna"."""
     teacher: str = ""
     """Run of a trained method that this one learns from."""
+    recogniser: str = "robust"
+    """What the losses of identity look through: "robust", which spots of colour do not mislead, or "plain", the network
+    that also says whom to show, as papers have it."""
     quality: str = ""
     """Run of the network `quality`, which has learnt from that teacher's snapshots how well-trained an answer looks:
     such answers count more. "": all look alike."""
@@ -84,6 +88,8 @@ class MethodData:
             raise ValueError(unknown_name("policy", self.policy, sorted(POLICIES)))
         if self.stages not in STAGES:
             raise ValueError(unknown_name("stages", self.stages, sorted(STAGES)))
+        if self.recogniser not in RECOGNISERS:
+            raise ValueError(unknown_name("recogniser", self.recogniser, RECOGNISERS))
         if not 0 <= self.exact_share <= 1 or not -1 <= self.truth_share <= 1:
             raise ValueError("exact_share and truth_share: expected shares, 0 to 1")
 
@@ -134,7 +140,8 @@ class MethodJob:
         card, size_px = self.method.card, self.method.config.size_px
         self.phases = _phases(self.method, options)
         teacher = _teacher(self.data, self.method, device)
-        known = frozen or _quick(load_frozen(card.needs, card.alignment, size_px, device, teacher))
+        robust = self.data.recogniser == "robust"
+        known = frozen or _quick(load_frozen(card.needs, card.alignment, size_px, device, teacher, robust=robust))
         quality = _quality(self.data, self.name, card.needs, device)
         self.frozen = known if quality is None else dataclasses.replace(known, quality=quality)
         self.loader, held_out = self._loaders(run_dir, processes)

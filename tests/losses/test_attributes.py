@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facegraft.losses.attributes import EYE_POINTS, attribute_loss, heatmap_loss  # noqa: E402
+from facegraft.losses.attributes import EYE_POINTS, MOVING, attribute_loss, expression_loss, heatmap_loss  # noqa: E402
 
 
 def test_attribute_loss_is_half_the_sum_of_means() -> None:
@@ -53,3 +53,27 @@ def test_eye_points_are_lids_and_irises() -> None:
     assert len(EYE_POINTS) == 14
     assert EYE_POINTS[:12] == tuple(468 + point for point in range(36, 48))
     assert EYE_POINTS[12:] == (536, 537)
+
+
+def test_expression_loss_is_about_each_eye_and_the_mouth_not_where_they_are() -> None:
+    torch.manual_seed(0)
+    wanted = torch.rand(2, 538, 2)
+    for part in MOVING:
+        placed = wanted.clone()
+        placed[:, part] += torch.tensor([0.1, -0.2])
+        torch.testing.assert_close(expression_loss(placed, wanted), torch.zeros(2), atol=1e-6, rtol=0)
+    shut = wanted.clone()
+    shut[1, MOVING[0][2], 1] += 0.34
+    # One of seven points of one part: it moves by 6/7 against the middle, the others by 1/7; 34 points, two numbers.
+    expected = torch.tensor([0, 0.34 * (6 / 7 + 6 / 7) / (34 * 2)])
+    torch.testing.assert_close(expression_loss(shut, wanted), expected)
+
+
+def test_expression_loss_looks_at_lids_irises_and_lips() -> None:
+    moving = {point for part in MOVING for point in part}
+    assert moving == set(EYE_POINTS) | set(range(468 + 48, 468 + 68))
+    placed, wanted = (torch.rand(1, 538, 2, requires_grad=True) for _ in range(2))
+    expression_loss(placed, wanted).sum().backward()
+    assert wanted.grad is None
+    assert placed.grad is not None
+    assert set(placed.grad[0].abs().sum(1).nonzero()[:, 0].tolist()) == moving

@@ -36,6 +36,18 @@ class TinyIdentity(nn.Module):
         return self.look(images)[0]
 
 
+class Noting(TinyIdentity):
+    """Remembers what it was asked."""
+
+    def __init__(self, embedding: int = EMBEDDING) -> None:
+        super().__init__(embedding)
+        self.seen: list[Tensor] = []
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen.append(images)
+        return super().look(images)
+
+
 def tiny_perceptual(images: Tensor) -> list[Tensor]:
     """Four sizes of a picture and of its edges."""
     edges = torch.cat([images, images - F.avg_pool2d(images, 3, 1, 1)], 1)
@@ -43,12 +55,13 @@ def tiny_perceptual(images: Tensor) -> list[Tensor]:
 
 
 def tiny_points(images: Tensor) -> Tensor:
-    """538 soft places that move with the picture."""
-    weights = F.adaptive_avg_pool2d(images, 8).mean(1).flatten(1).softmax(1)
+    """538 soft places that move with the picture: even ones with what is bright, odd ones with what is dark."""
+    seen = F.adaptive_avg_pool2d(images, 8).mean(1).flatten(1)
     at = (torch.arange(8, dtype=images.dtype) + 0.5) / 8
     places = torch.stack([at.expand(8, 8), at[:, None].expand(8, 8)], -1).flatten(0, 1)
+    bright, dark = (way.softmax(1) @ places for way in (seen, -seen))
     spread = torch.linspace(0.2, 0.8, 538)[None, :, None]
-    return (weights @ places)[:, None] * 0.2 + spread * 0.8
+    return torch.stack([bright, dark], 1).repeat(1, 269, 1) * 0.2 + spread * 0.8
 
 
 def tiny_teacher(identity: Aligned, attribute: Aligned) -> Swap:
@@ -115,6 +128,7 @@ def check_method(
     check_card(method)
     for phase in method.card.phases:
         check_phase(method, phase, batch, frozen)
+    check_likeness(method, batch, frozen)
     check_swap(method, batch, frozen)
     check_weights(method, folder, batch, frozen)
 
@@ -154,6 +168,19 @@ def check_phase(method: Method, phase: str, batch: SwapBatch, frozen: FrozenNets
         assert weight.grad is None or name.split(".")[0] in mine, f"{phase} teaches {name}"
     method.requires_grad_(requires_grad=True)
     method.zero_grad(set_to_none=True)
+
+
+def check_likeness(method: Method, batch: SwapBatch, frozen: FrozenNets) -> None:
+    """What a generator has drawn is judged by the robust network, which is also asked whom it should be like."""
+    if "identity" not in method.card.needs:
+        return
+    size = frozen.identity(batch.identity.image).shape[1]
+    plain, robust = (Noting(size) for _ in range(2))
+    for phase in method.card.phases:
+        method.training_step(phase, batch, dataclasses.replace(frozen, identity=plain, robust=robust))
+    assert any(images.requires_grad for images in robust.seen)
+    assert any(torch.equal(images, batch.identity.image) for images in robust.seen)
+    assert not any(images.requires_grad for images in plain.seen)
 
 
 def check_swap(method: Method, batch: SwapBatch, frozen: FrozenNets) -> None:

@@ -20,6 +20,7 @@ from tests.methods.contract import EMBEDDING, check_method, overfit, strangers, 
 TINY = MobileFSGANConfig(
     size_px=32,
     width=6,
+    widest=0,
     halvings=3,
     blocks=(1, 1, 1),
     embedding=EMBEDDING,
@@ -97,7 +98,7 @@ def test_every_identity_block_has_its_own_style(method: MobileFSGAN) -> None:
     assert code.grad is not None
     assert (code.grad.abs().amax(0) > 0).all()
     assert TINY.identity_widths == [6] * 5
-    assert MobileFSGANConfig().identity_widths == [24] * 9
+    assert MobileFSGANConfig(widest=0).identity_widths == [24] * 9
 
 
 def test_channels_double_where_the_config_says_so(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_size_that_weighs_nothing_is_not_looked_at() -> None:
     frozen = tiny_frozen()
     seen = dataclasses.replace(frozen, identity=lambda image: looked.append(image.shape[-1]) or frozen.identity(image))
     losses = quick.training_step("generator", tiny_batch(), seen)
-    assert looked == [32, 32, 16]  # the identity image, then two results
+    assert looked == [32, 32, 32, 16]  # the identity image for styles and as the label, then two results
     assert losses["identity_quarter"] == 0
     assert losses["identity_half"] > 0
 
