@@ -3,6 +3,10 @@
 Light multiplies: the ratio of two faces' smooth parts, in linear light, is the change of lamp and skin tone together
 (the quotient image). With a pure power law between light and pixel values, that ratio to the power 1/2.2 is
 the factor for the pixel values themselves, so full-size pictures never leave 8-bit encoding.
+
+Three factors, one per channel, would colour what is grey: two photos' skins differ by white balance, complexion and
+blood, and black brows times the ratio of a sunburnt skin and a pale one are green. So the change of colour goes with a
+pixel's saturation, in units of the skin's: skin takes all of it, hair, lashes and highlights take brightness alone.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from facegraft.core.types import Frame, Mask
+from facegraft.faces.layers import smoothstep
 from facegraft.runtime.texture import smooth_where
 
 GAMMA = 2.2
@@ -21,6 +26,14 @@ COLOUR_REACH = 0.5
 """How far the colour of the light is smoothed, in parts of how far its brightness is."""
 GAIN_LIMIT = 3.5
 """Largest factor on pixel values: beyond it, noise and compression would show."""
+
+SATURATED = (0.04, 0.12)
+"""Saturation of skin, in parts of its brightness: below the first, of a grey photo, it tells nothing of a pixel's part
+in the change, and factors per channel stay; above the second they do not."""
+FOREIGN = (0.35, 0.7)
+"""Difference of two skins' log chroma: above the second it is a coloured lamp, which colours grey things too."""
+MOST_SATURATED = 1.2
+"""Lips and make-up take no more of the change than so many times the skin's part."""
 
 TONE_CELLS = 88
 """Along the longer side: tone is smooth, and measured on a small copy."""
@@ -30,14 +43,20 @@ TONE_LEAST = 0.05
 
 @dataclass(frozen=True)
 class Light:
-    """How pixel values of the identity's texture become those of the frame: `texture ** contrast * gain`.
+    """How a texture's pixel values v become those of the frame: w = v ** contrast, then w * gain + tint * part.
+
+    A pixel's part is its saturation, red less the mean of green and blue of w, from 0 to `most`.
 
     Attributes:
         gain: One factor per cell and channel, continued smoothly to where there is no skin.
+        tint: What a pixel gets per level of saturation besides.
+        most: Saturation, in levels, above which nothing is added; the same for each channel.
         contrast: Exponent: 1 keeps the identity's own contrast between smooth light and detail.
     """
 
     gain: Float32[np.ndarray, "h w 3"]
+    tint: Float32[np.ndarray, "h w 3"]
+    most: Float32[np.ndarray, "h w 3"]
     contrast: float
 
 
@@ -54,18 +73,44 @@ def measure_light(texture: Frame, goal: Frame, weight: Mask, sigma: float) -> Li
     log_texture, log_goal = _smooth_log(texture, weight, sigma), _smooth_log(goal, weight, sigma)
     contrast = _contrast(_log(texture) - log_texture, _log(goal) - log_goal, weight)
     log_gain = np.minimum(log_goal - log_texture, np.float32(np.log(GAIN_LIMIT)))
-    gain = np.exp(log_gain + np.float32(1 - contrast) * log_texture)
-    return Light(gain.astype(np.float32), contrast)
+    return _light(log_texture, log_gain, contrast)
 
 
 def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
-    """Pixel values 0..255 of the texture in the frame's light; `light.gain` is brought to the texture's size."""
+    """Pixel values 0..255 of the texture in the frame's light, whose fields are brought to the texture's size."""
     # the floor keeps the logarithm finite; black itself stays black
     curve = np.exp(np.float32(light.contrast) * _LOG) * (_VALUES / np.exp(_LOG))
-    height, width = texture.shape[:2]
-    gain = cv2.resize(light.gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    lit = np.asarray(cv2.multiply(cv2.LUT(texture, curve), gain), np.float32)
-    return np.minimum(lit, np.float32(255), out=lit)
+    return _lit(np.asarray(cv2.LUT(texture, curve), np.float32), light)
+
+
+def _light(log_texture: Float32[np.ndarray, "h w 3"], log_gain: Float32[np.ndarray, "h w 3"], contrast: float) -> Light:
+    """The change that makes a texture of this smooth light `exp(log_gain)` times as bright."""
+    skin = np.exp(np.float32(contrast) * log_texture)
+    gain = np.exp(log_gain + np.float32(1 - contrast) * log_texture)
+    brightness = np.exp(_grey(np.log(gain)))
+    saturation = _saturation(skin)
+    apart = np.linalg.norm(log_gain - _grey(log_gain), axis=-1, keepdims=True)
+    known = smoothstep(saturation / skin.mean(axis=-1, keepdims=True), *SATURATED) * (1 - smoothstep(apart, *FOREIGN))
+    tint = known * skin * (gain - brightness) / np.maximum(saturation, 1e-3)
+    gain = gain + known * (brightness - gain)
+    most = np.float32(MOST_SATURATED) * np.maximum(saturation, 0)
+    return Light(gain.astype(np.float32), tint.astype(np.float32), most.astype(np.float32), contrast)
+
+
+def _lit(texture: Float32[np.ndarray, "h w 3"], light: Light) -> Float32[np.ndarray, "h w 3"]:
+    size_wh = (texture.shape[1], texture.shape[0])
+    gain, tint, most = (
+        cv2.resize(field, size_wh, interpolation=cv2.INTER_LINEAR) for field in (light.gain, light.tint, light.most)
+    )
+    part = _saturation(texture)
+    np.minimum(np.maximum(part, 0, out=part), most, out=part)
+    lit = cv2.add(cv2.multiply(texture, gain, dst=gain), cv2.multiply(part, tint, dst=tint), dst=gain)
+    return np.clip(np.asarray(lit, np.float32), 0, np.float32(255), out=gain)
+
+
+def _saturation(levels: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
+    """Red less the mean of green and blue, three times: skin of every tone has some, grey has none."""
+    return np.asarray(cv2.transform(levels, np.array([[1, -0.5, -0.5]] * 3, np.float32)), np.float32)
 
 
 def match_tone(
@@ -91,11 +136,10 @@ def match_tone(
     if where.max() < TONE_LEAST:
         return swapped
     where = _not_burnt_out(place, where)
-    log_gain = _smooth_log(place, where, sigma / shrink) - _smooth_log(face, where, sigma / shrink)
+    log_face = _smooth_log(face, where, sigma / shrink)
     limit = np.float32(np.log(GAIN_LIMIT))
-    gain = np.exp(np.float32(share) * np.clip(log_gain, -limit, limit)).astype(np.float32)
-    whole = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(swapped * whole, 0, 255), np.float32)
+    log_gain = np.clip(_smooth_log(place, where, sigma / shrink) - log_face, -limit, limit)
+    return _lit(swapped, _light(log_face, np.float32(share) * log_gain, 1.0))
 
 
 def _not_burnt_out(goal: Frame, weight: Mask) -> Mask:

@@ -182,7 +182,7 @@ def test_only_named_faces_are_swapped(networks: DrawnNetworks, swapper: Swapper)
 
 def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper) -> None:
     dense = posed()
-    frame = scene(networks, 1, DARK_SKIN, dense)
+    frame = scene(networks, 1, LIGHT_SKIN, dense)
     x, y = dense[14, :2].astype(int)
     middle = (slice(y - 14, y + 4), slice(x - 8, x + 8))
     free = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
@@ -338,7 +338,7 @@ def test_the_watermark_is_one_more_patch_over_the_frame(networks: DrawnNetworks,
 def test_what_comes_before_a_face_is_kept_from_its_first_frame_on(networks: DrawnNetworks, swapper: Swapper) -> None:
     """No look is skipped: a hand that arrives between two looks would be painted over."""
     dense, edit = posed(), begin(swapper)
-    still = scene(networks, 1, DARK_SKIN, dense)
+    still = scene(networks, 1, LIGHT_SKIN, dense)
     x, y = dense[14, :2].astype(int)
     middle, change = (slice(y - 14, y + 4), slice(x - 8, x + 8)), {}
     for number in range(1, 9):

@@ -12,7 +12,7 @@ from facegraft.faces.layers import atlas
 from facegraft.faces.mesh import Grid, interpolate, rasterise
 from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology, openness
 from facegraft.runtime import texture as tx
-from facegraft.runtime.light import apply_light, measure_light
+from facegraft.runtime.light import MOST_SATURATED, apply_light, match_tone, measure_light
 from facegraft.runtime.texture import View
 from facegraft.runtime.warp import Identity, Photo, _textured, best_view, encode, make_plan, swap_face, with_shape
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, one_face, painted, posed
@@ -165,6 +165,70 @@ def test_light_falls_back_for_clipped_skin():
     goal[:, 20:] = 255
     lit = apply_light(texture, measure_light(texture, goal, np.ones((40, 40), np.float32), 3.0))
     np.testing.assert_allclose(lit, 90, atol=4)
+
+
+RED_SKIN, PALE_SKIN, BLACK_HAIR = (170, 105, 115), (190, 150, 130), (40, 40, 40)
+
+
+def skin_with_hair(skin: tuple[int, int, int], hair: tuple[int, int, int] | None = None) -> np.ndarray:
+    """60 x 60 pixels of skin, with a small grey brow in the middle."""
+    picture = np.empty((60, 60, 3), np.uint8)
+    picture[:] = skin
+    if hair is not None:
+        picture[28:32, 20:40] = hair
+    return picture
+
+
+def bare_skin() -> np.ndarray:
+    """Where light is measured: not at the brow."""
+    weight = np.ones((60, 60), np.float32)
+    weight[26:34, 18:42] = 0
+    return weight
+
+
+@pytest.mark.parametrize("level", [40, 220])
+def test_grey_things_stay_grey_where_skins_differ(level):
+    """Times the ratio of the two skins, black brows would be green; highlights too."""
+    texture, goal = skin_with_hair(RED_SKIN, (level, level, level)), skin_with_hair(PALE_SKIN)
+    lit = apply_light(texture, measure_light(texture, goal, bare_skin(), 6.0))
+    np.testing.assert_allclose(lit[:10], np.broadcast_to(PALE_SKIN, (10, 60, 3)), atol=3)
+    assert np.ptp(lit[30, 30]) < 0.03 * level
+    ratio = np.prod(np.array(PALE_SKIN) / RED_SKIN) ** (1 / 3)
+    assert lit[30, 30].mean() == pytest.approx(min(level * ratio, 255), rel=0.06)
+    toned = match_tone(texture.astype(np.float32), goal, bare_skin(), 6.0)
+    assert np.ptp(toned[30, 30]) < 0.03 * level
+    np.testing.assert_allclose(toned[:10], np.broadcast_to(PALE_SKIN, (10, 60, 3)), atol=3)
+
+
+def test_shaded_skin_takes_its_share_of_the_colour():
+    """Half as bright, of the same pigment: half the goal."""
+    texture, goal = skin_with_hair(RED_SKIN, tuple(level // 2 for level in RED_SKIN)), skin_with_hair(PALE_SKIN)
+    lit = apply_light(texture, measure_light(texture, goal, bare_skin(), 6.0))
+    np.testing.assert_allclose(lit[30, 30], np.array(PALE_SKIN) / 2, rtol=0.08)
+
+
+def test_a_coloured_lamp_colours_grey_things_too():
+    lamp = np.array([0.45, 0.7, 1.5])
+    goal = skin_with_hair(tuple(int(level) for level in np.array(RED_SKIN) * lamp))
+    texture = skin_with_hair(RED_SKIN, (120, 120, 120))
+    lit = apply_light(texture, measure_light(texture, goal, bare_skin(), 6.0))
+    np.testing.assert_allclose(lit[30, 30], 120 * lamp, rtol=0.1)
+
+
+def test_a_grey_photo_takes_the_frames_colour():
+    texture, goal = skin_with_hair((130, 130, 130)), skin_with_hair(PALE_SKIN)
+    lit = apply_light(texture, measure_light(texture, goal, bare_skin(), 6.0))
+    np.testing.assert_allclose(lit, goal, atol=3)
+
+
+def test_lips_take_no_more_of_the_change_than_a_little_above_the_skins():
+    texture, goal = skin_with_hair(RED_SKIN, (200, 20, 60)), skin_with_hair(PALE_SKIN)
+    light = measure_light(texture, goal, bare_skin(), 6.0)
+    lit = apply_light(texture, light)
+    ratio = np.prod(np.array(PALE_SKIN) / RED_SKIN) ** (1 / 3)
+    change = lit[30, 30] - ratio * np.array([200, 20, 60])
+    skins = np.array(PALE_SKIN) - ratio * np.array(RED_SKIN)
+    np.testing.assert_allclose(change, MOST_SATURATED * skins, atol=4)
 
 
 def test_gain_is_bounded():
