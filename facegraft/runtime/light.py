@@ -7,6 +7,7 @@ the factor for the pixel values themselves, so full-size pictures never leave 8-
 Three factors, one per channel, would colour what is grey: two photos' skins differ by white balance, complexion and
 blood, and black brows times the ratio of a sunburnt skin and a pale one are green. So the change of colour goes with a
 pixel's saturation, in units of the skin's: skin takes all of it, hair, lashes and highlights take brightness alone.
+Not so for networks' answers (`match_tone`): what is grey there may be a spot on skin, and beside it would look blue.
 """
 
 from __future__ import annotations
@@ -136,10 +137,11 @@ def match_tone(
     if where.max() < TONE_LEAST:
         return swapped
     where = _not_burnt_out(place, where)
-    log_face = _smooth_log(face, where, sigma / shrink)
+    log_gain = _smooth_log(place, where, sigma / shrink) - _smooth_log(face, where, sigma / shrink)
     limit = np.float32(np.log(GAIN_LIMIT))
-    log_gain = np.clip(_smooth_log(place, where, sigma / shrink) - log_face, -limit, limit)
-    return _lit(swapped, _light(log_face, np.float32(share) * log_gain, 1.0))
+    gain = np.exp(np.float32(share) * np.clip(log_gain, -limit, limit)).astype(np.float32)
+    whole = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(swapped * whole, 0, 255), np.float32)
 
 
 def _not_burnt_out(goal: Frame, weight: Mask) -> Mask:
