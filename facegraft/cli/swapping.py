@@ -147,7 +147,7 @@ def swap_all(work: Work, say: Say) -> Report:
     """
     with _People(work) as people:
         report = Report(people.method)
-        for line in prepare_marking(work.level):
+        for line in (*people.remarks, *prepare_marking(work.level)):
             say(f"note: {line}")
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
@@ -211,6 +211,7 @@ class _People:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self.remarks: list[str] = []
         self._analyser = Analyser(min_score=work.min_score)
         self._recogniser = self._load_recogniser()
         engine = load_engine(work.method)
@@ -253,7 +254,7 @@ class _People:
 
     def _learn(self, key: str, paths: list[Path]) -> None:
         frames = [read_picture(path, max_pixels=self._work.max_pixels).frame for path in paths]
-        self._swapper.set_identity(frames, key, names=[shown(path) for path in paths])
+        self.remarks += self._swapper.set_identity(frames, key, names=[shown(path) for path in paths])
 
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
         """Swaps one picture or clip and says what was done."""

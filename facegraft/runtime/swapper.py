@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """Key of the identity that `set_identity` fills when nobody says whose it is."""
+FRONTAL_DEGREES = 33
+"""Turned farther than this to a side, as our points say it (in profile they say less than there is), a face hides so
+much of itself that a swap has to guess it."""
 
 
 class Swapper:
@@ -44,13 +47,16 @@ class Swapper:
         """Name of the method."""
         return self.engine.method
 
-    def set_identity(self, frames: Sequence[Frame], key: str = DEFAULT, *, names: Sequence[str] = ()) -> None:
+    def set_identity(self, frames: Sequence[Frame], key: str = DEFAULT, *, names: Sequence[str] = ()) -> list[str]:
         """Learns a person from one photo or several.
 
         Args:
             frames: Photos of one person. Of several faces in a photo, the largest counts.
             key: Name by which `patches` asks for this person.
-            names: What to call each photo in an error.
+            names: What to call each photo in an error and in what is said of it.
+
+        Returns:
+            Lines that tell why swaps will not be good: no photo shows the face from the front. Mostly none.
 
         Raises:
             NoFaceError: A photo shows no face.
@@ -65,6 +71,7 @@ class Swapper:
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")
         self.identities[key] = self.engine.learn(photos)
+        return _said_of(photos, names[0] if names else "the identity picture")
 
     def swap(self, frame: Frame) -> Frame:
         """A copy of the frame with every face replaced by the identity's.
@@ -143,3 +150,12 @@ def load_swapper(bundle: str | Path = WARP) -> Swapper:
         BadInputError: No such method or bundle, or the bundle is damaged.
     """
     return Swapper(engine=load_engine(bundle))
+
+
+def _said_of(photos: Sequence[Photo], name: str) -> list[str]:
+    turned = min(abs(float(photo.face.pose_degrees[0])) for photo in photos)
+    if turned <= FRONTAL_DEGREES:
+        return []
+    return [
+        f"{name}: the face is turned by {turned:.0f} degrees or more and half of it is a guess; add a photo from the front"
+    ]

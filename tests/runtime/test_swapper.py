@@ -180,6 +180,16 @@ def test_only_named_faces_are_swapped(networks: DrawnNetworks, swapper: Swapper)
     assert swapper.patches(frame, faces, {}) == []
 
 
+def test_an_identity_that_nobody_sees_from_the_front_is_told(networks: DrawnNetworks, swapper: Swapper) -> None:
+    aside, front = (scene(networks, n, LIGHT_SKIN, posed(yaw=yaw)) for n, yaw in ((1, -55), (2, 10)))
+    (line,) = swapper.set_identity([aside], names=["anna.jpg"])
+    assert line.startswith("anna.jpg: the face is turned by 5")
+    assert line.endswith("add a photo from the front")
+    (unnamed,) = swapper.set_identity([aside])
+    assert unnamed.startswith("the identity picture: ")
+    assert swapper.set_identity([aside, front]) == []
+
+
 def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper) -> None:
     dense = posed()
     frame = scene(networks, 1, LIGHT_SKIN, dense)
