@@ -156,6 +156,5 @@ def _said_of(photos: Sequence[Photo], name: str) -> list[str]:
     turned = min(abs(float(photo.face.pose_degrees[0])) for photo in photos)
     if turned <= FRONTAL_DEGREES:
         return []
-    return [
-        f"{name}: the face is turned by {turned:.0f} degrees or more and half of it is a guess; add a photo from the front"
-    ]
+    guessed = f"the face is turned by {turned:.0f} degrees or more and half of it is a guess"
+    return [f"{name}: {guessed}; add a photo from the front"]
