@@ -81,7 +81,15 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     """Pixel values 0..255 of the texture in the frame's light, whose fields are brought to the texture's size."""
     # the floor keeps the logarithm finite; black itself stays black
     curve = np.exp(np.float32(light.contrast) * _LOG) * (_VALUES / np.exp(_LOG))
-    return _lit(np.asarray(cv2.LUT(texture, curve), np.float32), light)
+    lit = np.asarray(cv2.LUT(texture, curve), np.float32)
+    size_wh = (texture.shape[1], texture.shape[0])
+    gain, tint, most = (
+        cv2.resize(field, size_wh, interpolation=cv2.INTER_LINEAR) for field in (light.gain, light.tint, light.most)
+    )
+    part = _saturation(lit)
+    np.minimum(np.maximum(part, 0, out=part), most, out=part)
+    cv2.add(cv2.multiply(lit, gain, dst=lit), cv2.multiply(part, tint, dst=part), dst=lit)
+    return np.clip(lit, 0, np.float32(255), out=lit)
 
 
 def _light(log_texture: Float32[np.ndarray, "h w 3"], log_gain: Float32[np.ndarray, "h w 3"], contrast: float) -> Light:
@@ -96,17 +104,6 @@ def _light(log_texture: Float32[np.ndarray, "h w 3"], log_gain: Float32[np.ndarr
     gain = gain + known * (brightness - gain)
     most = np.float32(MOST_SATURATED) * np.maximum(saturation, 0)
     return Light(gain.astype(np.float32), tint.astype(np.float32), most.astype(np.float32), contrast)
-
-
-def _lit(texture: Float32[np.ndarray, "h w 3"], light: Light) -> Float32[np.ndarray, "h w 3"]:
-    size_wh = (texture.shape[1], texture.shape[0])
-    gain, tint, most = (
-        cv2.resize(field, size_wh, interpolation=cv2.INTER_LINEAR) for field in (light.gain, light.tint, light.most)
-    )
-    part = _saturation(texture)
-    np.minimum(np.maximum(part, 0, out=part), most, out=part)
-    lit = cv2.add(cv2.multiply(texture, gain, dst=gain), cv2.multiply(part, tint, dst=tint), dst=gain)
-    return np.clip(np.asarray(lit, np.float32), 0, np.float32(255), out=gain)
 
 
 def _saturation(levels: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
