@@ -76,13 +76,20 @@ def read_history(folder: Path) -> list[Report]:
     return [compact(load(path)) for path in sorted(folder.glob(f"*/{FRONT}*.json"))]
 
 
+def with_clips(report: Report) -> list[Report]:
+    """The report and, where clips were judged as well, theirs."""
+    if report.clips is None:
+        return [report]
+    return [dataclasses.replace(report, clips=None), dataclasses.replace(report.clips, made=report.made)]
+
+
 def boards(reports: Iterable[Report]) -> list[Board]:
-    """One board per set, protocol and judging networks; of each method its newest.
+    """One board per set, protocol and judging networks; of each method its newest. Clips are sets of their own.
 
     In the order of the sets' names, and of one set the board with the newest result first.
     """
     groups: dict[tuple[str, ...], list[Report]] = {}
-    for report in reports:
+    for report in (part for whole in reports for part in with_clips(whole)):
         groups.setdefault((*_set(report), _eyes(report.networks)), []).append(report)
     newest_first = sorted(groups.items(), key=lambda entry: max(map(_date, entry[1])), reverse=True)
     return [_board(sorted(found, key=_date)) for _, found in sorted(newest_first, key=lambda entry: entry[0][:-1])]

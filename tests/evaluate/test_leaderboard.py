@@ -111,5 +111,41 @@ def test_history_there_and_back_by_the_script(root: Path, tmp_path: Path) -> Non
     assert methods_of(board) == ["my other", "mine", "copy"]
 
 
+def filmed() -> Report:
+    """Pictures of two methods and clips of one."""
+    report = dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 0.0)})
+    clips = dataclasses.replace(
+        dated("", {"mine": ("method", 3.0)}, name="films"), made={}, protocol="facegraft-clip-1"
+    )
+    return dataclasses.replace(report, clips=clips)
+
+
+def test_clips_are_a_board_of_their_own_made_when_the_report_was() -> None:
+    found = boards([filmed()])
+    assert [(board.report.name, methods_of(board)) for board in found] == [
+        ("films", ["mine"]),
+        ("made <up>", ["mine", "copy"]),
+    ]
+    assert found[0].made == {"mine": "2026-01-01 c01"}
+    assert "## films, protocol facegraft-clip-1" in as_markdown(found, "make it")
+
+
+def test_clips_alone_come_into_a_history(root: Path, tmp_path: Path) -> None:
+    save(filmed(), tmp_path / "results.json")
+    script = [sys.executable, str(root / "benchmarks/leaderboard.py"), "--history", str(tmp_path / "history")]
+    subprocess.run(
+        [*script, "add", "--clips", str(tmp_path / "results.json")], check=True, cwd=root, capture_output=True
+    )
+    (board,) = boards(read_history(tmp_path / "history"))
+    assert (board.report.name, methods_of(board)) == ("films", ["mine"])
+    save(dataclasses.replace(filmed(), clips=None), tmp_path / "none.json")
+    done = subprocess.run(
+        [*script, "add", "--clips", str(tmp_path / "none.json")], check=False, cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "none.json: holds nothing on clips" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_names_in_a_history_say_which_methods() -> None:
     assert history_name(compact(report_of({"copy": ("floor", 1.0)}))) == "eval--made-up--floors.json"
