@@ -11,7 +11,7 @@ The balls lie in pictures of the size that methods draw, not in the network's cr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,6 @@ class RobustRecipe:
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
         self.options = options = fill(RobustData, config["data"], "data")
-        self.device = device
         eye = load_frozen({"identity"}, options.alignment, options.size_px, device).identity
         if not isinstance(eye, IdentityEye):
             raise TypeError(f"expected our identity network, found {type(eye).__name__}")
@@ -207,7 +206,7 @@ def _steady(net: nn.Module) -> Identity:
     return _identity(net)
 
 
-def _pictures(loader: Loader, places: Any) -> Images:
+def _pictures(loader: Loader, places: Iterable[int]) -> Images:
     """Both pictures of each pair."""
     pairs = [loader.batch_at(place) for place in places]
     return torch.cat([side.image for pair in pairs for side in (pair.identity, pair.attribute)])
