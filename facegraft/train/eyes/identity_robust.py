@@ -23,14 +23,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facegraft.core.config import fill, unknown_name
 from facegraft.core.types import Frame
-from facegraft.data.dataset import join, open_dataset
 from facegraft.data.loader import Loader, LoaderOptions
 from facegraft.data.policies import POLICIES
 from facegraft.frozen.from_onnx import fill_from_onnx
 from facegraft.frozen.identity import SIZE_PX, Identity, IdentityConfig
 from facegraft.frozen.nets import IdentityEye
 from facegraft.tensors import Embedding, Images, Scalar
-from facegraft.train.eyes.pictures import train_and_val
+from facegraft.train.eyes.aligned import pair_loaders
 from facegraft.train.frozen_nets import load_frozen, weights_file
 from facegraft.train.preview import frames_from_unit, sheet
 
@@ -101,10 +100,7 @@ class RobustRecipe:
             template=options.alignment,
             device=str(device),
         )
-        split = [train_and_val(open_dataset(Path(path)), val_share=options.val_share) for path in options.path]
-        self.loader, held = (
-            Loader(join(list(side)), POLICIES[options.policy], made) for side in zip(*split, strict=True)
-        )
+        self.loader, held = pair_loaders(options.path, options.policy, made, val_share=options.val_share)
         self.held = _pictures(held, range(-(-options.val_images // 2)))[: options.val_images]
         self.net: nn.Module = self.build(config.get("model", {}))
         fill_from_onnx(self.net, weights_file("identity"))

@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from facegraft.core.config import fill, unknown_name
 from facegraft.core.errors import BadInputError
 from facegraft.core.types import Frame
-from facegraft.data.dataset import join, open_dataset
-from facegraft.data.loader import Loader, LoaderOptions
+from facegraft.data.loader import LoaderOptions
 from facegraft.data.policies import POLICIES
 from facegraft.frozen.nets import FrozenNets
 from facegraft.frozen.quality import Quality, QualityConfig
 from facegraft.methods._method import Method
 from facegraft.tensors import Images, Scalar, SwapBatch, concatenate
-from facegraft.train.eyes.pictures import train_and_val
+from facegraft.train.eyes.aligned import pair_loaders
 from facegraft.train.folder import CONFIG, SNAPSHOTS, read_json
 from facegraft.train.frozen_nets import load_frozen
 from facegraft.train.methods import load_method
@@ -96,10 +95,7 @@ class QualityRecipe:
             template=card.alignment,
             device=str(device),
         )
-        split = [train_and_val(open_dataset(Path(path)), val_share=options.val_share) for path in options.path]
-        self.loader, held = (
-            Loader(join(list(side)), POLICIES[options.policy], made) for side in zip(*split, strict=True)
-        )
+        self.loader, held = pair_loaders(options.path, options.policy, made, val_share=options.val_share)
         pairs = [held.batch_at(number) for number in range(options.val_images)]
         self.held = [Judged(*self._answers(pairs, [moment] * len(pairs))) for moment in range(len(self.moments))]
         self.net: nn.Module = self.build(config.get("model", {})).to(device)
