@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from facegraft.core.config import load_config
 from facegraft.core.files import atomic_path
 from facegraft.core.machine import commit, processor
-from facegraft.train.devices import pick_device
+from facegraft.train.devices import half_precision, pick_device, quicken
 from facegraft.train.job import Phase
 from facegraft.train.methods import MethodJob
 from facegraft.train.options import MethodRunConfig, run_config
@@ -33,9 +33,8 @@ ROOT = Path(__file__).parents[1]
 SIDE, SECONDS = 1536, 1.5
 
 
-def peak_gflops(device: torch.device) -> float:
-    """What a product of two large matrices reaches: float32 on a CPU, bfloat16 on a GPU."""
-    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+def peak_gflops(device: torch.device, kind: torch.dtype) -> float:
+    """What a product of two large matrices reaches: float32 on a CPU, bfloat16 on a GPU and with `--half`."""
     one = torch.randn(SIDE, SIDE, device=device, dtype=kind)
     best, ends = float("inf"), time.monotonic() + SECONDS
     while time.monotonic() < ends:
@@ -47,13 +46,15 @@ def peak_gflops(device: torch.device) -> float:
     return 2 * SIDE**3 / best / 1e9
 
 
-def step(job: MethodJob, phase: Phase, batch: Any) -> None:
+def step(job: MethodJob, phase: Phase, batch: Any, half: torch.autocast) -> None:
     """Forward and backward of one phase, with gradients of its own weights only."""
     for name, weight in job.net.named_parameters():
         weight.requires_grad = phase.trains(name)
         weight.grad = None
-    losses = job.losses(phase.name, job.net, batch)
-    torch.stack([phase.losses[name] * loss for name, loss in losses.items()]).sum().backward()
+    with half:
+        losses = job.losses(phase.name, job.net, batch)
+        total = torch.stack([phase.losses[name] * loss.float() for name, loss in losses.items()]).sum()
+    total.backward()
 
 
 def timed(call: Any, device: torch.device) -> float:
@@ -72,16 +73,20 @@ def measure(config: str, paths: list[str], steps: int, device: torch.device, cha
         raise SystemExit(f"{config}: no method's config")
     with tempfile.TemporaryDirectory() as folder:
         job = MethodJob(options, Path(folder), device, Processes())
-        job.net.train()
+        job.net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        quicken(job.net)
+        half = half_precision(options.train.half, device)
         count = options.train.batch
         batches = [timed(lambda number=number: job.batch(number * count), device) for number in range(steps)]
         batch = job.batch(0)
         phases, work = {}, 0
         for phase in job.phases:
             with FlopCounterMode(display=False) as counter:
-                step(job, phase, batch)
+                step(job, phase, batch, half)
             work += counter.get_total_flops()
-            phases[phase.name] = [timed(lambda phase=phase: step(job, phase, batch), device) for _ in range(steps)]
+            phases[phase.name] = [
+                timed(lambda phase=phase: step(job, phase, batch, half), device) for _ in range(steps)
+            ]
     parts = {"batch": statistics.median(batches)} | {name: statistics.median(each) for name, each in phases.items()}
     whole = sum(parts.values())
     return {
@@ -98,16 +103,19 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as facegraft train --set")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--half", action="store_true", help="in bfloat16 on a CPU too (train.half = always)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = pick_device(args.device)
-    peak = peak_gflops(device)
+    halves = device.type == "cuda" or args.half
+    peak = peak_gflops(device, torch.bfloat16 if halves else torch.float32)
     found = {"machine": processor(), "device": str(device), "threads": args.threads, "commit": commit()}
-    found |= {"peak_gflops": round(peak, 1), "configs": {}}
+    found |= {"half": halves, "peak_gflops": round(peak, 1), "configs": {}}
+    changes = [*args.set, f'train.half="{"always" if halves else "never"}"']
     for config in args.config:
-        told = measure(config, args.data, args.steps, device, args.set)
+        told = measure(config, args.data, args.steps, device, changes)
         told["share_of_peak"] = round(told["images_per_s"] * told["gflop_per_image"] / peak, 3)
         found["configs"][config] = told
     text = json.dumps(found, indent=2) + "\n"

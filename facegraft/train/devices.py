@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facegraft.core.errors import BadInputError, MissingPartError
 
@@ -36,12 +36,32 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def quicken(net: nn.Module) -> None:
-    """Brings 1x1 convolutions of small batches to oneDNN's kernels, in place; results stay, but for rounding.
+class _InFull:
+    """A layer that is computed in float32 even where others are computed in bfloat16."""
 
-    On one thread of a CPU, with fewer than 16 pictures, torch computes them by a path of its own that takes twice as
-    long. It never does so for dilated ones, and a dilation means nothing to a kernel of one pixel. Not for networks
-    that are exported: the graph would say so.
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            made: Tensor = super().forward(images.float())  # type: ignore[misc]  # of the layer beside
+            return made
+
+
+class _FullConv2d(_InFull, nn.Conv2d):
+    pass
+
+
+class _FullGroupNorm(_InFull, nn.GroupNorm):
+    pass
+
+
+def quicken(net: nn.Module) -> None:
+    """Brings layers that a CPU computes slowly to faster kernels, in place; results stay, but for rounding.
+
+    - 1x1 convolutions: on one thread, with fewer than 16 pictures, torch computes them by a path of its own that takes
+      twice as long as oneDNN. It never does so for dilated ones, and a dilation means nothing to a kernel of one pixel.
+    - Depthwise convolutions that halve, and norms of groups, take up to fifty times as long back in bfloat16; they
+      stay in float32.
+
+    Not for networks that are exported: the graph would say so.
 
     Args:
         net: On a CPU; elsewhere nothing is done.
@@ -51,6 +71,31 @@ def quicken(net: nn.Module) -> None:
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1:
             layer.dilation = (2, 2)
+        if type(layer) is nn.Conv2d and layer.groups > 1 and layer.stride != (1, 1):
+            layer.__class__ = _FullConv2d
+        elif type(layer) is nn.GroupNorm:
+            layer.__class__ = _FullGroupNorm
+
+
+def computes_halves() -> bool:
+    """Whether this CPU has instructions for bfloat16; without them torch takes forty times as long as in float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # nothing public tells
+
+
+def half_precision(when: str, device: torch.device) -> torch.autocast:
+    """Inside, convolutions and products of matrices are computed in bfloat16, if so wanted on such a device.
+
+    Args:
+        when: "gpu", "always" or "never", the option `train.half`.
+        device: Where is computed.
+
+    Raises:
+        BadInputError: Wanted on a CPU that has no instructions for it.
+    """
+    on_cpu = device.type == "cpu"
+    if when == "always" and on_cpu and not computes_halves():
+        raise BadInputError("train.half: this CPU has neither AVX-512 BF16 nor AMX, it would be slow; use gpu or never")
+    return torch.autocast(device.type, torch.bfloat16, enabled=when == "always" or (when == "gpu" and not on_cpu))
 
 
 @contextlib.contextmanager

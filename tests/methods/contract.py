@@ -128,6 +128,7 @@ def check_method(
     check_card(method)
     for phase in method.card.phases:
         check_phase(method, phase, batch, frozen)
+        check_half(method, phase, batch, frozen)
     check_likeness(method, batch, frozen)
     check_swap(method, batch, frozen)
     check_weights(method, folder, batch, frozen)
@@ -167,6 +168,22 @@ def check_phase(method: Method, phase: str, batch: SwapBatch, frozen: FrozenNets
         assert taught or name.split(".")[0] not in mine, f"{phase} does not teach {name}"
         assert weight.grad is None or name.split(".")[0] in mine, f"{phase} teaches {name}"
     method.requires_grad_(requires_grad=True)
+    method.zero_grad(set_to_none=True)
+
+
+def check_half(method: Method, phase: str, batch: SwapBatch, frozen: FrozenNets) -> None:
+    """Computed in bfloat16, as on a GPU, losses stay what they are, and teach."""
+    found = []
+    for half in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            losses = method.train().training_step(phase, batch, frozen)
+        found.append({name: loss.float() for name, loss in losses.items()})
+    for name, loss in found[1].items():
+        torch.testing.assert_close(loss, found[0][name], rtol=0.05, atol=0.02, msg=f"{phase}/{name}")
+    torch.stack(list(found[1].values())).sum().backward()
+    lengths = [weight.grad.norm() for weight in method.parameters() if weight.grad is not None]
+    assert torch.isfinite(torch.stack(lengths)).all()
     method.zero_grad(set_to_none=True)
 
 

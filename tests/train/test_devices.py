@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
 from torch import nn  # noqa: E402
 
+from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.methods._method import build_method  # noqa: E402
-from facegraft.train.devices import quicken  # noqa: E402
+from facegraft.train import devices  # noqa: E402
+from facegraft.train.devices import half_precision, quicken  # noqa: E402
 from facegraft.train.frozen_nets import load_frozen  # noqa: E402
 from facegraft.train.methods import _quick  # noqa: E402
 
@@ -53,3 +57,70 @@ def test_a_method_that_learns_stays_the_method_that_is_exported() -> None:
     again.load_state_dict(method.state_dict())
     assert all(layer.dilation == (1, 1) for layer in again.modules() if isinstance(layer, nn.Conv2d))
     assert any(layer.dilation == (2, 2) for layer in method.modules() if isinstance(layer, nn.Conv2d))
+
+
+def mixed() -> nn.Sequential:
+    torch.manual_seed(0)
+    halving = nn.Conv2d(8, 8, 5, stride=2, padding=2, groups=8)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), halving, nn.GroupNorm(2, 8), nn.Conv2d(8, 4, 3, groups=4))
+
+
+def test_layers_that_are_slow_in_halves_stay_in_full() -> None:
+    """And are the same without autocast, copied too."""
+    plain, quick = mixed(), mixed()
+    quicken(quick)
+    images = torch.randn(2, 3, 16, 16)
+    assert torch.equal(plain(images), quick(images))
+    kinds: dict[str, list[torch.dtype]] = {"plain": [], "quick": [], "copied": []}
+    for name, net in (("plain", plain), ("quick", quick), ("copied", copy.deepcopy(quick))):
+        held = images
+        with half_precision("never", torch.device("cpu")), torch.autocast("cpu", torch.bfloat16):
+            for layer in net:
+                held = layer(held)
+                kinds[name].append(held.dtype)
+        torch.testing.assert_close(held.float(), plain(images), rtol=0.1, atol=0.05)
+    half, full = torch.bfloat16, torch.float32
+    assert kinds["plain"] == [half, half, half, half]
+    assert kinds["quick"] == kinds["copied"] == [half, full, full, half]
+
+
+def test_a_copy_of_a_quick_layer_has_weights_of_its_own() -> None:
+    quick = mixed()
+    quicken(quick)
+    average = copy.deepcopy(quick)
+    images = torch.randn(2, 3, 16, 16)
+    before = average(images)
+    with torch.no_grad():
+        for weight in quick.parameters():
+            weight.zero_()
+    assert torch.equal(average(images), before)
+
+
+@pytest.mark.parametrize(("when", "expected"), [("gpu", False), ("never", False), ("always", True)])
+def test_when_a_cpu_computes_in_halves(monkeypatch: pytest.MonkeyPatch, when: str, *, expected: bool) -> None:
+    monkeypatch.setattr(devices, "computes_halves", lambda: True)
+    with half_precision(when, torch.device("cpu")):
+        made = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert (made.dtype == torch.bfloat16) is expected
+
+
+def test_a_cpu_without_instructions_for_halves_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "computes_halves", lambda: False)
+    with pytest.raises(BadInputError, match=r"train\.half: this CPU has neither"):
+        half_precision("always", torch.device("cpu"))
+
+
+def test_a_gpu_computes_in_halves_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of autocast itself: there need be no GPU."""
+    asked: list[tuple[str, bool]] = []
+
+    class Noting(torch.autocast):
+        def __init__(self, kind: str, dtype: torch.dtype, *, enabled: bool) -> None:
+            asked.append((kind, enabled))
+            super().__init__("cpu", dtype, enabled=enabled)
+
+    monkeypatch.setattr(torch, "autocast", Noting)
+    monkeypatch.setattr(devices, "computes_halves", lambda: False)
+    for when in ("gpu", "always", "never"):
+        half_precision(when, torch.device("cuda"))
+    assert asked == [("cuda", True), ("cuda", True), ("cuda", False)]

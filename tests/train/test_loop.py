@@ -23,6 +23,7 @@ pytest.importorskip("pydantic")
 from facegraft.core.errors import BadInputError, MissingPartError  # noqa: E402
 from facegraft.core.image import read_picture  # noqa: E402
 from facegraft.nn.weights import load_weights, read_tensors, save_weights  # noqa: E402
+from facegraft.train import devices  # noqa: E402
 from facegraft.train.devices import pick_device  # noqa: E402
 from facegraft.train.folder import _fixed, read_log, sole_use  # noqa: E402
 from facegraft.train.loop import Run, Status, train  # noqa: E402
@@ -149,6 +150,26 @@ def test_a_killed_or_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, key: st
     assert_same(tmp_path / "run", tmp_path / "whole")
     memory = "exp_avg_sq" if kind == "adamw" else "deviation"
     assert f"optimiser/net/last.weight/{memory}" in tensors_of(tmp_path / "run")
+
+
+def test_in_halves_it_learns_too_and_says_where_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "computes_halves", lambda: True)
+    dtypes: list[torch.dtype] = []
+
+    class Watching(TinyRecipe):
+        def losses(self, net: torch.nn.Module, batch: TinyBatch) -> dict[str, torch.Tensor]:
+            dtypes.append(net(batch.crop)[0].dtype)
+            return super().losses(net, batch)
+
+    run = train(tables(train={"images": 2400, "batch": 16, "half": "always"}), tmp_path, device="cpu", recipe=Watching)
+    assert set(dtypes) == {torch.bfloat16}
+    assert run.scores["centre_error"] < 0.15
+    assert all(tensor.dtype != torch.bfloat16 for tensor in tensors_of(tmp_path).values())
+    monkeypatch.setattr(devices, "computes_halves", lambda: False)
+    with pytest.raises(BadInputError, match="neither AVX-512 BF16 nor AMX"):
+        run_tiny(tmp_path, train={"images": 2416, "batch": 16, "half": "always"})
+    with pytest.raises(BadInputError, match="half"):
+        run_tiny(tmp_path, train={"half": "sometimes"})
 
 
 def test_lr_dropout_moves_other_weights_at_each_step(tmp_path: Path) -> None:
