@@ -19,6 +19,8 @@ MASK_CELLS = 128
 """Along the longer side of a face: the mask is made there and enlarged."""
 DOUBT = (0.3, 0.7)
 """Shares at which a place counts as covered, and as free."""
+CERTAIN = (0.9, 0.99)
+"""Shares from which on the colour of skin is not asked any more: beards and shadows are the face's too."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class Uncovered:
 
     def over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
         """The same on another raster, to which `to_image` takes frame pixels."""
-        return _sharper(warp(self.share, compose(invert(self.from_frame), to_image), size_wh))
+        return _sharper(self.share_over(to_image, size_wh))
+
+    def share_over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
+        """The same, with all of the network's doubt."""
+        return warp(self.share, compose(invert(self.from_frame), to_image), size_wh)
 
     def at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask:
         """The same at places of the frame, in its pixels."""
@@ -47,23 +53,26 @@ def _sharper(share: Mask) -> Mask:
     return smoothstep(share, *DOUBT)
 
 
-def visible_face(image: Frame, uv: Float32[np.ndarray, "h w 2"], topology: Topology, free: Mask | None) -> Mask:
+def visible_face(image: Frame, uv: Float32[np.ndarray, "h w 2"], topology: Topology, share: Mask | None) -> Mask:
     """1 where the face itself is seen.
+
+    That is where the networks see it, and the colour is that of skin, unless they are certain.
 
     Args:
         image: The box around the face, on the plan's grid.
         uv: Place of each cell in the unrolled face.
         topology: The mesh's facts.
-        free: Where the networks see nothing before it, on the same grid; None: everywhere.
+        share: Where the networks see nothing before it, on the same grid; None: colour alone tells.
     """
     packed = pack(LAYER_SCALE, "sure", "safe", "skin", "drawn")
     at = to_pixels(uv, topology, LAYER_SCALE)
     sure, safe, skin, drawn = cv2.split(sample(packed, at, border=cv2.BORDER_CONSTANT))
-    if free is None:
-        free = np.ones(image.shape[:2], np.float32)
+    free = np.ones(image.shape[:2], np.float32) if share is None else _sharper(share)
     cells = _cells_per_unit(uv)
     like = skin_likeness(image, sure * free, safe, mark_px=round(MARK * cells))
     seen = with_features(like.skin * free, skin, drawn * free, cells)
+    if share is not None:
+        seen = np.maximum(seen, smoothstep(share, *CERTAIN))
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))
 
 
@@ -93,7 +102,7 @@ def visible_mask(frame: Frame, face: Face, topology: Topology, uncovered: Uncove
     raster = rasterise(face.dense, topology.triangles, grid)
     uv = interpolate(raster, face.dense, topology.uv, topology.triangles)
     small = cv2.resize(frame[top:bottom, left:right], grid.size_wh, interpolation=cv2.INTER_AREA)
-    free = None if uncovered is None else uncovered.over(grid.to_grid(), grid.size_wh)
-    seen = visible_face(small, uv, topology, free) * raster.covered()
+    share = None if uncovered is None else uncovered.share_over(grid.to_grid(), grid.size_wh)
+    seen = visible_face(small, uv, topology, share) * raster.covered()
     mask[top:bottom, left:right] = cv2.resize(seen, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     return mask

@@ -39,6 +39,8 @@ LIGHT_REACH = 0.22
 """How far light is smoothed, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
 """Openness (`topology.openness`) at which an eye counts as closed, and as open; half of all eyes are above 0.2."""
+RIM = 0.16
+"""Over which the result fades out inside the mesh, in outer-eye distances."""
 BORDER = 0.12
 """The working box around the face's points, in its sides."""
 
@@ -150,8 +152,8 @@ def swap_face(
 def _visible(original: Frame, plan: Plan, topology: Topology, uncovered: Uncovered | None) -> Mask:
     """The part of the face that is in view, on the plan's grid."""
     small = cv2.resize(original, plan.grid.size_wh, interpolation=cv2.INTER_AREA)
-    free = None if uncovered is None else uncovered.over(plan.grid.to_grid(), plan.grid.size_wh)
-    return visible_face(small, plan.uv, topology, free)
+    share = None if uncovered is None else uncovered.share_over(plan.grid.to_grid(), plan.grid.size_wh)
+    return visible_face(small, plan.uv, topology, share)
 
 
 def _measured(texture: Frame, moved: Frame, bare: Mask, reach: float) -> Light:
@@ -181,7 +183,7 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     inside = raster.covered().astype(np.uint8)
     eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / grid.cell_wh[0]
     distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
-    ramp = np.clip((distance[1:-1, 1:-1] - 1.6) / (0.22 * eye_cells), 0, 1)
+    ramp = np.clip((distance[1:-1, 1:-1] - 1.6) / (RIM * eye_cells), 0, 1)
     ramp = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     return Plan(box, grid, at[..., :2], at[..., 2:], ramp)
 

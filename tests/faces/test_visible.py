@@ -46,6 +46,17 @@ def test_a_hand_is_cut_out_though_it_has_the_same_colour() -> None:
     assert hidden[80:100, 140:160].mean() > 0.7
 
 
+@pytest.mark.parametrize(("certainty", "seen"), [(1.0, True), (0.8, False), (0.0, False)])
+def test_a_beard_is_the_faces_where_the_networks_are_certain(certainty: float, *, seen: bool) -> None:
+    """Its colour alone says that something lies before the face."""
+    frame, faces = one_face(spots=4)
+    frame[60:200, 165:185] = (15, 15, 18)
+    share = np.full((75, 75), certainty, np.float32)
+    mask = visible_mask(frame, faces[0], MESH, Uncovered(share, np.array([[0.25, 0, 0], [0, 0.25, 0]], np.float32)))
+    assert bool(mask[110:150, 171:179].mean() > 0.9) is seen
+    assert bool(mask[110:150, 171:179].mean() < 0.25) is not seen
+
+
 def test_what_is_uncovered_is_the_same_on_a_raster_and_at_places() -> None:
     share = np.zeros((32, 32), np.float32)
     share[:, 16:] = 1
