@@ -37,20 +37,25 @@ class Uncovered:
 
     def over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
         """The same on another raster, to which `to_image` takes frame pixels."""
-        return _sharper(self.share_over(to_image, size_wh))
+        return sharper(self.share_over(to_image, size_wh))
 
     def share_over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
         """The same, with all of the network's doubt."""
         return warp(self.share, compose(invert(self.from_frame), to_image), size_wh)
 
-    def at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask:
+    def share_at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask:
         """The same at places of the frame, in its pixels."""
-        return _sharper(sample(self.share, transform(self.from_frame, places) - np.float32(0.5)))
+        return sample(self.share, transform(self.from_frame, places) - np.float32(0.5))
 
 
-def _sharper(share: Mask) -> Mask:
+def sharper(share: Mask) -> Mask:
     """The network's doubt about an outline is wider than the outline."""
     return smoothstep(share, *DOUBT)
+
+
+def certain(share: Mask) -> Mask:
+    """Where the network has no doubt that the face itself is seen."""
+    return smoothstep(share, *CERTAIN)
 
 
 def visible_face(image: Frame, uv: Float32[np.ndarray, "h w 2"], topology: Topology, share: Mask | None) -> Mask:
@@ -67,12 +72,12 @@ def visible_face(image: Frame, uv: Float32[np.ndarray, "h w 2"], topology: Topol
     packed = pack(LAYER_SCALE, "sure", "safe", "skin", "drawn")
     at = to_pixels(uv, topology, LAYER_SCALE)
     sure, safe, skin, drawn = cv2.split(sample(packed, at, border=cv2.BORDER_CONSTANT))
-    free = np.ones(image.shape[:2], np.float32) if share is None else _sharper(share)
+    free = np.ones(image.shape[:2], np.float32) if share is None else sharper(share)
     cells = _cells_per_unit(uv)
     like = skin_likeness(image, sure * free, safe, mark_px=round(MARK * cells))
     seen = with_features(like.skin * free, skin, drawn * free, cells)
     if share is not None:
-        seen = np.maximum(seen, smoothstep(share, *CERTAIN))
+        seen = np.maximum(seen, certain(share))
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), 0.8))
 
 

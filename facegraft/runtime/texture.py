@@ -17,7 +17,7 @@ from facegraft.faces.layers import LAYER_SCALE, MARK, Atlas, atlas, layers, smoo
 from facegraft.faces.mesh import Grid, facing, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
 from facegraft.faces.topology import Topology
-from facegraft.faces.visible import Uncovered
+from facegraft.faces.visible import Uncovered, certain, sharper
 
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
@@ -81,10 +81,13 @@ def unroll(frame: Frame, face: Face, topology: Topology, uncovered: Uncovered | 
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
     seen = _seen(face, topology, sheet) * _within(position, frame)
+    share = np.zeros_like(seen)
     if uncovered is not None:
         brush = np.ones((2 * round(0.5 * SHY * scale) + 1,) * 2, np.uint8)  # an outline has a fringe of both sides
-        seen = seen * cv2.erode(uncovered.at(position), brush, borderType=cv2.BORDER_REPLICATE)
+        share = np.asarray(cv2.erode(uncovered.share_at(position), brush, borderType=cv2.BORDER_REPLICATE), np.float32)
+        seen = seen * sharper(share)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
+    bare = np.maximum(bare, certain(share))
     own = (seen * bare).astype(np.float32)
     size, rotation, shift = onto_mean(topology, face.dense)
     shape = (size * face.dense @ rotation.T + shift).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.topology import EYE_CENTRES, load_topology
-from facegraft.faces.visible import Uncovered, visible_mask
+from facegraft.faces.visible import Uncovered, sharper, visible_mask
 from tests.faces.drawn import DARK_SKIN, LIGHT_SKIN, one_face
 
 MESH = load_topology()
@@ -65,9 +65,10 @@ def test_what_is_uncovered_is_the_same_on_a_raster_and_at_places() -> None:
     grid = seen.over(to_grid, (16, 16))
     assert (grid[:, :7] == 0).all()
     assert (grid[:, 9:] == 1).all()
-    at = seen.at(np.stack(np.meshgrid(np.arange(22, 84, 4), np.arange(10, 72, 4)), -1).astype(np.float32))
+    at = seen.share_at(np.stack(np.meshgrid(np.arange(22, 84, 4), np.arange(10, 72, 4)), -1).astype(np.float32))
     assert (at[:, :7] == 0).all()
     assert (at[:, 9:] == 1).all()
+    np.testing.assert_allclose(sharper(np.array([[0.2, 0.5, 0.8]], np.float32)), [[0, 0.5, 1]], atol=1e-6)
 
 
 def test_a_face_outside_the_frame_gives_an_empty_mask() -> None:

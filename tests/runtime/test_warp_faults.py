@@ -94,6 +94,20 @@ def test_what_the_networks_see_before_the_identity_is_not_believed() -> None:
     assert covered[:, -third:].mean() > 0.95 * free[:, -third:].mean()
 
 
+@pytest.mark.parametrize(("certainty", "believed"), [(1.0, True), (0.8, False)])
+def test_a_shadow_is_the_identity_s_where_the_networks_are_certain(certainty: float, *, believed: bool) -> None:
+    """By its colour alone a dark cheek is something before the face."""
+    frame, face = plain()
+    x, y = face.dense[CHEEKS[0], :2].astype(int)
+    frame[y - 12 : y + 12, x - 12 : x + 12] = (45, 20, 12)
+    share = np.full((75, 75), certainty, np.float32)
+    photo = unroll(frame, face, MESH, Uncovered(share, np.array([[0.25, 0, 0], [0, 0.25, 0]], np.float32)))
+    column, row = np.rint(to_pixels(MESH.uv[CHEEKS[0]], MESH, photo.scale)).astype(int)
+    own = photo.own[row - 3 : row + 4, column - 3 : column + 4].mean()
+    assert bool(own > 0.9) is believed
+    assert bool(own < 0.3) is not believed
+
+
 def test_where_no_photo_shows_the_identity_the_frame_s_skin_stays() -> None:
     """Both cheeks covered: no mirrored half can help. The frame's own marks there must be left."""
     (photo, photo_face), (frame, face) = plain(), plain()
