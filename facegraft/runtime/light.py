@@ -7,6 +7,7 @@ the factor for the pixel values themselves, so full-size pictures never leave 8-
 Three factors, one per channel, would colour what is grey: two photos' skins differ by white balance, complexion and
 blood, and black brows times the ratio of a sunburnt skin and a pale one are green. So the change of colour goes with a
 pixel's saturation, in units of the skin's: skin takes all of it, hair, lashes and highlights take brightness alone.
+Into a paler frame all colours fade alike: lips that took the skin's change, and no more, would stay violet.
 Not so for networks' answers (`match_tone`): what is grey there may be a spot on skin, and beside it would look blue.
 """
 
@@ -44,19 +45,22 @@ TONE_LEAST = 0.05
 
 @dataclass(frozen=True)
 class Light:
-    """How a texture's pixel values v become those of the frame: w = v ** contrast, then w * gain + tint * part.
+    """How a texture's pixel values v become those of the frame: w = v ** contrast, then faded(w * gain) + tint * part.
 
-    A pixel's part is its saturation, red less the mean of green and blue of w, from 0 to `most`.
+    Fading brings the channels nearer to their mean. A pixel's part is its saturation, red less the mean of green and
+    blue of w, from 0 to `most`.
 
     Attributes:
         gain: One factor per cell and channel, continued smoothly to where there is no skin.
         tint: What a pixel gets per level of saturation besides.
+        chroma: How much of their distance from the mean channels keep, 0..1; the same for each channel.
         most: Saturation, in levels, above which nothing is added; the same for each channel.
         contrast: Exponent: 1 keeps the identity's own contrast between smooth light and detail.
     """
 
     gain: Float32[np.ndarray, "h w 3"]
     tint: Float32[np.ndarray, "h w 3"]
+    chroma: Float32[np.ndarray, "h w 3"]
     most: Float32[np.ndarray, "h w 3"]
     contrast: float
 
@@ -83,12 +87,12 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     curve = np.exp(np.float32(light.contrast) * _LOG) * (_VALUES / np.exp(_LOG))
     lit = np.asarray(cv2.LUT(texture, curve), np.float32)
     size_wh = (texture.shape[1], texture.shape[0])
-    gain, tint, most = (
-        cv2.resize(field, size_wh, interpolation=cv2.INTER_LINEAR) for field in (light.gain, light.tint, light.most)
-    )
+    fields = (light.gain, light.tint, light.chroma, light.most)
+    gain, tint, chroma, most = (cv2.resize(field, size_wh, interpolation=cv2.INTER_LINEAR) for field in fields)
     part = _saturation(lit)
     np.minimum(np.maximum(part, 0, out=part), most, out=part)
-    cv2.add(cv2.multiply(lit, gain, dst=lit), cv2.multiply(part, tint, dst=part), dst=lit)
+    lit = _faded(cv2.multiply(lit, gain, dst=lit), chroma)
+    cv2.add(lit, cv2.multiply(part, tint, dst=part), dst=lit)
     return np.clip(lit, 0, np.float32(255), out=lit)
 
 
@@ -100,10 +104,19 @@ def _light(log_texture: Float32[np.ndarray, "h w 3"], log_gain: Float32[np.ndarr
     saturation = _saturation(skin)
     apart = np.linalg.norm(log_gain - _grey(log_gain), axis=-1, keepdims=True)
     known = smoothstep(saturation / skin.mean(axis=-1, keepdims=True), *SATURATED) * (1 - smoothstep(apart, *FOREIGN))
-    tint = known * skin * (gain - brightness) / np.maximum(saturation, 1e-3)
+    goal = skin * gain
     gain = gain + known * (brightness - gain)
+    paler = np.clip(_saturation(goal) / np.maximum(brightness * saturation, 1e-3), 0, 1)
+    chroma = (1 + known * (paler - 1)).astype(np.float32)
+    tint = (goal - _faded((skin * gain).astype(np.float32), chroma)) / np.maximum(saturation, 1e-3)
     most = np.float32(MOST_SATURATED) * np.maximum(saturation, 0)
-    return Light(gain.astype(np.float32), tint.astype(np.float32), most.astype(np.float32), contrast)
+    return Light(gain.astype(np.float32), tint.astype(np.float32), chroma, most.astype(np.float32), contrast)
+
+
+def _faded(levels: Float32[np.ndarray, "h w 3"], chroma: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
+    """Channels nearer to their mean."""
+    grey = np.asarray(cv2.transform(levels, np.full((3, 3), 1 / 3, np.float32)), np.float32)
+    return np.asarray(cv2.add(grey, cv2.multiply(cv2.subtract(levels, grey), chroma)), np.float32)
 
 
 def _saturation(levels: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:

@@ -167,7 +167,7 @@ def test_light_falls_back_for_clipped_skin():
     np.testing.assert_allclose(lit, 90, atol=4)
 
 
-RED_SKIN, PALE_SKIN, BLACK_HAIR = (170, 105, 115), (190, 150, 130), (40, 40, 40)
+RED_SKIN, WARM_SKIN, PALE_SKIN, BLACK_HAIR = (170, 105, 115), (205, 115, 105), (190, 150, 130), (40, 40, 40)
 
 
 def skin_with_hair(skin: tuple[int, int, int], hair: tuple[int, int, int] | None = None) -> np.ndarray:
@@ -219,13 +219,24 @@ def test_a_grey_photo_takes_the_frames_colour():
 
 
 def test_lips_take_no_more_of_the_change_than_a_little_above_the_skins():
-    texture, goal = skin_with_hair(RED_SKIN, (200, 20, 60)), skin_with_hair(PALE_SKIN)
+    texture, goal = skin_with_hair(RED_SKIN, (200, 20, 60)), skin_with_hair(WARM_SKIN)
     light = measure_light(texture, goal, bare_skin(), 6.0)
     lit = apply_light(texture, light)
-    ratio = np.prod(np.array(PALE_SKIN) / RED_SKIN) ** (1 / 3)
+    ratio = np.prod(np.array(WARM_SKIN) / RED_SKIN) ** (1 / 3)
     change = lit[30, 30] - ratio * np.array([200, 20, 60])
-    skins = np.array(PALE_SKIN) - ratio * np.array(RED_SKIN)
+    skins = np.array(WARM_SKIN) - ratio * np.array(RED_SKIN)
     np.testing.assert_allclose(change, MOST_SATURATED * skins, atol=4)
+
+
+@pytest.mark.parametrize("lips", [(190, 90, 95), (160, 70, 90), (205, 120, 110)])
+def test_in_a_nearly_grey_frame_lips_are_nearly_grey(lips):
+    """They had the skin's change at most, and what was left of their red was violet."""
+    texture, goal = skin_with_hair(PALE_SKIN, lips), skin_with_hair((122, 114, 109))
+    lit = apply_light(texture, measure_light(texture, goal, bare_skin(), 6.0))
+    np.testing.assert_allclose(lit[:10], goal[:10], atol=2)
+    red, green, blue = lit[30, 30]
+    assert 0 < red - (green + blue) / 2 < 0.35 * (lips[0] - (lips[1] + lips[2]) / 2)
+    assert blue - green < 4
 
 
 def test_gain_is_bounded():
