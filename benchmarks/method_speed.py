@@ -3,8 +3,8 @@
     python benchmarks/method_speed.py --data data/faces --config simswap_small --config ghost_small -o speed.json
 
 Each config trains for some steps on pictures of the dataset; nothing is saved. The peak is what a product of matrices
-reaches in the same minute, so that shares compare between machines. Multiply-adds are counted by torch, times two, over
-all phases of a step, the frozen networks that losses look through included.
+or a large convolution reaches in the same minute, so that shares compare between machines. Multiply-adds are counted
+by torch, times two, over all phases of a step, the frozen networks that losses look through included.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from facegraft.core.config import load_config
@@ -30,20 +31,29 @@ from facegraft.train.options import MethodRunConfig, run_config
 from facegraft.train.processes import Processes
 
 ROOT = Path(__file__).parents[1]
-SIDE, SECONDS = 1536, 1.5
+SIDE, CHANNELS, MAP, SECONDS = 1536, 256, 28, 1.5
 
 
 def peak_gflops(device: torch.device, kind: torch.dtype) -> float:
-    """What a product of two large matrices reaches: float32 on a CPU, bfloat16 on a GPU and with `--half`."""
-    one = torch.randn(SIDE, SIDE, device=device, dtype=kind)
+    """The faster of a product of two large matrices and a convolution of many channels.
+
+    Which of them comes nearer to what the processor could do depends on the library behind each.
+    """
+    matrix = torch.randn(SIDE, SIDE, device=device, dtype=kind)
+    weights = torch.randn(CHANNELS, CHANNELS, 3, 3, device=device, dtype=kind).to(memory_format=torch.channels_last)
+    images = torch.randn(8, CHANNELS, MAP, MAP, device=device, dtype=kind).to(memory_format=torch.channels_last)
+    products = 2 * SIDE**3 / least_time(lambda: matrix @ matrix, device)
+    maps = 2 * 9 * 8 * CHANNELS**2 * MAP**2 / least_time(lambda: F.conv2d(images, weights, padding=1), device)
+    return max(products, maps) / 1e9
+
+
+def least_time(call: Any, device: torch.device) -> float:
+    """Seconds, the least of many tries."""
     best, ends = float("inf"), time.monotonic() + SECONDS
-    while time.monotonic() < ends:
-        start = time.monotonic()
-        one @ one
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.monotonic() - start)
-    return 2 * SIDE**3 / best / 1e9
+    with torch.no_grad():
+        while time.monotonic() < ends:
+            best = min(best, timed(call, device))
+    return best
 
 
 def step(job: MethodJob, phase: Phase, batch: Any, half: torch.autocast) -> None:

@@ -90,6 +90,17 @@ def test_masks_and_landmarks_follow_the_picture() -> None:
     assert both > 0.9
 
 
+def test_beyond_the_picture_no_face_is_seen() -> None:
+    """A face that goes on up to the edge ends there, when the picture is moved inwards."""
+    full, landmarks = torch.ones(8, 1, SIZE_PX, SIZE_PX), torch.full((8, 68, 2), 16.0)
+    torch.manual_seed(0)
+    made = make_lesson(Aligned(full.expand(-1, 3, -1, -1), mask=full, landmarks=landmarks), WarpConfig(shift=0.3))
+    assert made.truth.min() == 1  # the picture's border goes on
+    assert made.mask.amin((1, 2, 3)).max() == 0
+    assert 0.3 < made.mask.mean() < 0.95
+    assert torch.equal(made.soft, soft_mask(made.mask))
+
+
 def test_a_lesson_needs_masks_and_landmarks() -> None:
     with pytest.raises(ValueError, match="requires"):
         make_lesson(Aligned(torch.zeros(1, 3, 16, 16)), STILL)

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegraft.data.loader import REQUIRABLE
 from facegraft.faces.align import TEMPLATES
 from facegraft.frozen.nets import FrozenNets
 from facegraft.methods._method import Method
 from facegraft.nn.weights import load_weights, save_weights
-from facegraft.tensors import Aligned, Swap, SwapBatch
+from facegraft.tensors import Aligned, Record, Swap, SwapBatch
 
 EMBEDDING = 16
 
@@ -123,8 +124,8 @@ def check_method(
     method: Method, folder: Path, frozen: FrozenNets | None = None, batch: SwapBatch | None = None
 ) -> None:
     """Every promise of `Method`, on the CPU."""
-    frozen = frozen or tiny_frozen()
-    batch = batch or tiny_batch(method.config.size_px)
+    frozen = only_needed(method, frozen or tiny_frozen())
+    batch = only_required(method, batch or tiny_batch(method.config.size_px))
     check_card(method)
     for phase in method.card.phases:
         check_phase(method, phase, batch, frozen)
@@ -132,6 +133,22 @@ def check_method(
     check_likeness(method, batch, frozen)
     check_swap(method, batch, frozen)
     check_weights(method, folder, batch, frozen)
+
+
+def only_needed(method: Method, frozen: FrozenNets) -> FrozenNets:
+    """The frozen networks that training loads: those of the card."""
+    needed = {name: getattr(frozen, name) for name in method.card.needs}
+    return FrozenNets(**needed, quality=frozen.quality, robust=frozen.robust)
+
+
+def only_required(method: Method, batch: SwapBatch) -> SwapBatch:
+    """A batch as the loader fills it: what the card does not name is absent."""
+    absent = REQUIRABLE - method.card.requires
+
+    def without(record: Record) -> Record:
+        return dataclasses.replace(record, **{key: None for key in absent if hasattr(record, key)})
+
+    return dataclasses.replace(without(batch), identity=without(batch.identity), attribute=without(batch.attribute))
 
 
 def check_card(method: Method) -> None:

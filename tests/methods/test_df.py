@@ -10,12 +10,23 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+import torch.nn.functional as F
 
+from facegraft.core.config import fill, load_config
 from facegraft.frozen.nets import FrozenNets
 from facegraft.losses.adversarial import logistic_discriminator
-from facegraft.losses.deepfacelab import soft_mask
+from facegraft.losses.deepfacelab import (
+    GAN,
+    STYLE,
+    Drawn,
+    gan_losses,
+    make_lesson,
+    rebuilding_losses,
+    soft_mask,
+    style_losses,
+)
 from facegraft.methods.df import DF, DFConfig
-from facegraft.nn.deepfacelab import NetworkConfig
+from facegraft.nn.deepfacelab import NetworkConfig, strides_for
 from facegraft.nn.warp import WarpConfig
 from facegraft.tensors import Aligned, SwapBatch
 from tests.methods.contract import check_method, overfit, tiny_batch, tiny_frozen
@@ -28,6 +39,8 @@ TINY = DFConfig(
     code_discriminator_width=8,
 )
 ALL = {name: 1.0 for name in TINY.loss_weights["autoencoder"]}
+PHASES = ("code_discriminator", "discriminator", "autoencoder")
+ROOT = Path(__file__).parents[2]
 
 
 def weighted(config: DFConfig = TINY, **weights: float) -> DFConfig:
@@ -52,6 +65,27 @@ def taught(method: DF, loss: torch.Tensor) -> set[str]:
     loss.backward()
     named = method.named_parameters()
     return {name.split(".")[0] for name, weight in named if weight.grad is not None and weight.grad.abs().sum() > 0}
+
+
+def still(**weights: float) -> DFConfig:
+    """Pictures are neither moved nor warped nor mirrored."""
+    return dataclasses.replace(weighted(**weights), warp=STILL, flip=0.0)
+
+
+def mirrored(aligned: Aligned) -> Aligned:
+    """As in a mirror: picture, mask and landmarks."""
+    assert aligned.mask is not None
+    assert aligned.landmarks is not None
+    landmarks = torch.stack([aligned.image.shape[-1] - aligned.landmarks[..., 0], aligned.landmarks[..., 1]], -1)
+    return Aligned(aligned.image.flip(-1), mask=aligned.mask.flip(-1), landmarks=landmarks)
+
+
+def lopsided() -> SwapBatch:
+    """The identity's faces lie on the left, the attribute's on the right."""
+    batch, side = tiny_batch(), torch.zeros(4, 1, 32, 32)
+    side[..., :18] = 1
+    identity = dataclasses.replace(batch.identity, mask=side)
+    return dataclasses.replace(batch, identity=identity, attribute=dataclasses.replace(batch.attribute, mask=1 - side))
 
 
 @pytest.mark.parametrize("weights", [{}, ALL], ids=["default", "all"])
@@ -186,6 +220,73 @@ def test_the_discriminator_compares_masked_faces_of_the_identity() -> None:
     with torch.no_grad():
         black = method.discriminator(torch.zeros(4, 3, 32, 32))
     torch.testing.assert_close(losses_hidden.detach(), logistic_discriminator(black, black))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_each_loss_is_of_the_faces_that_it_should_compare(masked: bool) -> None:
+    method, batch = build(dataclasses.replace(still(**ALL), masked=masked)), lopsided()
+    found = step(method, batch=batch)
+    identity, attribute = (make_lesson(side, STILL) for side in (batch.identity, batch.attribute))
+    with torch.no_grad():
+        codes = [method._code(side.image) for side in (batch.identity, batch.attribute)]
+        own, swapped = (Drawn(*method.decoder_identity(code)) for code in codes)
+        other = Drawn(*method.decoder_attribute(codes[1]))
+        rebuilt = rebuilding_losses(own, identity, masked=masked), rebuilding_losses(other, attribute, masked=masked)
+        expected = {name: rebuilt[0][name] + rebuilt[1][name] for name in rebuilt[0]}
+        expected |= style_losses(swapped, other, attribute) | gan_losses(own, identity, method.discriminator)
+        expected["true_face"] = F.softplus(-method.code_discriminator(codes[0])).mean()
+    assert found.keys() == expected.keys()
+    for name, loss in expected.items():
+        torch.testing.assert_close(found[name].detach(), loss, msg=name)
+
+
+def test_real_are_the_identitys_faces_within_their_own_mask() -> None:
+    method, batch = build(still()), lopsided()
+    lesson = make_lesson(batch.identity, STILL)
+    with torch.no_grad():
+        real = method.discriminator(lesson.truth * lesson.soft)
+        fake = method.discriminator(method.decoder_identity(method._code(batch.identity.image))[0] * lesson.soft)
+    expected = [F.softplus(-yes).mean() + F.softplus(no).mean() for yes, no in zip(real, fake, strict=True)]
+    found = step(method, "discriminator", batch)["logistic"]
+    torch.testing.assert_close(found.detach(), torch.stack(expected).mean())
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_attributes_pictures_are_mirrored_and_the_identitys_are_not(phase: str) -> None:
+    batch = lopsided()
+    shown = dataclasses.replace(batch, attribute=mirrored(batch.attribute))
+    found = step(build(dataclasses.replace(still(**ALL), flip=1.0)), phase, batch)
+    for name, loss in step(build(still(**ALL)), phase, shown).items():
+        torch.testing.assert_close(found[name], loss, msg=name)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_pictures_are_moved_as_far_as_they_are_told_and_codes_are_of_warped_ones(phase: str) -> None:
+    method, frozen = build(still(**ALL)), FrozenNets()
+    one, other = (method.training_step(phase, tiny_batch(), frozen) for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
+    assert any((step(warped, phase)[name] - loss).abs() > 1e-6 for name, loss in one.items())
+
+
+@pytest.mark.parametrize("name", [*STYLE, *GAN, "true_face"])
+def test_one_weight_is_enough_for_a_loss_to_be_computed(name: str) -> None:
+    assert step(build(weighted(**{name: 1.0})))[name] > 0
+
+
+def test_networks_are_as_large_as_they_are_told_and_start_as_glorots() -> None:
+    method = build(dataclasses.replace(TINY, patch_px=15, discriminator_width=6, code_discriminator_width=10))
+    assert [layer.stride[0] for layer in method.discriminator.down] == list(strides_for(15, 32))
+    assert method.discriminator.stem.out_channels == 6
+    assert method.code_discriminator.layers[0].out_channels == 10
+    biases = [weight for name, weight in method.named_parameters() if name.endswith(".bias")]
+    assert len(biases) > 20
+    assert all(bias.abs().max() == 0 for bias in biases)
+
+
+def test_our_config_states_the_defaults() -> None:
+    assert fill(DFConfig, load_config(ROOT / "configs/df.toml")["model"], "model") == DFConfig()
+    assert DF.card.per_pair
 
 
 def test_inputs_are_warped_anew_at_each_step() -> None:

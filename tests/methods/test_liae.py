@@ -10,13 +10,17 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+import torch.nn.functional as F
 
+from facegraft.core.config import fill, load_config
 from facegraft.frozen.nets import FrozenNets
+from facegraft.losses.deepfacelab import GAN, STYLE, Drawn, gan_losses, make_lesson, rebuilding_losses, style_losses
 from facegraft.methods.liae import LIAE, LIAEConfig
-from facegraft.nn.deepfacelab import NetworkConfig
+from facegraft.nn.deepfacelab import NetworkConfig, strides_for
 from facegraft.nn.warp import WarpConfig
 from facegraft.tensors import Aligned, SwapBatch
 from tests.methods.contract import check_method, overfit, tiny_batch
+from tests.methods.test_df import ROOT, lopsided, mirrored
 
 STILL = WarpConfig(elastic=0.0, degrees=0.0, zoom=0.0, shift=0.0)
 TINY = LIAEConfig(size_px=32, network=NetworkConfig(encoder=4, bottleneck=16, decoder=4, mask=2), discriminator_width=4)
@@ -28,6 +32,11 @@ def weighted(config: LIAEConfig = TINY, **weights: float) -> LIAEConfig:
     """Only these losses of the autoencoder weigh anything."""
     table = dict.fromkeys(config.loss_weights["autoencoder"], 0.0) | weights
     return dataclasses.replace(config, loss_weights={**config.loss_weights, "autoencoder": table})
+
+
+def still(**weights: float) -> LIAEConfig:
+    """Pictures are neither moved nor warped nor mirrored."""
+    return dataclasses.replace(weighted(**weights), warp=STILL, flip=0.0)
 
 
 def build(config: LIAEConfig = TINY) -> LIAE:
@@ -156,6 +165,73 @@ def test_the_discriminator_learns_which_face_is_real() -> None:
     fooled = overfit(method, tiny_batch(), "autoencoder", 10)
     assert fooled[0] > 2 * 0.6931  # taken for made ...
     assert fooled[-1] < fooled[0]  # ... and less so after learning from it
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_each_loss_is_of_the_faces_that_it_should_compare(masked: bool) -> None:
+    method, batch = build(dataclasses.replace(still(**ALL), masked=masked)), lopsided()
+    found = step(method, batch=batch)
+    identity, attribute = (make_lesson(side, STILL) for side in (batch.identity, batch.attribute))
+    with torch.no_grad():
+        both, shared = (method.inter_both(method.encoder(side.image)) for side in (batch.identity, batch.attribute))
+        only = method.inter_attribute(method.encoder(batch.attribute.image))
+        pairs = (both, both), (shared, shared), (only, shared)
+        own, swapped, other = (Drawn(*method.decoder(torch.cat(pair, 1))) for pair in pairs)
+        rebuilt = rebuilding_losses(own, identity, masked=masked), rebuilding_losses(other, attribute, masked=masked)
+        expected = {name: rebuilt[0][name] + rebuilt[1][name] for name in rebuilt[0]}
+        expected |= style_losses(swapped, other, attribute) | gan_losses(own, identity, method.discriminator)
+    assert found.keys() == expected.keys()
+    for name, loss in expected.items():
+        torch.testing.assert_close(found[name].detach(), loss, msg=name)
+
+
+def test_real_are_the_identitys_faces_within_their_own_mask() -> None:
+    method, batch = build(still()), lopsided()
+    lesson = make_lesson(batch.identity, STILL)
+    with torch.no_grad():
+        both = method.inter_both(method.encoder(batch.identity.image))
+        rebuilt, _ = method.decoder(torch.cat([both, both], 1))
+        real, fake = (method.discriminator(face * lesson.soft) for face in (lesson.truth, rebuilt))
+    expected = [F.softplus(-yes).mean() + F.softplus(no).mean() for yes, no in zip(real, fake, strict=True)]
+    found = step(method, "discriminator", batch)["logistic"]
+    torch.testing.assert_close(found.detach(), torch.stack(expected).mean())
+
+
+@pytest.mark.parametrize("phase", ["discriminator", "autoencoder"])
+def test_the_attributes_pictures_are_mirrored_and_the_identitys_are_not(phase: str) -> None:
+    batch = lopsided()
+    shown = dataclasses.replace(batch, attribute=mirrored(batch.attribute))
+    found = step(build(dataclasses.replace(still(**ALL), flip=1.0)), phase, batch)
+    for name, loss in step(build(still(**ALL)), phase, shown).items():
+        torch.testing.assert_close(found[name], loss, msg=name)
+
+
+@pytest.mark.parametrize("phase", ["discriminator", "autoencoder"])
+def test_pictures_are_moved_as_far_as_they_are_told_and_codes_are_of_warped_ones(phase: str) -> None:
+    method, frozen = build(still(**ALL)), FrozenNets()
+    one, other = (method.training_step(phase, tiny_batch(), frozen) for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
+    assert any((step(warped, phase)[name] - loss).abs() > 1e-6 for name, loss in one.items())
+
+
+@pytest.mark.parametrize("name", [*STYLE, *GAN])
+def test_one_weight_is_enough_for_a_loss_to_be_computed(name: str) -> None:
+    assert step(build(weighted(**{name: 1.0})))[name] > 0
+
+
+def test_the_discriminator_is_as_large_as_it_is_told_and_all_start_as_glorots() -> None:
+    method = build(dataclasses.replace(TINY, patch_px=15, discriminator_width=6))
+    assert [layer.stride[0] for layer in method.discriminator.down] == list(strides_for(15, 32))
+    assert method.discriminator.stem.out_channels == 6
+    biases = [weight for name, weight in method.named_parameters() if name.endswith(".bias")]
+    assert len(biases) > 20
+    assert all(bias.abs().max() == 0 for bias in biases)
+
+
+def test_our_config_states_the_defaults() -> None:
+    assert fill(LIAEConfig, load_config(ROOT / "configs/liae.toml")["model"], "model") == LIAEConfig()
+    assert LIAE.card.per_pair
 
 
 def test_what_weighs_nothing_is_not_computed() -> None:
