@@ -123,6 +123,8 @@ def test_losses_in_closed_form() -> None:
     assert found["priority"] == pytest.approx(0.05)
     luminance = (2 * 0.5 * 0.7 + 1e-4) / (0.5**2 + 0.7**2 + 1e-4)
     assert found["structure"] == pytest.approx((1 - luminance) / 2, abs=1e-5)
+    faint = rebuilding_losses(Drawn(truth + 0.2, ones / 2), dataclasses.replace(given, soft=ones / 2), masked=True)
+    assert faint["pixels"] == pytest.approx(0.01)
 
 
 def test_around_the_face_nothing_counts_where_it_is_masked() -> None:
@@ -247,6 +249,17 @@ def test_gan_losses_in_closed_form() -> None:
     assert gan_losses(drawn(truth), lesson(truth), net)["adversarial"] < 0.02
 
 
+def test_each_gan_loss_teaches_the_face_and_the_discriminator_sees_nothing_around_it() -> None:
+    torch.manual_seed(0)
+    net, given = PatchUNet(SIZE_PX, 4, 2), lesson(smooth())
+    for name in ("adversarial", "smooth", "background"):
+        made = smooth(1).requires_grad_()
+        (gradient,) = torch.autograd.grad(gan_losses(drawn(made), given, net)[name], made)
+        around = gradient * (given.soft == 0)
+        assert gradient.abs().sum() > 0, name
+        assert (around.abs().sum() > 0) == (name != "adversarial"), name
+
+
 def test_rings_are_filled_and_grown() -> None:
     square = torch.tensor([[[8.0, 8.0], [24.0, 8.0], [24.0, 16.0], [8.0, 16.0]]])
     plain = ring_mask(square, 32, 0.0)[0, 0]
@@ -275,6 +288,14 @@ def test_priority_lies_on_eyes_and_mouth_where_the_face_is_seen() -> None:
     hidden[..., :32] = 0.4
     assert priority_mask(landmarks, hidden)[0, 0, :, :32].max() == 0
     assert priority_mask(landmarks, 0 * seen).max() == 0
+
+
+def test_priority_is_grown_and_blurred_by_shares_of_the_side() -> None:
+    landmarks = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(0)) * 20 + 20
+    rings = landmarks[:, 36:42], landmarks[:, 42:48], landmarks[:, 60:68]
+    grown = torch.stack([ring_mask(ring, 64, 2.0) for ring in rings]).amax(0)
+    expected = blurred(grown, 4.0)
+    torch.testing.assert_close(priority_mask(landmarks, torch.ones(1, 1, 64, 64)), expected / expected.max())
 
 
 def test_blur_spreads_a_point_as_a_normal_law() -> None:

@@ -63,6 +63,11 @@ def test_no_gradient_reaches_the_teacher() -> None:
     (pixel_distance(ours, theirs) + feature_distance([ours], [theirs])).sum().backward()
     assert theirs.grad is None
     assert ours.grad.abs().sum() > 0
+    for loss in (answer_loss, relation_loss):
+        guess, answer = (torch.randn(3, 5).requires_grad_() for _ in range(2))
+        loss(guess, answer).backward()
+        assert answer.grad is None
+        assert guess.grad.abs().sum() > 0
 
 
 def test_a_guess_and_relations_against_closed_forms() -> None:

@@ -80,6 +80,13 @@ def mirrored(aligned: Aligned) -> Aligned:
     return Aligned(aligned.image.flip(-1), mask=aligned.mask.flip(-1), landmarks=landmarks)
 
 
+def amplify(method: torch.nn.Module) -> None:
+    """Weights twice as large, so that answers tell pictures apart."""
+    with torch.no_grad():
+        for weight in method.parameters():
+            weight.mul_(2)
+
+
 def lopsided() -> SwapBatch:
     """The identity's faces lie on the left, the attribute's on the right."""
     batch, side = tiny_batch(), torch.zeros(4, 1, 32, 32)
@@ -242,6 +249,7 @@ def test_each_loss_is_of_the_faces_that_it_should_compare(masked: bool) -> None:
 
 def test_real_are_the_identitys_faces_within_their_own_mask() -> None:
     method, batch = build(still()), lopsided()
+    amplify(method)
     lesson = make_lesson(batch.identity, STILL)
     with torch.no_grad():
         real = method.discriminator(lesson.truth * lesson.soft)
@@ -263,10 +271,13 @@ def test_the_attributes_pictures_are_mirrored_and_the_identitys_are_not(phase: s
 @pytest.mark.parametrize("phase", PHASES)
 def test_pictures_are_moved_as_far_as_they_are_told_and_codes_are_of_warped_ones(phase: str) -> None:
     method, frozen = build(still(**ALL)), FrozenNets()
+    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
+    for each in (method, warped):
+        amplify(each)
     one, other = (method.training_step(phase, tiny_batch(), frozen) for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
-    assert any((step(warped, phase)[name] - loss).abs() > 1e-6 for name, loss in one.items())
+    found = step(warped, phase)
+    assert any((found[name] - loss).abs() > 1e-4 for name, loss in one.items())
 
 
 @pytest.mark.parametrize("name", [*STYLE, *GAN, "true_face"])

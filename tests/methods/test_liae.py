@@ -20,7 +20,7 @@ from facegraft.nn.deepfacelab import NetworkConfig, strides_for
 from facegraft.nn.warp import WarpConfig
 from facegraft.tensors import Aligned, SwapBatch
 from tests.methods.contract import check_method, overfit, tiny_batch
-from tests.methods.test_df import ROOT, lopsided, mirrored
+from tests.methods.test_df import ROOT, amplify, lopsided, mirrored
 
 STILL = WarpConfig(elastic=0.0, degrees=0.0, zoom=0.0, shift=0.0)
 TINY = LIAEConfig(size_px=32, network=NetworkConfig(encoder=4, bottleneck=16, decoder=4, mask=2), discriminator_width=4)
@@ -187,6 +187,7 @@ def test_each_loss_is_of_the_faces_that_it_should_compare(masked: bool) -> None:
 
 def test_real_are_the_identitys_faces_within_their_own_mask() -> None:
     method, batch = build(still()), lopsided()
+    amplify(method)
     lesson = make_lesson(batch.identity, STILL)
     with torch.no_grad():
         both = method.inter_both(method.encoder(batch.identity.image))
@@ -209,10 +210,13 @@ def test_the_attributes_pictures_are_mirrored_and_the_identitys_are_not(phase: s
 @pytest.mark.parametrize("phase", ["discriminator", "autoencoder"])
 def test_pictures_are_moved_as_far_as_they_are_told_and_codes_are_of_warped_ones(phase: str) -> None:
     method, frozen = build(still(**ALL)), FrozenNets()
+    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
+    for each in (method, warped):
+        amplify(each)
     one, other = (method.training_step(phase, tiny_batch(), frozen) for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
-    assert any((step(warped, phase)[name] - loss).abs() > 1e-6 for name, loss in one.items())
+    found = step(warped, phase)
+    assert any((found[name] - loss).abs() > 1e-4 for name, loss in one.items())
 
 
 @pytest.mark.parametrize("name", [*STYLE, *GAN])

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from facegraft.nn.conv import count_parameters
@@ -78,8 +79,20 @@ def test_all_letters_fit_together(names: str) -> None:
     image, mask = Decoder(config, 4)(code)
     assert image.shape == (2, 3, 64, 64)
     assert mask.shape == (2, 1, 64, 64)
+    for drawn in (image, mask):
+        assert 0 <= drawn.min() < drawn.max() <= 1
     with pytest.raises(ValueError, match="multiple of"):
         config.check_size(config.multiple + 8)
+
+
+def test_the_encoder_halves_pictures_in_0_to_1() -> None:
+    torch.manual_seed(0)
+    encoder, images = Encoder(letters(TINY, "")), torch.rand(2, 3, 32, 32) * 2 - 1
+    held = (images + 1) / 2
+    with torch.no_grad():
+        for layer in encoder.layers:
+            held = F.leaky_relu(F.conv2d(held, layer[0].weight, layer[0].bias, stride=2, padding=2), 0.1)
+        torch.testing.assert_close(encoder(images), held.flatten(1))
 
 
 def test_u_makes_all_codes_equally_strong() -> None:
@@ -159,6 +172,25 @@ def test_a_middle_place_sees_what_it_should() -> None:
     assert touched.any(0).sum() == touched.any(1).sum() == seen_px(strides_for(16, 64)) == 15
 
 
+def test_what_came_down_lies_beside_what_comes_up() -> None:
+    """The published order of layers, written out for two halvings."""
+    torch.manual_seed(0)
+    net, pictures = PatchUNet(16, 7, 2), torch.rand(2, 3, 16, 16)
+
+    def leaking(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 0, x, 0.2 * x)
+
+    with torch.no_grad():
+        patches, pixels = net(pictures)
+        full = leaking(net.stem(pictures))
+        half = leaking(net.down[0](full))
+        quarter = leaking(net.down[1](half))
+        torch.testing.assert_close(patches, net.patches(quarter))
+        up = torch.cat([leaking(net.up[0](leaking(net.middle(quarter)))), half], 1)
+        up = torch.cat([leaking(net.up[1](up)), full], 1)
+        torch.testing.assert_close(pixels, net.pixels(up))
+
+
 def test_strides_divide_the_picture() -> None:
     strides = strides_for(48, 96)
     assert 96 % 2 ** strides.count(2) == 0
@@ -169,6 +201,8 @@ def test_code_discriminator_has_a_layer_more_for_each_8_places() -> None:
     assert len(CodeDiscriminator(4, 4, 8).layers) == 3
     net = CodeDiscriminator(4, 8, 8)
     assert [layer.kernel_size[0] for layer in net.layers[::2]] == [4, 3, 1]
+    assert [layer.out_channels for layer in net.layers[::2]] == [8, 16, 1]
+    assert [layer.negative_slope for layer in net.layers[1::2]] == [0.1, 0.1]
     assert net(torch.rand(2, 4, 8, 8)).shape == (2, 1, 2, 2)
 
 
