@@ -12,6 +12,7 @@ person.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,6 +47,10 @@ from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Mask, Sc
 TAKEN = 0.05
 """From this much of the mask on, all of the swapped picture goes into the frame: it is a composite already, and the
 mask must not be applied twice. (The released code takes whatever exceeds .001, and smooths that.)"""
+
+LEAST = 0.5
+"""Of the mask inside the visible face; ours. A raw picture that has learnt nothing yet is worse than none, so the mask
+closed within a hundred steps, and a sigmoid that has closed does not open again."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,7 @@ class MobileFaceSwap(Method):
     ) -> dict[str, Scalar]:
         """By alpha: L1 and perceptual against the teacher; pairs with a right answer learn from that instead.
 
-        The face counts in the raw picture too: else the mask could close, and nothing would ask for a swap.
+        The face counts in the raw picture too, which learns from all of it, however much of it the mask takes.
         """
         strangers = ~batch.has_truth
         with torch.no_grad():
@@ -294,7 +299,9 @@ def baked(method: MobileFaceSwap, code: IdentityCode, person: int = 0) -> Baked:
 
 
 def weak_mask_loss(mask: Mask, attribute: Aligned, margin: float) -> Scalar:
-    """Mean of the mask over the background; inside the face the mask is free. 0..1; 0 where there is no background.
+    """Mean of the mask over the background, and of log(LEAST / mask) where that is above 0 over the visible face.
+
+    Inside the face the mask is free from `LEAST` upwards. 0 where there is neither.
 
     Args:
         mask: 0..1.
@@ -303,9 +310,11 @@ def weak_mask_loss(mask: Mask, attribute: Aligned, margin: float) -> Scalar:
     """
     assert attribute.mask is not None  # noqa: S101 - for mypy: the card requires it
     reach = round(margin * mask.shape[-1])
-    face = F.max_pool2d(attribute.mask.float(), 2 * reach + 1, 1, reach)
-    background = 1 - face
-    return (mask.float() * background).sum() / background.sum().clamp(min=1)
+    face = attribute.mask.float()
+    background = 1 - F.max_pool2d(face, 2 * reach + 1, 1, reach)
+    closed = F.relu(math.log(LEAST) - torch.log(mask.float().clamp(min=1e-6)))
+    spilt = (mask.float() * background).sum() / background.sum().clamp(min=1)
+    return spilt + (closed * face).sum() / face.sum().clamp(min=1)
 
 
 @torch.no_grad()

@@ -28,6 +28,8 @@ GAIN = (2 / (1 + SLOPE**2)) ** 0.5
 """What makes up for the power that a leaky ReLU takes."""
 NOISE = 0.5
 """How much the first predicted kernels differ from plain ones; gives deviations of about a fifth of a kernel."""
+MOST = 2 * GAIN
+"""Largest sum of a predicted kernel's magnitudes, twice a plain one's."""
 
 
 def depthwise(x: Features, kernels: Kernels, stride: int = 1) -> Float[Tensor, "b c _h _w"]:
@@ -130,8 +132,18 @@ class KernelChain(nn.Module):
         kernels: list[Tensor] = []
         for block, beside, first in zip(self.states, self.beside, self.first, strict=True):
             state = block(state)
-            kernels.append(first + beside(state))
+            kernels.append(bounded(first + beside(state)))
         return kernels
+
+
+def bounded(kernels: Kernels) -> Kernels:
+    """Scales kernels down whose magnitudes sum up to more than `MOST`.
+
+    Ours: pointwise weights are demodulated and keep the power of what comes in, depthwise ones were free. Within fifty
+    steps they grew tenfold, a picture's values reached 1e5 in the last layer, and nothing was learnt any more.
+    """
+    reach = kernels.abs().sum((2, 3), keepdim=True)
+    return kernels * (MOST / reach.clamp(min=MOST))
 
 
 def averaging_kernel() -> Float[Tensor, "4 4"]:

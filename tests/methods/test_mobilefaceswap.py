@@ -22,7 +22,6 @@ from facegraft.methods.mobilefaceswap import (
     MobileFaceSwap,
     MobileFaceSwapConfig,
     baked,
-    weak_mask_loss,
 )
 from facegraft.tensors import Aligned, IdentityCode, Swap
 from tests.methods.contract import (
@@ -322,33 +321,19 @@ def test_likeness_is_to_the_person_of_the_identity_picture(method: MobileFaceSwa
     torch.testing.assert_close(found, 1 - cosine)
 
 
-def test_only_the_background_holds_the_mask_down() -> None:
-    face = torch.zeros(2, 1, 20, 20)
-    face[:, :, 8:12, 8:12] = 1
-    attribute = Aligned(torch.zeros(2, 3, 20, 20), mask=face)
-    assert weak_mask_loss(torch.ones_like(face), attribute, 0.05) == 1
-    assert weak_mask_loss(face, attribute, 0.0) == 0
-    wide = torch.zeros_like(face)
-    wide[:, :, 7:13, 7:13] = 1  # one pixel more on each side: 5 % of 20
-    assert weak_mask_loss(wide, attribute, 0.05) == 0
-    assert float(weak_mask_loss(wide, attribute, 0.0)) == pytest.approx(20 / 384)
-    everywhere = dataclasses.replace(attribute, mask=torch.ones_like(face))
-    assert weak_mask_loss(torch.ones_like(face), everywhere, 0.0) == 0
-
-
 @pytest.mark.parametrize(
-    ("config", "least"),
+    ("config", "least", "steps"),
     [
-        (only(distil=1.0), 0.7),
-        (only(perceptual=1.0), 0.8),
-        (only(identity=1.0), 0.9),
-        (only(mask=1.0), 0.2),
-        (only(reconstruction=1.0), 0.7),
+        (only(distil=1.0), 0.7, 40),
+        (only(perceptual=1.0), 0.8, 40),
+        (only(identity=1.0), 0.9, 40),
+        (only(mask=1.0), 0.1, 120),  # where the face lies is told by the rim of the picture alone
+        (only(reconstruction=1.0), 0.7, 40),
     ],
     ids=["distil", "perceptual", "identity", "mask", "reconstruction"],
 )
-def test_each_loss_alone_is_learnt(config: MobileFaceSwapConfig, least: float) -> None:
-    found = overfit(made(config), tiny_batch(), "generator", 40, lr=1e-2)
+def test_each_loss_alone_is_learnt(config: MobileFaceSwapConfig, least: float, steps: int) -> None:
+    found = overfit(made(config), tiny_batch(), "generator", steps, lr=1e-2)
     assert found[-1] < least * found[0]
 
 

@@ -10,9 +10,11 @@ from torch.nn import functional as F  # noqa: E402 - after the check for torch
 
 from facegraft.nn.predicted import (  # noqa: E402 - after the check for torch
     GAIN,
+    MOST,
     KernelChain,
     Modulated,
     averaging_kernel,
+    bounded,
     centre_tap,
     constant_layer,
     depthwise,
@@ -112,3 +114,17 @@ def test_a_chain_normalises_as_it_is_told(batch_norm: bool) -> None:
     kinds = {type(module).__name__ for module in KernelChain(8, (4,), centre_tap(), batch_norm=batch_norm).modules()}
     assert ("BatchNorm2d" in kinds) is batch_norm
     assert ("GroupNorm" in kinds) is not batch_norm
+
+
+def test_predicted_kernels_cannot_grow_without_a_bound() -> None:
+    """Without normalisation a few layers of tenfold kernels end the training."""
+    small, large = 0.1 * noise(2, 3, 4, 4), 5 * noise(2, 3, 4, 4)
+    assert torch.equal(bounded(small), small)
+    torch.testing.assert_close(bounded(large).abs().sum((2, 3)), torch.full((2, 3), MOST))
+    torch.testing.assert_close(F.normalize(bounded(large).flatten(2), dim=2), F.normalize(large.flatten(2), dim=2))
+    chain = KernelChain(8, (6, 4), averaging_kernel())
+    with torch.no_grad():
+        for weight in chain.beside:
+            weight.weight.mul_(1000)
+    made = chain(noise(2, 8, 4, 4))
+    assert all(kernels.abs().sum((2, 3)).max() < 1.001 * MOST for kernels in made)
