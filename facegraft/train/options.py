@@ -38,7 +38,7 @@ class TrainOptions:
     """Through torch.compile. Worth it on a GPU after some minutes."""
     half: Literal["gpu", "always", "never"] = "gpu"
     """Where convolutions and products of matrices are computed in bfloat16. "always": on a CPU too; one that has
-    AVX-512 BF16 or AMX trains up to 1.4 times as fast then."""
+    AVX-512 BF16 or AMX trains up to 1.3 times as fast then."""
     tensorboard: bool = False
     """Losses and previews for TensorBoard too, in the run's folder."""
 
