@@ -112,7 +112,10 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
 
 
 def as_page(found: Sequence[Board]) -> str:
-    """The boards as one HTML page that needs nothing else; plots are drawn of each set's newest board alone."""
+    """The boards as one HTML page that needs nothing else.
+
+    Plots are drawn of each set's newest board alone, those by group without floors: the page has a limit.
+    """
     sections = []
     drawn: set[tuple[str, ...]] = set()
     for board in found:
@@ -123,7 +126,7 @@ def as_page(found: Sequence[Board]) -> str:
             f"<td>{escape(board.machines[name])}</td></tr>"
             for name in report.methods
         )
-        plots = "" if _set(report) in drawn else f"{planes(report)}{group_plots(report)}"
+        plots = "" if _set(report) in drawn else f"{planes(report)}{group_plots(report, floors=False)}"
         drawn.add(_set(report))
         sections.append(
             f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{plots}"

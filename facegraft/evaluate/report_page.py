@@ -194,12 +194,12 @@ def _test_cell(found: Comparison | None, metric: Metric) -> str:
     return f"<td{mark}>{sign}{value}<small>{interval}</small><small>{p}</small></td>"
 
 
-def group_plots(report: Report) -> str:
-    """Strata open, all other groupings folded: a plot per primary metric."""
+def group_plots(report: Report, *, floors: bool = True) -> str:
+    """Strata open, all other groupings folded: a plot per primary metric; of floors too, if wanted."""
     groupings = list(dict.fromkeys(grouping for one in report.methods.values() for grouping in one.by))
     parts = []
     for grouping in groupings:
-        plots = "".join(_group_plot(report, grouping, metric) for metric in report.primary())
+        plots = "".join(_group_plot(report, grouping, metric, floors) for metric in report.primary())
         if plots:
             title = "By stratum" if grouping == STRATUM else f"By {grouping} of the identity"
             opened = " open" if grouping == STRATUM else ""
@@ -209,11 +209,12 @@ def group_plots(report: Report) -> str:
     return "".join(parts)
 
 
-def _group_plot(report: Report, grouping: str, metric: Metric) -> str:
+def _group_plot(report: Report, grouping: str, metric: Metric, floors: bool) -> str:
     names = sorted({group for one in report.methods.values() for group in one.by.get(grouping, {})})
     lines = [
         (name, number, [one.by.get(grouping, {}).get(group, {}).get(metric.name, NOWHERE) for group in names])
         for number, (name, one) in enumerate(report.methods.items())
+        if floors or one.kind != "floor"
     ]
     if len(names) < 2 or not any(math.isfinite(one.value) for _, _, found in lines for one in found):
         return ""

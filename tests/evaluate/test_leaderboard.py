@@ -12,6 +12,7 @@ import pytest
 
 from facegraft.evaluate.leaderboard import SORTED_BY, Board, as_markdown, as_page, boards, history_name, read_history
 from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.report_page import group_plots
 from facegraft.evaluate.results import Kind, Network, Report, compact, load, save
 from tests.evaluate.reports_for_tests import GAP, POSE, report_of
 
@@ -94,6 +95,15 @@ def test_of_one_set_the_newest_board_comes_first_and_alone_has_plots() -> None:
         assert second.count("<svg") == 0
     apart = [old, dataclasses.replace(new, protocol="facegraft-image-2")]
     assert all("<svg" in section for section in as_page(boards(apart)).split("<section>")[1:])
+
+
+def test_groups_are_drawn_without_floors() -> None:
+    report = dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0), "true-swap": ("ceiling", 5.0)})
+    groups = as_page(boards([report])).partition("By stratum")[2]
+    assert "mine</text>" in groups
+    assert "true-swap</text>" in groups
+    assert "copy</text>" not in groups
+    assert "copy</text>" in group_plots(report)
 
 
 def test_history_there_and_back_by_the_script(root: Path, tmp_path: Path) -> None:
