@@ -25,6 +25,7 @@ from facegraft.losses.deepfacelab import (
     soft_mask,
     style_losses,
 )
+from facegraft.methods._method import Method
 from facegraft.methods.df import DF, DFConfig
 from facegraft.nn.deepfacelab import NetworkConfig, strides_for
 from facegraft.nn.warp import WarpConfig
@@ -54,7 +55,7 @@ def build(config: DFConfig = TINY) -> DF:
     return DF(config)
 
 
-def step(method: DF, phase: str = "autoencoder", batch: SwapBatch | None = None) -> dict[str, torch.Tensor]:
+def step(method: Method, phase: str = "autoencoder", batch: SwapBatch | None = None) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     return method.training_step(phase, batch or tiny_batch(), FrozenNets())
 
@@ -259,25 +260,33 @@ def test_real_are_the_identitys_faces_within_their_own_mask() -> None:
     torch.testing.assert_close(found.detach(), torch.stack(expected).mean())
 
 
+def check_mirrored(plain: Method, flipping: Method, phase: str) -> None:
+    """One that always flips sees what the other does in pictures whose attribute is mirrored; same weights."""
+    batch = lopsided()
+    found = step(flipping, phase, batch)
+    for name, loss in step(plain, phase, dataclasses.replace(batch, attribute=mirrored(batch.attribute))).items():
+        torch.testing.assert_close(found[name], loss, msg=name)
+
+
+def check_moved(plain: Method, warping: Method, phase: str) -> None:
+    """One that does not warp draws nothing at random, one that does has other losses; same weights."""
+    for each in (plain, warping):
+        amplify(each)
+    one, other = (plain.training_step(phase, tiny_batch(), FrozenNets()) for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    found = step(warping, phase)
+    assert any((found[name] - loss).abs() > 1e-4 for name, loss in one.items())
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_attributes_pictures_are_mirrored_and_the_identitys_are_not(phase: str) -> None:
-    batch = lopsided()
-    shown = dataclasses.replace(batch, attribute=mirrored(batch.attribute))
-    found = step(build(dataclasses.replace(still(**ALL), flip=1.0)), phase, batch)
-    for name, loss in step(build(still(**ALL)), phase, shown).items():
-        torch.testing.assert_close(found[name], loss, msg=name)
+    check_mirrored(build(still(**ALL)), build(dataclasses.replace(still(**ALL), flip=1.0)), phase)
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_pictures_are_moved_as_far_as_they_are_told_and_codes_are_of_warped_ones(phase: str) -> None:
-    method, frozen = build(still(**ALL)), FrozenNets()
-    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
-    for each in (method, warped):
-        amplify(each)
-    one, other = (method.training_step(phase, tiny_batch(), frozen) for _ in range(2))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    found = step(warped, phase)
-    assert any((found[name] - loss).abs() > 1e-4 for name, loss in one.items())
+    warp = dataclasses.replace(STILL, elastic=0.3)
+    check_moved(build(still(**ALL)), build(dataclasses.replace(still(**ALL), warp=warp)), phase)
 
 
 @pytest.mark.parametrize("name", [*STYLE, *GAN, "true_face"])

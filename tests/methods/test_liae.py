@@ -17,12 +17,10 @@ from facegraft.frozen.nets import FrozenNets
 from facegraft.losses.deepfacelab import GAN, STYLE, Drawn, gan_losses, make_lesson, rebuilding_losses, style_losses
 from facegraft.methods.liae import LIAE, LIAEConfig
 from facegraft.nn.deepfacelab import NetworkConfig, strides_for
-from facegraft.nn.warp import WarpConfig
-from facegraft.tensors import Aligned, SwapBatch
+from facegraft.tensors import Aligned
 from tests.methods.contract import check_method, overfit, tiny_batch
-from tests.methods.test_df import ROOT, amplify, lopsided, mirrored
+from tests.methods.test_df import ROOT, STILL, amplify, check_mirrored, check_moved, lopsided, step
 
-STILL = WarpConfig(elastic=0.0, degrees=0.0, zoom=0.0, shift=0.0)
 TINY = LIAEConfig(size_px=32, network=NetworkConfig(encoder=4, bottleneck=16, decoder=4, mask=2), discriminator_width=4)
 ALL = {name: 1.0 for name in TINY.loss_weights["autoencoder"]}
 CODE = (torch.zeros(4, 1),)
@@ -42,11 +40,6 @@ def still(**weights: float) -> LIAEConfig:
 def build(config: LIAEConfig = TINY) -> LIAE:
     torch.manual_seed(0)
     return LIAE(config)
-
-
-def step(method: LIAE, phase: str = "autoencoder", batch: SwapBatch | None = None) -> dict[str, torch.Tensor]:
-    torch.manual_seed(1)
-    return method.training_step(phase, batch or tiny_batch(), FrozenNets())
 
 
 def taught(method: LIAE, loss: torch.Tensor) -> set[str]:
@@ -200,23 +193,13 @@ def test_real_are_the_identitys_faces_within_their_own_mask() -> None:
 
 @pytest.mark.parametrize("phase", ["discriminator", "autoencoder"])
 def test_the_attributes_pictures_are_mirrored_and_the_identitys_are_not(phase: str) -> None:
-    batch = lopsided()
-    shown = dataclasses.replace(batch, attribute=mirrored(batch.attribute))
-    found = step(build(dataclasses.replace(still(**ALL), flip=1.0)), phase, batch)
-    for name, loss in step(build(still(**ALL)), phase, shown).items():
-        torch.testing.assert_close(found[name], loss, msg=name)
+    check_mirrored(build(still(**ALL)), build(dataclasses.replace(still(**ALL), flip=1.0)), phase)
 
 
 @pytest.mark.parametrize("phase", ["discriminator", "autoencoder"])
 def test_pictures_are_moved_as_far_as_they_are_told_and_codes_are_of_warped_ones(phase: str) -> None:
-    method, frozen = build(still(**ALL)), FrozenNets()
-    warped = build(dataclasses.replace(still(**ALL), warp=dataclasses.replace(STILL, elastic=0.3)))
-    for each in (method, warped):
-        amplify(each)
-    one, other = (method.training_step(phase, tiny_batch(), frozen) for _ in range(2))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    found = step(warped, phase)
-    assert any((found[name] - loss).abs() > 1e-4 for name, loss in one.items())
+    warp = dataclasses.replace(STILL, elastic=0.3)
+    check_moved(build(still(**ALL)), build(dataclasses.replace(still(**ALL), warp=warp)), phase)
 
 
 @pytest.mark.parametrize("name", [*STYLE, *GAN])
