@@ -55,6 +55,8 @@ class FastSwapConfig:
     """Channels at the whole size; twice as many at a half, four times at a quarter."""
     merge: Literal["sum", "concat"] = "sum"
     """How the two paths of a TAN block meet: its drawing says plus, the one of the whole network may mean either."""
+    pose_code: int = 0
+    """Numbers that tell a pose and its expression; 0: four times the width."""
     distorted: float = 0.9
     """Chance of each picture's colours to be distorted."""
     cross_share: float = 0.25
@@ -85,8 +87,9 @@ class FastSwapConfig:
         least = REFERENCE_SHRINK * POSE_PX
         if self.size_px < 2 * least or self.size_px % least or (self.size_px // least).bit_count() != 1:
             raise ValueError(f"size_px: expected 32, 64, 128 and so on, found {self.size_px}")
-        if self.width < 1 or not 0 < self.cross_share <= 1:
-            raise ValueError(f"expected width from 1 and cross_share in 0..1, found {self.width}, {self.cross_share}")
+        if self.width < 1 or self.pose_code < 0 or not 0 < self.cross_share <= 1:
+            found = f"{self.width}, {self.pose_code}, {self.cross_share}"
+            raise ValueError(f"expected width from 1, pose_code from 0 and cross_share in 0..1, found {found}")
 
 
 class IdentityEncoder(nn.Module):
@@ -107,7 +110,7 @@ class IdentityEncoder(nn.Module):
 class PoseNet(nn.Module):
     """A picture down to one code, and from that alone up again to maps at a quarter and a half of the size."""
 
-    def __init__(self, size_px: int, width: int) -> None:
+    def __init__(self, size_px: int, width: int, code: int) -> None:
         super().__init__()
         halvings = int(math.log2(size_px // POSE_PX))
         widths = [width, 2 * width, *[4 * width] * (halvings - 2)]
@@ -115,8 +118,8 @@ class PoseNet(nn.Module):
         self.down = nn.Sequential(*(_layer(a, b, 4, stride=2) for a, b in pairs[:-1]))
         # The last map is not normalised: its 16 places are all that is left to tell poses apart.
         self.last = nn.Conv2d(*pairs[-1], 4, stride=2, padding=1)
-        self.code = nn.Linear(widths[-1] * POSE_PX**2, 4 * width)
-        self.back = nn.Linear(4 * width, 4 * width * POSE_PX**2)
+        self.code = nn.Linear(widths[-1] * POSE_PX**2, code)
+        self.back = nn.Linear(code, 4 * width * POSE_PX**2)
         ups = halvings - 2
         after = [4 * width, *[2 * width] * (ups - 1), width]
         self.to_quarter = nn.Sequential(*(_up(a, b) for a, b in itertools.pairwise(after)))
@@ -175,17 +178,18 @@ class Generator(nn.Module):
     def __init__(self, config: FastSwapConfig) -> None:
         super().__init__()
         width, held = config.width, 1 if config.merge == "sum" else 2
+        code = config.pose_code or 4 * width
         self.identity = IdentityEncoder(width)
-        self.pose = PoseNet(config.size_px, width)
+        self.pose = PoseNet(config.size_px, width, code)
         self.trunk = nn.Sequential(
             nn.Conv2d(2 * width + 3, 4 * width, 3, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(4 * width, 4 * width, 3, padding=1),
         )
         self.beside = nn.Conv2d(2 * width + 3, 4 * width, 1)
-        self.tan_quarter = TAN(4 * width, 4 * width, width, 4 * width, config.merge)
+        self.tan_quarter = TAN(4 * width, 4 * width, width, code, config.merge)
         self.to_half = _up(held * 4 * width, 2 * width)
-        self.tan_half = TAN(2 * width, 2 * width, width, 4 * width, config.merge)
+        self.tan_half = TAN(2 * width, 2 * width, width, code, config.merge)
         self.to_whole = _up(held * 2 * width, width)
         self.last = nn.Conv2d(width, 4, 7, padding=3)
 

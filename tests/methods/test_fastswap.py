@@ -54,6 +54,14 @@ def test_paths_that_are_concatenated_keep_the_contract(tmp_path: Path) -> None:
     check_method(FastSwap(dataclasses.replace(TINY, merge="concat")), tmp_path)
 
 
+def test_a_wider_code_of_the_pose_keeps_the_contract(tmp_path: Path) -> None:
+    method = FastSwap(dataclasses.replace(TINY, pose_code=40))
+    check_method(method, tmp_path)
+    code, quarter, _ = method.generator.pose(torch.zeros(2, 3, 32, 32))
+    assert (code.shape, quarter.shape) == ((2, 40), (2, 4, 8, 8))
+    assert FastSwap(TINY).generator.pose(torch.zeros(2, 3, 32, 32))[0].shape == (2, 16)
+
+
 def test_pose_has_one_number_per_place_for_all_channels(method: FastSwap) -> None:
     for block in (method.generator.tan_quarter, method.generator.tan_half):
         assert block.by_pose.make.weight.shape == (2, TINY.width, 1, 1)
@@ -284,6 +292,8 @@ def test_wrong_configs_are_told() -> None:
             FastSwapConfig(size_px=size_px)
     with pytest.raises(ValueError, match="cross_share"):
         FastSwapConfig(cross_share=0.0)
+    with pytest.raises(ValueError, match="pose_code from 0"):
+        FastSwapConfig(pose_code=-1)
     batch = answered()
     with pytest.raises(ValueError, match="mask"):
         FastSwap(TINY).training_step(
