@@ -37,6 +37,11 @@ FOREIGN = (0.35, 0.7)
 MOST_SATURATED = 1.2
 """Lips and make-up take no more of the change than so many times the skin's part."""
 
+PATCH_KEPT = 0.12
+"""Log brightness by which a patch of skin may differ from the frame's: features and their shading are the person's."""
+PATCH_LIMIT = 1.2
+"""Largest change of log brightness of a patch."""
+
 TONE_CELLS = 88
 """Along the longer side: tone is smooth, and measured on a small copy."""
 TONE_LEAST = 0.05
@@ -94,6 +99,43 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     lit = _faded(cv2.multiply(lit, gain, dst=lit), chroma)
     cv2.add(lit, cv2.multiply(part, tint, dst=part), dst=lit)
     return np.clip(lit, 0, np.float32(255), out=lit)
+
+
+def match_patches(
+    lit: Float32[np.ndarray, "h w 3"], goal: Frame, weight: Mask, sigma: float
+) -> Float32[np.ndarray, "h w 3"]:
+    """Tempers what is left of another lamp: highlights, shadows and dark bands too small to be the smooth light.
+
+    A patch that is brighter or darker than the frame's, as highlights are that shine elsewhere, comes nearer to it by
+    all that exceeds `PATCH_KEPT`. Its colour stays.
+
+    Args:
+        lit: 0..255, already in the frame's smooth light.
+        goal: The frame at the same size.
+        weight: Where both show bare skin, on a coarse grid.
+        sigma: Size of a patch, in cells of that grid.
+
+    Returns:
+        0..255.
+    """
+    size_wh = (weight.shape[1], weight.shape[0])
+    levels = np.rint(lit).astype(np.uint8)
+    face, place = (cv2.resize(each, size_wh, interpolation=cv2.INTER_AREA) for each in (levels, goal))
+    weight, sigma = _not_burnt_out(place, weight), max(sigma, 0.5)
+    support = cv2.GaussianBlur(weight, (0, 0), sigma)
+    log_gain = _patches(place, weight, support, sigma) - _patches(face, weight, support, sigma)
+    beyond = np.sign(log_gain) * np.clip(np.abs(log_gain) - np.float32(PATCH_KEPT), 0, np.float32(PATCH_LIMIT))
+    beyond *= np.minimum(support / np.float32(0.4), 1)
+    gain = np.exp(cv2.GaussianBlur(beyond, (0, 0), sigma / 2))
+    whole = cv2.resize(gain, (lit.shape[1], lit.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.minimum(lit * whole[..., None], np.float32(255)), np.float32)
+
+
+def _patches(image: Frame, weight: Mask, support: Mask, sigma: float) -> Float32[np.ndarray, "h w"]:
+    """Log brightness (encoded) of the skin around each cell; the same of any picture where there is none."""
+    linear = np.asarray(cv2.transform(cv2.LUT(image, _LINEAR), np.full((1, 3), 1 / 3, np.float32)), np.float32)
+    mean = cv2.GaussianBlur(linear * weight, (0, 0), sigma) / (support + np.float32(1e-3))
+    return np.asarray(np.log(mean + np.float32(0.002)) / np.float32(GAMMA), np.float32)
 
 
 def _light(log_texture: Float32[np.ndarray, "h w 3"], log_gain: Float32[np.ndarray, "h w 3"], contrast: float) -> Light:

@@ -26,7 +26,7 @@ from facegraft.faces.topology import (
     openness,
 )
 from facegraft.faces.visible import Uncovered, visible_face
-from facegraft.runtime.light import Light, apply_light, match_sharpness, measure_light
+from facegraft.runtime.light import Light, apply_light, match_patches, match_sharpness, measure_light
 from facegraft.runtime.texture import View, complete, onto_mean, unroll
 
 GRID = 88
@@ -37,6 +37,8 @@ MIRROR_PENALTY_DEGREES = 60
 """A photo that looks the other way serves only where the straight ones are off by more than this."""
 LIGHT_REACH = 0.22
 """How far light is smoothed, in outer-eye distances."""
+PATCH_REACH = 0.06
+"""Size of the patches in which brightness may differ from the frame's only so much, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
 """Openness (`topology.openness`) at which an eye counts as closed, and as open; half of all eyes are above 0.2."""
 RIM = 0.16
@@ -144,6 +146,7 @@ def swap_face(
     bare = lit_skin * trust * in_view
     light = _measured(texture, moved, bare, LIGHT_REACH * eye_distance / size_wh[0])
     lit = apply_light(match_sharpness(texture, moved, bare), light)
+    lit = match_patches(lit, moved, bare, PATCH_REACH * eye_distance / plan.grid.cell_wh[0])
     share = _full(in_view * trust * (1 - keep), size_wh)
     blended = cv2.blendLinear(lit, moved.astype(np.float32), share, 1 - share)
     return Patch(plan.box[0], plan.box[1], np.asarray(cv2.subtract(blended, original, dtype=cv2.CV_32F), np.float32))
