@@ -29,7 +29,16 @@ from facegraft.losses.deepfacelab import (
 )
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Features
-from facegraft.nn.deepfacelab import CodeDiscriminator, Decoder, Encoder, Inter, NetworkConfig, PatchUNet, glorot
+from facegraft.nn.deepfacelab import (
+    CodeDiscriminator,
+    Decoder,
+    Encoder,
+    Inter,
+    NetworkConfig,
+    PatchUNet,
+    drawn_in,
+    glorot,
+)
 from facegraft.nn.warp import WarpConfig
 from facegraft.tensors import Aligned, IdentityCode, Images, Scalar, Swap, SwapBatch
 
@@ -46,6 +55,8 @@ class DFConfig:
     """Share of the attribute person's pictures that are shown as in a mirror; the identity's never are."""
     masked: bool = True
     """Only the face is learnt; what decoders draw around it is left to chance."""
+    drawn_in: float = 0.05
+    """By how much the mask is smaller than what was learnt, in sides of the picture; the toolkit's "erode"."""
     patch_px: int = 0
     """Side of the patches that the discriminator looks at; 0 = an eighth of the picture."""
     discriminator_width: int = 16
@@ -75,9 +86,9 @@ class DFConfig:
 
     def __post_init__(self) -> None:
         self.network.check_size(self.size_px)
-        if not 0 <= self.flip <= 1 or self.patch_px < 0:
-            found = f"flip {self.flip}, patch_px {self.patch_px}"
-            raise ValueError(f"expected flip in 0..1 and patch_px from 0, found {found}")
+        if not 0 <= self.flip <= 1 or not 0 <= self.drawn_in < 0.5 or self.patch_px < 0:
+            found = f"flip {self.flip}, drawn_in {self.drawn_in}, patch_px {self.patch_px}"
+            raise ValueError(f"expected flip in 0..1, drawn_in below 0.5 and patch_px from 0, found {found}")
 
 
 class DF(Method):
@@ -157,7 +168,7 @@ class DF(Method):
         """The mask is where both the swapped face and the attribute's own are, the toolkit's default."""
         held = self._code(attribute.image)
         image, mask = self.decoder_identity(held)
-        return Swap(image=2 * image - 1, mask=mask * self.decoder_attribute.masks(held))
+        return Swap(image=2 * image - 1, mask=drawn_in(mask * self.decoder_attribute.masks(held), self.config.drawn_in))
 
 
 METHOD, CONFIG = DF, DFConfig

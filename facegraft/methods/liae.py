@@ -32,7 +32,7 @@ from facegraft.losses.deepfacelab import (
 )
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Features
-from facegraft.nn.deepfacelab import Decoder, Encoder, Inter, NetworkConfig, PatchUNet, glorot
+from facegraft.nn.deepfacelab import Decoder, Encoder, Inter, NetworkConfig, PatchUNet, drawn_in, glorot
 from facegraft.nn.warp import WarpConfig
 from facegraft.tensors import Aligned, IdentityCode, Scalar, Swap, SwapBatch
 
@@ -49,6 +49,8 @@ class LIAEConfig:
     """Share of the attribute person's pictures that are shown as in a mirror; the identity's never are."""
     masked: bool = True
     """Only the face is learnt; what the decoder draws around it is left to chance."""
+    drawn_in: float = 0.05
+    """By how much the mask is smaller than what was learnt, in sides of the picture; the toolkit's "erode"."""
     patch_px: int = 0
     """Side of the patches that the discriminator looks at; 0 = an eighth of the picture."""
     discriminator_width: int = 16
@@ -74,9 +76,9 @@ class LIAEConfig:
 
     def __post_init__(self) -> None:
         self.network.check_size(self.size_px)
-        if not 0 <= self.flip <= 1 or self.patch_px < 0:
-            found = f"flip {self.flip}, patch_px {self.patch_px}"
-            raise ValueError(f"expected flip in 0..1 and patch_px from 0, found {found}")
+        if not 0 <= self.flip <= 1 or not 0 <= self.drawn_in < 0.5 or self.patch_px < 0:
+            found = f"flip {self.flip}, drawn_in {self.drawn_in}, patch_px {self.patch_px}"
+            raise ValueError(f"expected flip in 0..1, drawn_in below 0.5 and patch_px from 0, found {found}")
 
 
 class LIAE(Method):
@@ -145,7 +147,7 @@ class LIAE(Method):
         """The mask is where both the swapped face and the attribute's own are, the toolkit's default."""
         without, whole = self._codes(self.encoder(attribute.image))
         image, mask = self.decoder(without)
-        return Swap(image=2 * image - 1, mask=mask * self.decoder.masks(whole))
+        return Swap(image=2 * image - 1, mask=drawn_in(mask * self.decoder.masks(whole), self.config.drawn_in))
 
 
 def _twice(code: Features) -> Features:

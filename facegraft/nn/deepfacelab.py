@@ -130,6 +130,15 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.mask(code))
 
 
+def drawn_in(mask: Mask, share: float) -> Mask:
+    """A mask that ends earlier, by this share of its side, and softly: there decoders mix the face with its hair."""
+    reach = round(share * mask.shape[-1])
+    if reach == 0:
+        return mask
+    least = -F.max_pool2d(-mask, 2 * reach + 1, 1, reach)
+    return F.avg_pool2d(least, 3, 1, 1, count_include_pad=False)
+
+
 class Double(nn.Module):
     """Twice the size: a convolution makes four channels of each, which are laid out as 2 x 2 pixels."""
 

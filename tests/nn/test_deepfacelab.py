@@ -23,6 +23,7 @@ from facegraft.nn.deepfacelab import (
     NetworkConfig,
     PatchUNet,
     ResidualPair,
+    drawn_in,
     glorot,
     seen_px,
     strides_for,
@@ -219,3 +220,14 @@ def test_first_weights_keep_the_signal_alive() -> None:
 def test_odd_widths_are_told() -> None:
     with pytest.raises(ValueError, match="bottleneck"):
         NetworkConfig(bottleneck=0)
+
+
+def test_a_mask_is_drawn_in_from_its_own_border_but_not_from_the_pictures() -> None:
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., 10:, 10:30] = 1
+    least = drawn_in(mask, 0.1)
+    assert least[0, 0, :15, 20].count_nonzero() == 2  # softly: four pixels further in, and one of each side
+    torch.testing.assert_close(least[0, 0, 13:16, 20], torch.tensor([1 / 3, 2 / 3, 1.0]))
+    assert least[0, 0, -1, 20] == 1
+    assert least[0, 0, 30].sum() == mask[0, 0, 30].sum() - 8
+    assert drawn_in(mask, 0.01) is mask
