@@ -1,6 +1,6 @@
 """Several processes that train one network together: torchrun starts them, gloo or NCCL joins them.
 
-    torchrun --nproc-per-node 2 -m facegraft train configs/simswap.toml --run runs/simswap
+    torchrun --nproc-per-node 2 -m -- facegraft train configs/simswap.toml --run runs/simswap
 
 Each gets its share of every batch; gradients are averaged, so that all keep the same weights. Only the first writes.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("pydantic")
+
+from torch.distributed.run import get_args_parser  # noqa: E402
 
 from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.core.image import read_picture  # noqa: E402
@@ -141,6 +145,18 @@ def test_a_stopped_run_goes_on_bit_for_bit(faces: Path, tmp_path: Path, unbroken
     for name in ("last.safetensors", "weights.safetensors"):
         ours, theirs = read_tensors(folder / name)[0], read_tensors(unbroken / name)[0]
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
+
+
+@pytest.mark.parametrize("where", ["docs/training-methods.md", "facegraft/train/processes.py"])
+def test_torchrun_reads_the_documented_command(where: str) -> None:
+    """Without two dashes it takes `--run` for an option of its own."""
+    found = re.findall(r"^ *torchrun (.*)$", (ROOT / where).read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(found) == 1
+    read = get_args_parser().parse_args(shlex.split(found[0]))
+    assert (read.module, read.nproc_per_node) == (True, "2")
+    assert [read.training_script, *read.training_script_args][-4] == "train"
+    with pytest.raises(SystemExit):
+        get_args_parser().parse_args(shlex.split(found[0].replace("-- ", "", 1)))
 
 
 def test_two_processes_give_the_outputs_of_one(faces: Path, tmp_path: Path) -> None:
