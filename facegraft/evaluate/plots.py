@@ -176,9 +176,10 @@ def _row(figure: Figure, name: str, colour: str, across: Scale, y: Number, digit
     if math.isfinite(figure.low):
         bar = _line(across.at(figure.low), y, across.at(figure.high), y, colour)
     at = across.at(figure.value)
-    title = f"<title>{escape(name)}</title>"
+    short = shortened(name, 12)
+    title = "" if short == name else f"<title>{escape(name)}</title>"
     dot = f'<circle class="{colour}" cx="{_px(at)}" cy="{_px(y)}" r="4">{title}</circle>'
-    text = _text(WIDTH - _NUMBERS + 8, y + 4, f"{written(figure, digits)[0]} {shortened(name, 12)}", "grey", "start")
+    text = _text(WIDTH - _NUMBERS + 8, y + 4, f"{written(figure, digits)[0]} {short}", "grey", "start")
     return bar + dot + text
 
 

@@ -241,3 +241,9 @@ def test_rows_have_a_dot_per_method_and_a_dash_where_nothing_is_known() -> None:
     assert text.count("<circle") == 3
     assert re.findall(r'<circle class="(m\d)"', text) == ["m0", "m3", "m3"]
     assert ">-</text>" in text
+
+
+def test_only_a_name_that_is_cut_stands_behind_its_dot_as_well() -> None:
+    drawn = rows(["all"], [("warp", 0, [figure(1, 0.1)]), ("mobilefaceswap", 1, [figure(2, 0.1)])], POSE)
+    assert re.findall("<title>(.*?)</title>", drawn) == ["mobilefaceswap"]
+    assert "mobilefaces…" in drawn
