@@ -59,7 +59,8 @@ def _facts(name: str) -> dict[str, Any]:
     for bundle, folder in installed_bundles().items():
         told = read_card(folder)
         if told.get("method") == name:
-            bundles[bundle] = {key: told.get(key) for key in ("images_seen", "size_px", "scores")}
+            seen = told.get("run", {}).get("images_seen")
+            bundles[bundle] = {"images_seen": seen, "size_px": told.get("size_px"), "scores": told.get("scores")}
     return {
         "title": card.title,
         "paper": card.paper,
@@ -96,7 +97,8 @@ def _tell(name: str, card: MethodCard, facts: dict[str, Any]) -> None:
     print(f"cost: {weights}; multiply-adds {macs}")
     print(f"licence: {facts['licence']}; code that its authors released: {facts['released'] or 'none'}")
     for bundle, told in facts["bundles"].items():
-        seen = f"{told['images_seen']} images at {told['size_px']} px"
-        print(f"trained: {bundle}, {seen}; scores: {told['scores'] or '-'}")
+        seen = f"{told['images_seen'] or 0:,} images at {told['size_px']} px"
+        scores = ", ".join(f"{score} {value:.4g}" for score, value in (told["scores"] or {}).items())
+        print(f"trained: {bundle}, {seen}; scores: {scores or '-'}")
     if not facts["bundles"]:
         print(f"trained: no weights come along; facegraft train configs/{name}.toml --run runs/{name}")

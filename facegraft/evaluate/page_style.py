@@ -50,7 +50,7 @@ figure{{margin:0;min-width:0}}figcaption{{font-size:.87rem;color:var(--grey)}}
 .plots figcaption{{font-weight:600;color:var(--ink)}}
 svg{{display:block;width:100%;max-width:520px;height:auto}}
 svg text{{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;stroke:none}}
-svg text.ink{{fill:var(--ink)}}svg text.grey{{fill:var(--grey)}}svg line{{stroke-width:1.8}}
+svg text{{fill:var(--grey)}}svg text.ink{{fill:var(--ink)}}svg line{{stroke-width:1.8}}
 svg .rule{{stroke:var(--rule);stroke-width:1}}{_classes()}
 details{{margin:.6rem 0}}summary{{cursor:pointer;font-weight:600;margin:.3rem 0 .6rem}}
 .case{{margin:0 0 1.1rem}}.case p{{margin:.2rem 0;overflow-wrap:anywhere;max-width:none}}

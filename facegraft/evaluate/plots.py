@@ -229,7 +229,8 @@ def _line(x1: Number, y1: Number, x2: Number, y2: Number, colour: str) -> str:
 
 def _text(x: Number, y: Number, text: str, colour: str, anchor: str, more: str = "") -> str:
     anchored = "" if anchor == "start" else f' text-anchor="{anchor}"'  # SVG's own default
-    return f'<text class="{colour}" x="{_px(x)}" y="{_px(y)}"{anchored}{more and f" {more}"}>{escape(text)}</text>'
+    classed = "" if colour == "grey" else f' class="{colour}"'  # the page's default
+    return f'<text{classed} x="{_px(x)}" y="{_px(y)}"{anchored}{more and f" {more}"}>{escape(text)}</text>'
 
 
 def _svg(width: int, height: int, content: str, name: str) -> str:

@@ -34,7 +34,7 @@ NEEDED = ("method", "size_px", "alignment", "files", "graphs")
 LARGEST_ZOOM = 64.0
 """A face of which one pixel would fill so many of the crop cannot be placed."""
 
-Code = list[Float32[np.ndarray, "1 *shape"]]
+Code = list[Float32[np.ndarray, "1 *_shape"]]
 
 
 def is_bundle(folder: Path) -> bool:

@@ -34,6 +34,15 @@ def test_one_method_tells_phases_losses_and_cost(capsys: pytest.CaptureFixture[s
     assert "facegraft train configs/simswap.toml" in out
 
 
+def test_weights_that_come_along_tell_what_they_have_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "fastswap"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = next(line for line in lines if line.startswith("trained: "))
+    assert told.startswith("trained: fastswap-128, 25,976 images at 128 px; scores: ")
+    assert "identity_cosine_dlib 0.9" in told
+    assert json.loads(lines[-1])["fastswap"]["bundles"]["fastswap-128"]["images_seen"] == 25_976
+
+
 def test_an_unknown_method_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods", "simswop"]) == 2
     assert "did you mean simswap" in capsys.readouterr().err

@@ -80,7 +80,9 @@ def test_our_own_networks_are_here_and_sound(fetched: Path, capfd: pytest.Captur
         assert row.split()[:2] == [name, "ok"]
         assert row.endswith(f"Apache-2.0  faces/weights/{name}.md")
     assert "CC0-1.0" in rows[len(shipped)]
-    assert len(rows) == len(shipped) + 1 + len(MODELS) + 1
+    assert facts["bundles"] == {"fastswap-128": "ok"}
+    assert rows[-2].split()[:2] == ["fastswap-128", "ok"]
+    assert len(rows) == len(shipped) + 1 + len(MODELS) + len(facts["bundles"]) + 1
 
 
 @pytest.mark.parametrize("name", [RECOGNISER, Path(MODELS[2].member).name])
