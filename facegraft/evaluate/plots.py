@@ -1,7 +1,7 @@
 """Small plots as inline SVG: a plane with error bars, and rows of figures with their intervals.
 
-Colours are classes ("m0", "m1" ... for methods, "ink", "grey", "rule"), so that the page decides them for light and
-dark.
+Colours are classes ("m0", "m1" ... for methods, "ink", "rule"; text without one is grey), so that the page decides them
+for light and dark.
 """
 
 from __future__ import annotations
