@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +25,11 @@ EPILOG = """examples:
   facegraft eval warp --data data/exact-1k -o new --against old/results.json
   facegraft eval answers --identity people --attribute photos -o measured    plain folders of the same names
 
-METHOD is warp; the folder of a bundle, made by `facegraft export`; a floor: true-swap (the right answer), copy (changes
-nothing), paste, mean-face; or a folder of answers. Everything is measured by networks that come with facegraft; the
-identity is also judged by a recogniser of others, which `facegraft models fetch --recogniser` brings. OUT/report.html
-is for people, OUT/results.json has every number. The last line printed is JSON."""
+METHOD is warp; a bundle: the name of one that comes along, or the folder of one made by `facegraft export`; a floor:
+true-swap (the right answer), copy (changes nothing), paste, mean-face; or a folder of answers. Everything is measured
+by networks that come with facegraft; the identity is also judged by a recogniser of others, which `facegraft models
+fetch --recogniser` brings. OUT/report.html is for people, OUT/results.json has every number. The last line printed is
+JSON."""
 WARP = "warp"
 # facegraft.evaluate has the same lists; importing it would load numpy, and --help should not wait
 SUITES = ("truth", "identity", "attributes", "realism")
@@ -148,15 +149,23 @@ def _method(word: str) -> tuple[str, Method]:
             return folder.resolve().name, load_swapper(folder).swap_pair
     if folder.is_dir():
         return folder.resolve().name, folder
-    raise BadInputError(_unknown(word))
+    from facegraft.runtime.engine import installed_bundles
+
+    installed = installed_bundles()
+    if word in installed:
+        from facegraft.runtime.swapper import load_swapper
+
+        return word, load_swapper(installed[word]).swap_pair
+    raise BadInputError(_unknown(word, sorted(installed)))
 
 
-def _unknown(word: str) -> str:
+def _unknown(word: str, installed: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(word, (WARP, *FLOORS), n=3, cutoff=0.5)
+    known = (WARP, *installed, *FLOORS)
+    near = get_close_matches(word, known, n=3, cutoff=0.5)
     guess = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"method {word!r}: expected {', '.join((WARP, *FLOORS))}, or a folder of answers{guess}"
+    return f"method {word!r}: expected {', '.join(known)}, or a folder of a bundle or of answers{guess}"
 
 
 def _against_method(args: argparse.Namespace) -> list[str]:

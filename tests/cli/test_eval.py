@@ -126,7 +126,10 @@ def test_plain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     ("words", "line"),
     [
         ([], "expected a method: warp, true-swap"),
-        (["wrap", "--data", "d", "-o", "o"], "method 'wrap': expected warp, true-swap, copy, paste, mean-face, or a"),
+        (
+            ["wrap", "--data", "d", "-o", "o"],
+            "method 'wrap': expected warp, fastswap-128, true-swap, copy, paste, mean-face, or a",
+        ),
         (["wrap", "--data", "d", "-o", "o"], "did you mean warp"),
         (["meanface", "--data", "d", "-o", "o"], "did you mean mean-face?"),
         (["copy", "--data", "d"], "expected -o OUT"),
@@ -200,6 +203,19 @@ def test_interrupted_leaves_nothing(
     assert main(["eval", "warp", "--data", str(tiny), "--suite", "truth", "-o", str(tmp_path / "o")]) == 130
     assert capsys.readouterr().err == "facegraft eval: interrupted; nothing was written\n"
     assert not (tmp_path / "o").exists()
+
+
+def test_a_bundle_that_comes_along_is_judged_by_its_name(tiny: Path, tmp_path: Path) -> None:
+    words = ["--data", str(tiny), "--suite", "truth", "--pairs", "1", "-o", str(tmp_path / "o")]
+    assert main(["eval", "fastswap-128", *words]) == 0
+    assert list(load(tmp_path / "o" / "results.json").methods) == ["fastswap-128"]
+
+
+def test_an_unknown_bundle_is_told_which_there_are(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "fastswap-12", "--data", str(tiny), "-o", str(tmp_path)]) == 2
+    assert "expected warp, fastswap-128, true-swap" in capsys.readouterr().err
 
 
 def test_a_bundle_is_judged_like_any_method(
