@@ -103,7 +103,9 @@ def run(args: argparse.Namespace) -> int:
 def _check_words(args: argparse.Namespace) -> None:
     """What can be told without opening anything."""
     if not args.methods and args.export is None:
-        raise BadInputError(f"expected a method: {', '.join((WARP, *FLOORS))}, or a folder of answers; see --help")
+        raise BadInputError(
+            f"expected a method: {', '.join((WARP, *FLOORS))}, a bundle or a folder of answers; see --help"
+        )
     if args.methods and args.output is None:
         raise BadInputError("expected -o OUT, a folder for report.html and results.json")
     if args.output is not None and args.output.exists() and not args.output.is_dir():

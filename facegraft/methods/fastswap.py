@@ -88,7 +88,7 @@ class FastSwapConfig:
         if self.size_px < 2 * least or self.size_px % least or (self.size_px // least).bit_count() != 1:
             raise ValueError(f"size_px: expected 32, 64, 128 and so on, found {self.size_px}")
         if self.width < 1 or self.pose_code < 0 or not 0 < self.cross_share <= 1:
-            found = f"{self.width}, {self.pose_code}, {self.cross_share}"
+            found = f"width {self.width}, pose_code {self.pose_code}, cross_share {self.cross_share}"
             raise ValueError(f"expected width from 1, pose_code from 0 and cross_share in 0..1, found {found}")
 
 

@@ -78,7 +78,7 @@ class LIAEConfig:
         self.network.check_size(self.size_px)
         if not 0 <= self.flip <= 1 or not 0 <= self.drawn_in < 0.5 or self.patch_px < 0:
             found = f"flip {self.flip}, drawn_in {self.drawn_in}, patch_px {self.patch_px}"
-            raise ValueError(f"expected flip in 0..1, drawn_in below 0.5 and patch_px from 0, found {found}")
+            raise ValueError(f"expected flip in 0..1, drawn_in from 0 to below 0.5 and patch_px from 0, found {found}")
 
 
 class LIAE(Method):

@@ -322,5 +322,7 @@ def test_odd_settings_are_told() -> None:
         DFConfig(size_px=48)
     with pytest.raises(ValueError, match="flip"):
         DFConfig(flip=1.5)
-    with pytest.raises(ValueError, match="drawn_in below"):
+    with pytest.raises(ValueError, match="drawn_in from 0 to below"):
         DFConfig(drawn_in=0.5)
+    with pytest.raises(ValueError, match="drawn_in from 0 to below"):
+        DFConfig(drawn_in=-0.1)
