@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import pytest
 
@@ -188,6 +189,15 @@ def test_an_identity_that_nobody_sees_from_the_front_is_told(networks: DrawnNetw
     (unnamed,) = swapper.set_identity([aside])
     assert unnamed.startswith("the identity picture: ")
     assert swapper.set_identity([aside, front]) == []
+
+
+def test_an_identity_that_nobody_sees_sharply_is_told(networks: DrawnNetworks, swapper: Swapper) -> None:
+    sharp = scene(networks, 1, LIGHT_SKIN, posed())
+    soft = cv2.GaussianBlur(sharp, (0, 0), 8)
+    soft[0, 0] = sharp[0, 0]  # where these networks read which scene it is
+    (line,) = swapper.set_identity([soft], names=["anna.jpg"])
+    assert line == "anna.jpg: the face is blurred or tiny and part of its likeness is lost; add a sharper photo"
+    assert swapper.set_identity([soft, sharp]) == []
 
 
 def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper) -> None:
