@@ -24,8 +24,9 @@ from facegraft.data.vary import vary
 from facegraft.frozen.nets import FrozenNets, Judge, Teacher
 from facegraft.frozen.quality import Quality, QualityConfig
 from facegraft.methods._method import Method, build_method, find_method
-from facegraft.nn.weights import load_weights, read_tensors
+from facegraft.nn.weights import load_weights
 from facegraft.tensors import Aligned, Scalar, Swap, SwapBatch, each_tensor, frames_from_images
+from facegraft.train.begin import begin_from
 from facegraft.train.devices import quicken
 from facegraft.train.eyes.pictures import train_and_val
 from facegraft.train.folder import CONFIG, WEIGHTS, read_json
@@ -136,7 +137,7 @@ class MethodJob:
         self.data = fill(MethodData, options.data, "data")
         self.method = build_method({"method": options.method, "model": options.model}).to(device)
         if options.train.start:
-            begin_from(self.method, Path(options.train.start))
+            begin_from(self.method, options.train.start)
         card, size_px = self.method.card, self.method.config.size_px
         self.phases = _phases(self.method, options)
         teacher = _teacher(self.data, self.method, device)
@@ -227,20 +228,6 @@ class MethodJob:
             )
 
         return loader(train, policy, made, changes), loader(val, val_policy, held, ())
-
-
-def begin_from(method: Method, path: Path) -> None:
-    """Fills a method from another run's weights, as far as the two agree.
-
-    Raises:
-        BadInputError: The file is damaged, or no weight of it fits.
-    """
-    tensors, _ = read_tensors(path)
-    ours = method.state_dict()
-    fits = {name: tensor for name, tensor in tensors.items() if name in ours and ours[name].shape == tensor.shape}
-    if not fits:
-        raise BadInputError(f"train.start: none of the weights in {path.name} fits this method; check [model]")
-    method.load_state_dict(fits, strict=False)
 
 
 def load_method(run_dir: Path, device: torch.device | str = "cpu", weights: Path | None = None) -> Method:

@@ -33,7 +33,8 @@ class TrainOptions:
     ahead: int = 0
     """Batches made ahead in a thread of their own. Worth it where a GPU waits for them; changes no result."""
     start: str = ""
-    """Weights to begin from, a run's `weights.safetensors`; what the file does not know keeps its first weights."""
+    """Weights to begin from: a run's `weights.safetensors`, or a bundle by its folder or, where it is installed, by its
+    name. What they do not know keeps its first weights."""
     compile: bool = False
     """Through torch.compile. Worth it on a GPU after some minutes."""
     half: Literal["gpu", "always", "never"] = "gpu"
