@@ -29,8 +29,8 @@ def begin_from(method: Method, start: str) -> None:
             bundle's weights may have been rounded to float16.
 
     Raises:
-        BadInputError: The file is damaged, no weight of it fits, or a bundle of another method or of one whose
-            normalisations are folded away.
+        BadInputError: The file is damaged, no weight of it fits, or it is a bundle of another method, or one in which
+            export has put weights together, as of normalisations.
     """
     folder = bundle_folder(start)
     tensors = read_tensors(Path(start))[0] if folder is None else _of_bundle(method, folder)
@@ -57,10 +57,12 @@ def _of_bundle(method: Method, folder: Path) -> dict[str, Tensor]:
             if name.startswith(IN_BUNDLES):
                 tensors[name.removeprefix(IN_BUNDLES)] = tensor
     parts = {name.partition(".")[0] for name in tensors}
-    for name, layer in method.named_modules():
-        if isinstance(layer, _BatchNorm) and name.partition(".")[0] in parts:
-            raise BadInputError(
-                f"train.start: bundles of {found} hold no normalisations, they were folded into other weights; name a "
-                f"run's weights.safetensors"
-            )
+    folded = [name for name, layer in method.named_modules() if isinstance(layer, _BatchNorm)]
+    missing = [name for name, _ in method.named_parameters() if name not in tensors]
+    lost = [name for name in (*folded, *missing) if name.partition(".")[0] in parts]
+    if lost:
+        raise BadInputError(
+            f"train.start: {shown(folder)} does not hold {lost[0]} by itself, export put it into other weights; name a "
+            f"run's weights.safetensors"
+        )
     return tensors
