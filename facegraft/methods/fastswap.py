@@ -32,7 +32,7 @@ from facegraft.losses.features import feature_matching
 from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import mean_where
 from facegraft.methods._method import Method, MethodCard
-from facegraft.nn.colour import distort
+from facegraft.nn.colour import calmed, distort
 from facegraft.nn.conv import Up
 from facegraft.nn.discriminators import MultiScaleDiscriminator
 from facegraft.nn.norm import InstanceNorm
@@ -57,6 +57,9 @@ class FastSwapConfig:
     """How the two paths of a TAN block meet: its drawing says plus, the one of the whole network may mean either."""
     pose_code: int = 0
     """Numbers that tell a pose and its expression; 0: four times the width."""
+    calm: float = 1.0
+    """Tints are those of their surroundings, blurred by so many pixels of the colour reference, which knows no finer
+    ones (`nn.colour.calmed`); 0: as drawn. Ours, against fringes."""
     distorted: float = 0.9
     """Chance of each picture's colours to be distorted."""
     cross_share: float = 0.25
@@ -87,9 +90,11 @@ class FastSwapConfig:
         least = REFERENCE_SHRINK * POSE_PX
         if self.size_px < 2 * least or self.size_px % least or (self.size_px // least).bit_count() != 1:
             raise ValueError(f"size_px: expected 32, 64, 128 and so on, found {self.size_px}")
-        if self.width < 1 or self.pose_code < 0 or not 0 < self.cross_share <= 1:
-            found = f"width {self.width}, pose_code {self.pose_code}, cross_share {self.cross_share}"
-            raise ValueError(f"expected width from 1, pose_code from 0 and cross_share in 0..1, found {found}")
+        if self.width < 1 or self.pose_code < 0 or not 0 < self.cross_share <= 1 or not 0 <= self.calm <= 4:
+            found = f"{self.width}, {self.pose_code}, {self.cross_share} and {self.calm}"
+            raise ValueError(
+                f"expected width from 1, pose_code from 0, cross_share in 0..1 and calm in 0..4, found {found}"
+            )
 
 
 class IdentityEncoder(nn.Module):
@@ -192,6 +197,7 @@ class Generator(nn.Module):
         self.tan_half = TAN(2 * width, 2 * width, width, code, config.merge)
         self.to_whole = _up(held * 2 * width, width)
         self.last = nn.Conv2d(width, 4, 7, padding=3)
+        self.calm_px = config.calm * REFERENCE_SHRINK
 
     def forward(self, attribute: Images, reference: Reference, code: IdentityCode) -> tuple[Images, Mask]:
         """A picture, -1..1, and the logits of where its face is.
@@ -208,7 +214,8 @@ class Generator(nn.Module):
         held = self.to_half(self.tan_quarter(held, quarter, pose_quarter, pose_code))
         held = self.to_whole(self.tan_half(held, half, pose_half, pose_code))
         made = self.last(held)
-        return torch.tanh(made[:, :3]), made[:, 3:]
+        drawn = torch.tanh(made[:, :3])
+        return calmed(drawn, self.calm_px) if self.calm_px else drawn, made[:, 3:]
 
 
 class FastSwap(Method):

@@ -1,10 +1,11 @@
-"""Random distortions of colour on the device where training runs, a method's own part of its training step."""
+"""Colours as tensors: random distortions, a method's own part of its training step, and their calming."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,6 +15,9 @@ _LUMA = (0.299, 0.587, 0.114)
 _YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 _GAMMA, _STEPS = 5, 6
 """Which of the steps is the exponent; how many there are."""
+
+_FLOOR = 4 / 255
+"""Added to levels before their ratios are taken: black has no colour."""
 
 Matrices = Float[Tensor, "b 3 3"]
 
@@ -38,6 +42,33 @@ def distort(images: Images, chance: float | int = 0.9) -> Images:
     share, tint = (0.5 * u[:, 11])[:, None, None, None], u[:, 7:10, None, None]
     held = (held + share * (tint - held)) * 2 - 1
     return torch.where((u[:, 12] < chance)[:, None, None, None], held.to(images.dtype), images)
+
+
+def calmed(images: Images, sigma_px: float) -> Images:
+    """Pictures that are as bright as before everywhere, and whose tint is that of each place's surroundings.
+
+    A network that draws three channels by themselves draws them not quite alike at edges: fringes, which a loss of
+    levels hardly sees. The ratios between channels become those of the blurred picture.
+
+    Args:
+        images: RGB, -1..1.
+        sigma_px: Of the Gaussian that says what surrounds a place.
+    """
+    levels = images.float() * 0.5 + (0.5 + _FLOOR)
+    around = _blurred(levels, sigma_px)
+    luma = torch.tensor(_LUMA, device=images.device)[:, None, None]
+    light, lit = ((part * luma).sum(1, keepdim=True) for part in (levels, around))
+    return ((light / lit * around - _FLOOR) * 2 - 1).clamp(-1, 1).to(images.dtype)
+
+
+def _blurred(images: Images, sigma_px: float) -> Images:
+    radius = math.ceil(3 * sigma_px)
+    steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    line = torch.exp(-0.5 * (steps / sigma_px) ** 2)
+    line = (line / line.sum()).expand(images.shape[1], 1, 1, -1)
+    held = F.pad(images, (radius, radius, radius, radius), mode="replicate")
+    held = F.conv2d(held, line, groups=images.shape[1])
+    return F.conv2d(held, line.transpose(2, 3), groups=images.shape[1])
 
 
 def _matrices(u: Float[Tensor, "b 13"], order: Tensor) -> tuple[Matrices, Matrices]:

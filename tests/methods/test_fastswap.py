@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facegraft.frozen.nets import absent
 from facegraft.methods.fastswap import Adaptive, FastSwap, FastSwapConfig, _moved, _shrunk
+from facegraft.nn.colour import calmed
 from facegraft.tensors import Aligned, SwapBatch
 from tests.methods.contract import check_method, overfit, strangers, tiny_batch, tiny_frozen
 
@@ -83,6 +84,19 @@ def test_the_reference_alone_brings_colour_and_its_tint_survives() -> None:
     x, none = torch.randn(1, 6, 8, 8), torch.zeros(1, 2, 8, 8)
     tinted = x + torch.tensor([2.0, 0, 0, 0, 0, 0])[:, None, None]
     assert (layer(tinted, none) - layer(x, none)).mean((2, 3))[0, 0] > 0.5
+
+
+def test_tints_are_calmed_by_the_references_pixels() -> None:
+    torch.manual_seed(0)
+    drawn = FastSwap(dataclasses.replace(TINY, calm=0.0))
+    calm = FastSwap(dataclasses.replace(TINY, calm=0.5))
+    calm.load_state_dict(drawn.state_dict())
+    images = tiny_batch().attribute.image
+    reference, code = _shrunk(images), drawn.generator.identity(images)
+    (plain, mask), (found, same) = (net.generator(images, reference, code) for net in (drawn, calm))
+    torch.testing.assert_close(found, calmed(plain, 2.0))
+    assert torch.equal(mask, same)
+    assert not torch.allclose(found, plain, atol=1e-3)
 
 
 def test_identity_maps_are_made_once(method: FastSwap) -> None:
@@ -292,8 +306,9 @@ def test_wrong_configs_are_told() -> None:
             FastSwapConfig(size_px=size_px)
     with pytest.raises(ValueError, match="cross_share"):
         FastSwapConfig(cross_share=0.0)
-    with pytest.raises(ValueError, match="pose_code from 0"):
-        FastSwapConfig(pose_code=-1)
+    for wrong in ({"pose_code": -1}, {"calm": -0.5}, {"calm": 5.0}):
+        with pytest.raises(ValueError, match=r"pose_code from 0.*calm in 0\.\.4"):
+            FastSwapConfig(**wrong)
     batch = answered()
     with pytest.raises(ValueError, match="mask"):
         FastSwap(TINY).training_step(

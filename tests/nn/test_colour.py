@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facegraft.nn.colour import _matrices, _saturated, _turned, distort  # noqa: E402
+from facegraft.nn.colour import _matrices, _saturated, _turned, calmed, distort  # noqa: E402
 
 
 def flat(count: int) -> torch.Tensor:
@@ -69,3 +69,42 @@ def test_steps_stand_on_their_side_of_the_exponent() -> None:
     gains = torch.diag(0.4 + 1.2 * u[0, 1:4])
     expected = _saturated(2 * u[:, 5])[0] @ _turned(u[:, 4] - 0.5)[0] @ gains * (0.5 + 0.8 * u[0, 10])
     torch.testing.assert_close(early[0][0], expected)
+
+
+def luma(images: torch.Tensor) -> torch.Tensor:
+    return (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+
+
+def test_calmed_pictures_are_as_bright_and_flat_colours_stay() -> None:
+    grey = torch.rand(2, 1, 24, 20, generator=torch.Generator().manual_seed(0)) * 0.8 - 0.4
+    tinted = grey + 0.1 * torch.randn(2, 3, 24, 20, generator=torch.Generator().manual_seed(1))
+    found = calmed(tinted, 2.0)
+    torch.testing.assert_close(luma(found), luma(tinted), atol=0.02, rtol=0)
+    flat = torch.tensor([0.5, -0.2, -0.6])[:, None, None].expand(1, 3, 24, 20)
+    torch.testing.assert_close(calmed(flat, 2.0), flat, atol=1e-4, rtol=0)
+    black, white = (torch.full((1, 3, 8, 8), level) for level in (-1.0, 1.0))
+    torch.testing.assert_close(calmed(black, 2.0), black, atol=1e-4, rtol=0)
+    torch.testing.assert_close(calmed(white, 2.0), white, atol=1e-4, rtol=0)
+
+
+def test_fringes_go_and_large_patches_keep_their_colour() -> None:
+    """An edge whose red is drawn two pixels beside its blue; and lips, twelve pixels high."""
+    x = torch.arange(48.0)
+    red, blue = (torch.sigmoid(2 * (x - 24 - shift)) * 0.8 - 0.4 for shift in (-1, 1))
+    edge = torch.stack([red, (red + blue) / 2, blue])[None, :, None].expand(1, 3, 16, 48)
+    fringe = (edge[:, 0] - edge[:, 2]).abs().max()
+    found = calmed(edge, 4.0)
+    assert (found[:, 0] - found[:, 2]).abs().max() < fringe / 3
+    skin, lip = torch.tensor([0.5, 0.1, -0.1]), torch.tensor([0.4, -0.5, -0.5])
+    face = skin[:, None, None].repeat(1, 1, 1).expand(3, 48, 48).clone()
+    face[:, 18:30] = lip[:, None, None]
+    middle = calmed(face[None], 4.0)[0, :, 24, 24]
+    kept = (middle[0] - middle[1]) / (lip[0] - lip[1])
+    assert 0.8 < float(kept) < 1.05
+
+
+def test_calming_lets_gradients_through() -> None:
+    images = (torch.rand(1, 3, 12, 12) - 0.5).requires_grad_()
+    calmed(images, 1.5).square().sum().backward()
+    assert images.grad is not None
+    assert bool((images.grad.abs().sum((0, 2, 3)) > 0).all())
