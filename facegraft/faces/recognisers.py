@@ -86,9 +86,12 @@ class OnnxRecogniser:
         return np.stack(rows).astype(np.float32)
 
     def _prepared(self, crop: np.ndarray) -> np.ndarray:
-        pixels = crop.astype(np.float32)
+        pixels = crop[None].astype(np.float32)
         if self.input.name != "chips":
             pixels /= 255
-        if self.input.name == "input0":
-            pixels = (pixels - _IMAGENET_MEAN) / _IMAGENET_DEVIATION
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        return normalised(pixels) if self.input.name == "input0" else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+def normalised(crops: Float32[np.ndarray, "n s s 3"]) -> Float32[np.ndarray, "n 3 s s"]:
+    """Crops 0..1 as "input0" wants them."""
+    return np.ascontiguousarray(((crops - _IMAGENET_MEAN) / _IMAGENET_DEVIATION).transpose(0, 3, 1, 2))

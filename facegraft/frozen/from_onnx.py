@@ -54,7 +54,7 @@ def fill_from_onnx(net: nn.Module, path: Path) -> None:
                 continue
             norm = norms.get(name.removesuffix(FOLDED)) if name.endswith(FOLDED) else None
             if norm is not None and not norm.affine:
-                kept_by(norm)[0].copy_(-tensor)
+                undo_shift(norm, tensor)
                 continue
             weight = norm.bias if norm is not None else weights.get(name)
             if weight is None or weight.shape != tensor.shape:
@@ -131,6 +131,13 @@ def make_identity(norm: _BatchNorm) -> None:
     variance.fill_(1 - norm.eps)
     if norm.affine:
         norm.weight.fill_(1)
+
+
+def undo_shift(norm: _BatchNorm, folded: Tensor) -> None:
+    """Gives a normalisation without weights of its own back the mean that was folded, and nothing to divide by."""
+    mean, variance = kept_by(norm)
+    mean.copy_(-folded)
+    variance.fill_(1 - norm.eps)
 
 
 def kept_by(norm: _BatchNorm) -> tuple[Tensor, Tensor]:

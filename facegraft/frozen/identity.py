@@ -74,6 +74,7 @@ class Identity(nn.Module):
                 )
                 before = width
         self._layers_of_map = len(layers) - sum(config.depths[STAGES_OF_MAP:])
+        self._last_of_sizes = (2 + config.depths[0], self._layers_of_map, len(layers) + 1)
         self.body = nn.Sequential(*layers, ConvNormAct(before, config.head, 1, activation=act))
         self.whole = nn.Sequential(
             nn.Conv2d(config.head, config.head, SIZE_PX // 16, groups=config.head, bias=False),
@@ -85,8 +86,23 @@ class Identity(nn.Module):
 
     def features(self, crop: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
         """As `forward`, of any length."""
-        found: Tensor = self.last(self.whole(self.body(crop * 2 - 1)).flatten(1))
-        return found
+        return self.watched(crop)[0]
+
+    def watched(self, crop: Float[Tensor, "b 3 112 112"]) -> tuple[Float[Tensor, "b d"], list[Tensor]]:
+        """As `features`, and the last maps of 28, 14 and 7 pixels a side: `map_channels` says how wide they are."""
+        maps, begin = [], 0
+        found = crop * 2 - 1
+        for end in self._last_of_sizes:
+            found = self.body[begin:end](found)
+            maps.append(found)
+            begin = end
+        features: Tensor = self.last(self.whole(found).flatten(1))
+        return features, maps
+
+    @property
+    def map_channels(self) -> tuple[int, int, int]:
+        """Of the maps of `watched`."""
+        return self.config.widths[0], self.config.widths[STAGES_OF_MAP - 1], self.config.head
 
     def forward(self, crop: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
         """Unit vectors of crops in RGB 0..1."""

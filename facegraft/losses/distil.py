@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from facegraft.tensors import Embedding, Images, Mask, Scalar
 
 PerSample = Float[Tensor, "b"]
+SILENT = 0.01
+"""Channels of a teacher's map that vary less than this share of the mean variance count for less."""
 
 
 def answer_loss(guess: Float[Tensor, "b d"], answer: Float[Tensor, "b d"]) -> Scalar:
@@ -33,6 +35,27 @@ def relation_loss(embedding: Float[Tensor, "b d"], answer: Float[Tensor, "b t"])
     ours, theirs = F.normalize(embedding.float()), F.normalize(answer.detach().float())
     apart = ~torch.eye(len(ours), dtype=torch.bool, device=ours.device)
     return (ours @ ours.T - theirs @ theirs.T)[apart].square().mean()
+
+
+def map_loss(
+    guess: Float[Tensor, "b c h w"], answer: Float[Tensor, "b c h w"], counted: Bool[Tensor, "b"] | None = None
+) -> Scalar:
+    """The share of what differs within a teacher's map that a guess of it does not explain; 0 = it is that map.
+
+    Each channel counts the same, but for nearly silent ones: 1 says that its mean would have done as well. Hints at
+    layers in between (Romero et al., arXiv:1412.6550) tell a network about every place of a picture, answers of it in
+    one vector only.
+
+    Args:
+        guess: What a network says its teacher's map is, in deviations of each channel from its mean over the batch.
+        answer: That map.
+        counted: Which samples; without any the loss is 0.
+    """
+    answer = answer.detach().float()
+    variance, mean = torch.var_mean(answer, (0, 2, 3), correction=0, keepdim=True)
+    deviation = variance.clamp(min=SILENT * float(variance.mean()) + 1e-12).sqrt()
+    lost = (guess.float() - (answer - mean) / deviation).square().mean((1, 2, 3))
+    return lost.mean() if counted is None else (lost * counted).sum() / counted.sum().clamp(min=1)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from facegraft.losses.distil import (  # noqa: E402
     answer_loss,
     feature_distance,
+    map_loss,
     pixel_distance,
     relation_loss,
     teacher_trust,
@@ -76,3 +77,18 @@ def test_a_guess_and_relations_against_closed_forms() -> None:
     assert float(relation_loss(at_degrees(0, 90), at_degrees(0, 0))) == pytest.approx(1)
     with pytest.raises(ValueError, match="two or more rows"):
         relation_loss(at_degrees(0), at_degrees(0))
+
+
+def test_maps_are_compared_channel_by_channel() -> None:
+    """Saying nothing costs 1 however strong channels are, the right guess 0; left-out samples count for nothing."""
+    scale = torch.tensor([0.3, 1, 3])[:, None, None]
+    spread = torch.randn(4, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    spread = (spread - spread.mean((0, 2, 3), keepdim=True)) / spread.std((0, 2, 3), correction=0, keepdim=True)
+    answer, nothing = 5 + scale * spread, torch.zeros(4, 3, 7, 7)
+    assert float(map_loss(nothing, answer)) == pytest.approx(1, abs=1e-4)
+    assert float(map_loss(spread, answer)) == pytest.approx(0, abs=1e-9)
+    half = torch.cat([spread[:2], nothing[2:]])
+    assert float(map_loss(half, answer, torch.tensor([True, True, False, False]))) == pytest.approx(0, abs=1e-9)
+    assert float(map_loss(half, answer, torch.zeros(4, dtype=torch.bool))) == 0
+    silent = answer * torch.tensor([1e-6, 1, 1])[:, None, None]
+    assert float(map_loss(nothing, silent)) == pytest.approx(2 / 3, abs=1e-4)

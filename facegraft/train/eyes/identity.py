@@ -6,7 +6,8 @@ same batch, labelled by the inner face (BlendFace), so that hair, outline and ba
 
 Two versions by config. Clean: no recognition teacher. Taught (`data.teacher`): instead of the margin the network must
 say what a teacher says of the picture before it was worn (through a matrix, which is thrown away) and agree with it
-about who is like whom. A composite's answer is that of the picture that gave the inner face.
+about who is like whom. A composite's answer is that of the picture that gave the inner face. With `data.views` the
+teacher sees each crop as it was moved, bent and mixed, and the network also guesses the teacher's maps.
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.types import Frame
 from facegraft.data.cutouts import Cutout
 from facegraft.frozen.identity import SIZE_PX, Identity, IdentityConfig
-from facegraft.losses.distil import answer_loss, relation_loss
+from facegraft.losses.distil import answer_loss, map_loss, relation_loss
 from facegraft.losses.margin import adaptive_margins, margin_loss, supervised_contrast
 from facegraft.tensors import Scalar
 from facegraft.train.eyes.composites import choose_partners, composite, usable_for_composites
-from facegraft.train.eyes.crops import cut, flipped, mirror_points, move_points
+from facegraft.train.eyes.crops import Matrices, cut, flipped, mirror_points, move_points
 from facegraft.train.eyes.face_wear import Wear, load_cutouts, paste_occluders, wear
-from facegraft.train.eyes.identity_teacher import teacher_answers
+from facegraft.train.eyes.identity_data import IdentityData
+from facegraft.train.eyes.identity_head import Head
+from facegraft.train.eyes.identity_teacher import WatchedTeacher, teacher_answers
+from facegraft.train.eyes.identity_views import bent, bent_points, draw_bend, draw_mix, mixed
 from facegraft.train.eyes.morphs import morphed
 from facegraft.train.eyes.people import MARGIN_PX, STORE_PX, joined, load_people, others_of, pairs_of
 from facegraft.train.eyes.verification import tar_at_far, verify
+from facegraft.train.eyes.warm_start import warm_start
 from facegraft.train.preview import enlarged, frames_from_unit, sheet
 from facegraft.train.recipe import to_device
 
@@ -49,57 +54,6 @@ MOST_COMPOSITES = 500
 FOLDS = 5
 EDGE_PX = (1.5, 5.0)
 _PREVIEW_PEOPLE = 8
-_NORM_MOMENTUM = 0.99
-
-
-@dataclass(frozen=True)
-class IdentityData:
-    """`[data]`. Bare numbers that are shares lie in 0..1."""
-
-    renders: tuple[str, ...] = ()
-    """Datasets of `facegraft synth`, several pictures per person."""
-    real: tuple[str, ...] = ()
-    """Datasets of `facegraft ingest`, with people where they are known."""
-    real_share: float = 0.3
-    """Of the people in a batch, where there are both."""
-    morphs: int = 0
-    """People made between two photographed ones each; made anew at every start, some milliseconds each."""
-    morph_share: float = 0.5
-    """Of the photographed people in a batch."""
-    pictures_per_person: int = 4
-    """In a batch; of people with fewer pictures, one comes again, changed otherwise."""
-    cache: int = 20_000
-    """Pictures of each dataset and split that are kept in memory."""
-    val_share: float = 0.1
-    """Of people, where a dataset has no split of its own."""
-    composite_share: float = 0.3
-    occluded_share: float = 0.15
-    occluders: str = ""
-    """Folder with hands, masks and things; without it all are drawn."""
-    shift: float = 0.04
-    """Crops miss by up to this share of their side ..."""
-    scale: float = 0.07
-    """... and by up to this factor ..."""
-    degrees: float = 8.0
-    """... and turn."""
-    margin: float = 0.4
-    scale_of_logits: float = 32.0
-    adaptive: bool = True
-    """Margins by the length of the features (AdaFace); False: CosFace's, the same for all."""
-    temperature: float = 0.1
-    teacher: str = ""
-    """ONNX file of a recogniser; "" = the clean version."""
-    answers: str = ""
-    """Folder for the teacher's answers."""
-
-    def __post_init__(self) -> None:
-        for name in ("real_share", "morph_share", "val_share", "composite_share", "occluded_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
-        if self.pictures_per_person < 2:
-            raise ValueError(f"pictures_per_person: expected 2 or more, found {self.pictures_per_person}")
-        if self.teacher and not self.answers:
-            raise ValueError("answers: expected a folder for the teacher's answers, found none")
 
 
 @dataclass(frozen=True)
@@ -108,13 +62,17 @@ class IdentityBatch:
 
     Attributes:
         crops: RGB 0..1.
-        labels: Of people.
+        labels: Of people; with views, of whom they were before they were bent and mixed.
         answers: Of the teacher, or None.
+        maps: Of the teacher, at `identity_teacher.MAP_SIDES`; empty without views.
+        composed: With maps: whose are not to be guessed, as the teacher did not see the head around the inner face.
     """
 
     crops: Float[Tensor, "b 3 112 112"]
     labels: Int64[Tensor, "b"]
     answers: Float[Tensor, "b t"] | None
+    maps: tuple[Tensor, ...] = ()
+    composed: Bool[Tensor, "b"] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,26 +90,6 @@ class Drawn:
     landmarks: Float[Tensor, "b 68 2"]
     rows: Int64[Tensor, "b"]
     heads: Int64[Tensor, "b"]
-
-
-class Head(nn.Module):
-    """What training needs beside the network. Clean: a centre per person and usual lengths; taught: a matrix."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, people: int, size: int, answer_size: int) -> None:
-        super().__init__()
-        self.centres = None if answer_size else nn.Parameter(torch.randn(people, size) * 0.05)
-        self.answer = nn.Linear(size, answer_size, bias=False) if answer_size else None
-        self.register_buffer("mean", torch.tensor(size**0.5))
-        self.register_buffer("deviation", torch.tensor(size**0.5 / 5))
-
-    @torch.no_grad()
-    def note(self, lengths: Float[Tensor, "b"]) -> None:
-        """Moves mean and deviation towards those of a batch."""
-        self.mean.lerp_(lengths.mean(), 1 - _NORM_MOMENTUM)
-        self.deviation.lerp_(lengths.std(), 1 - _NORM_MOMENTUM)
 
 
 class IdentityRecipe:
@@ -176,14 +114,13 @@ class IdentityRecipe:
         if data.morphs:
             parts.append(morphed(train, data.morphs, int(config.get("seed", 0))))
             train = joined(parts)
-        if data.teacher:
+        self._teacher = WatchedTeacher(Path(data.teacher), threads=torch.get_num_threads()) if data.views else None
+        if data.teacher and not data.views:
             answers = [teacher_answers(part, Path(data.teacher), Path(data.answers)) for part in parts]
             train = dataclasses.replace(train, answers=torch.cat(answers))
         self.train = train.to(device)
         self._check()
-        size = self._net.config.embedding
-        answer_size = 0 if train.answers is None else int(train.answers.shape[1])
-        self._head = Head(len(train.names), size, answer_size).to(device)
+        self._head = self._new_head(0 if train.answers is None else int(train.answers.shape[1])).to(device)
         self._cutouts: tuple[Cutout, ...] = load_cutouts(Path(data.occluders)) if data.occluders else ()
         self._usable = torch.cat(
             [
@@ -194,6 +131,10 @@ class IdentityRecipe:
         self._wear = Wear()
         real, morph = self.train.real, self.train.labels >= known
         self._pools = self._pool(~real), self._pool(real & ~morph), self._pool(morph)
+        if data.start:
+            warm_start(
+                self._net, Path(data.start), self.batch(torch.Generator().manual_seed(0), data.start_crops).crops
+            )
 
     @staticmethod
     def build(model: Mapping[str, Any]) -> Identity:
@@ -213,17 +154,42 @@ class IdentityRecipe:
 
     @property
     def loss_names(self) -> frozenset[str]:
+        if self.data.views:
+            return frozenset({"answer", "relation", "maps"})
         return frozenset({"contrast", "answer", "relation"} if self.data.teacher else {"contrast", "margin"})
 
     def batch(self, generator: torch.Generator, count: int) -> IdentityBatch:
         drawn = self.draw(generator, self.draw_rows(generator, count))
-        crops, landmarks = self._moved(drawn, generator)
-        crops = paste_occluders(
-            crops, landmarks, generator, share=self.data.occluded_share, cutouts=self._cutouts
-        ).images
+        matrix, flip = self._moves(generator, len(drawn.rows))
+        crops = cut(drawn.images, matrix.to(drawn.images), SIZE_PX)
+        landmarks = mirror_points(move_points(drawn.landmarks, matrix), flip)
+        if self._teacher is not None:
+            return self._viewed(generator, drawn, matrix, crops, landmarks)
         answers = None if self.train.answers is None else self.train.answers[drawn.rows]
-        made = IdentityBatch(wear(crops, self._wear, generator), self.train.labels[drawn.rows], answers)
+        made = IdentityBatch(self._worn(generator, crops, landmarks), self.train.labels[drawn.rows], answers)
         return to_device(made, self.device)
+
+    def _viewed(
+        self, generator: torch.Generator, drawn: Drawn, matrix: Matrices, crops: Tensor, landmarks: Tensor
+    ) -> IdentityBatch:
+        """Crops bent and mixed, and what the teacher says of them without other heads, things and wear."""
+        if self._teacher is None:
+            raise TypeError("expected a teacher, found none")
+        bend = draw_bend(generator, len(crops), self.data.bend_px)
+        other, share = draw_mix(generator, len(crops), self.data.mix_share)
+        bare = cut(self.train.images[drawn.rows.to(self.device)], matrix.to(crops), SIZE_PX)
+        seen = self._teacher(mixed(bent(bare, bend), other, share))
+        crops = mixed(self._worn(generator, bent(crops, bend), bent_points(landmarks, bend)), other, share)
+        composed = drawn.heads != drawn.rows
+        composed = composed | composed[other] & (share > 0)
+        made = IdentityBatch(crops, self.train.labels[drawn.rows], seen.answers, seen.maps, composed)
+        return to_device(made, self.device)
+
+    def _worn(self, generator: torch.Generator, crops: Tensor, landmarks: Tensor) -> Tensor:
+        """Crops behind things, as a worse camera would have stored them."""
+        share = self.data.occluded_share
+        pasted = paste_occluders(crops, landmarks, generator, share=share, cutouts=self._cutouts)
+        return wear(pasted.images, self._wear, generator)
 
     def draw_rows(self, generator: torch.Generator, count: int) -> Int64[Tensor, "b"]:
         """Rows of the store: people, each `pictures_per_person` times; those with more pictures come more often."""
@@ -259,11 +225,17 @@ class IdentityRecipe:
     def losses(self, net: nn.Module, batch: IdentityBatch) -> dict[str, Scalar]:
         if not isinstance(net, Identity):
             raise TypeError(f"losses: expected the recipe's network, found {type(net).__name__}")
-        features = net.features(batch.crops).float()
-        found = {"contrast": supervised_contrast(features, batch.labels, temperature=self.data.temperature)}
+        raw, maps = net.watched(batch.crops)
+        features, found = raw.float(), {}
+        if not self.data.views:
+            found["contrast"] = supervised_contrast(features, batch.labels, temperature=self.data.temperature)
         if batch.answers is not None and self._head.answer is not None:
             found["answer"] = answer_loss(self._head.answer(F.normalize(features)), batch.answers)
             found["relation"] = relation_loss(features, batch.answers)
+        if batch.composed is not None:
+            parts = zip(self._head.maps, maps, batch.maps, strict=True)
+            lost = [map_loss(guess(ours), theirs, ~batch.composed) for guess, ours, theirs in parts]
+            found["maps"] = torch.stack(lost).mean()
         if self._head.centres is not None:
             found["margin"] = self._margin(features, self._head.centres, batch.labels)
         return found
@@ -331,9 +303,9 @@ class IdentityRecipe:
         pictures = torch.bincount(self.train.labels, minlength=len(self.train.names))[found]
         return found, pictures.clamp(max=self.data.pictures_per_person).float()
 
-    def _moved(self, drawn: Drawn, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Crops that miss the template a little, half of them mirrored; and their landmarks."""
-        data, count = self.data, len(drawn.rows)
+    def _moves(self, generator: torch.Generator, count: int) -> tuple[Matrices, Bool[Tensor, "b"]]:
+        """From the store to crops that miss the template a little; and which half of them is mirrored."""
+        data = self.data
         u = 2 * torch.rand((4, count), generator=generator) - 1
         flip = torch.rand(count, generator=generator) < 0.5
         angle, zoom = torch.deg2rad(u[0] * data.degrees), (1 + data.scale) ** u[1]
@@ -342,9 +314,14 @@ class IdentityRecipe:
         goal = SIZE_PX * (0.5 + data.shift * u[2:].T)
         middle = torch.full((count, 2), MARGIN_PX + SIZE_PX / 2)
         matrix = torch.cat([linear, (goal - (linear @ middle[:, :, None])[..., 0])[:, :, None]], 2)
-        matrix = flipped(matrix, flip, SIZE_PX)
-        crops = cut(drawn.images, matrix.to(drawn.images), SIZE_PX)
-        return crops, mirror_points(move_points(drawn.landmarks, matrix), flip)
+        return flipped(matrix, flip, SIZE_PX), flip
+
+    def _new_head(self, answer_size: int) -> Head:
+        size = self._net.config.embedding
+        if self._teacher is None:
+            return Head(len(self.train.names), size, answer_size)
+        maps = zip(self._net.map_channels, self._teacher.map_channels, strict=True)
+        return Head(len(self.train.names), size, self._teacher.answer_size, tuple(maps))
 
     def _embed(self, net: nn.Module, crops: Tensor) -> Tensor:
         """Unit vectors on the CPU."""

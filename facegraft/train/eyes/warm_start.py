@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
-from facegraft.frozen.from_onnx import FOLDED, kept_by, make_identity, normalisations, read_weights
+from facegraft.frozen.from_onnx import FOLDED, kept_by, make_identity, normalisations, read_weights, undo_shift
 
 
 def warm_start(
@@ -45,6 +45,9 @@ def warm_start(
     with torch.no_grad():
         for name, tensor in tensors.items():
             norm = norms.get(name.removesuffix(FOLDED)) if name.endswith(FOLDED) else None
+            if norm is not None and not norm.affine:
+                undo_shift(norm, tensor)
+                continue
             weight = norm.bias if norm is not None else dict(net.named_parameters()).get(name)
             if weight is None or weight.shape != tensor.shape:
                 expected = "no such weight" if weight is None else f"{tuple(weight.shape)}"

@@ -82,6 +82,25 @@ def test_the_function_is_the_files_also_in_training_mode(trained: Small, file: P
         assert torch.allclose(trained(crops), wanted, atol=2e-2)
 
 
+def test_a_last_normalisation_without_weights_keeps_its_mean(crops: torch.Tensor, tmp_path: Path) -> None:
+    """As the identity network ends: the file holds its mean as a bias, which no weight of the network takes."""
+    torch.manual_seed(0)
+
+    def ended() -> nn.Sequential:
+        last = nn.Linear(12, 5, bias=False), nn.BatchNorm1d(5, affine=False)
+        return nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(192, 12), nn.ReLU()), nn.Sequential(*last))
+
+    net = ended().train()
+    for _ in range(40):
+        net(crops + 1)
+    path = tmp_path / "ended.onnx"
+    export_onnx(net.eval(), (torch.rand(1, 3, 8, 8),), path, ports=PORTS)
+    again = ended()
+    assert warm_start(again, path, crops) == []
+    with torch.no_grad():
+        assert torch.allclose(again.eval()(crops), net(crops), atol=1e-4)
+
+
 def test_weights_can_learn_on_and_newer_parts_stay_as_they_are(file: Path, crops: torch.Tensor) -> None:
     net = Small(more=True)
     assert net.more is not None
