@@ -68,3 +68,13 @@ def test_groups_hold_pairs_whose_sides_agree(lfw: ModuleType, folder: Path) -> N
     assert found["yaw 15 to 30 degrees"].tolist() == [True, False, False, False]
     assert found["yaw 30 to 90 degrees"].tolist() == [False, False, True, True]
     assert found["photographed tone: very light"].tolist() == [True, False, False, False]
+
+
+def test_labels_may_be_of_first_names(lfw: ModuleType, folder: Path, root: Path) -> None:
+    rows = ["fold,same,first,second", "1,1,Ann_B_0001.jpg,Ann_C_0001.jpg", "1,0,Ann_B_0001.jpg,Bob_0001.jpg"]
+    (folder / "lfw_pairs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    pairs = lfw.read_pairs(folder / "lfw_pairs.csv")
+    faces = {"pose_degrees": np.zeros((3, 3), np.float32), "tone": np.zeros(3)}
+    found = dict(lfw.groups(pairs, faces, root / "tools" / "lfw_first_names.csv"))
+    assert found["by first name: women"].tolist() == [True, False]
+    assert found["by first name: men"].tolist() == [False, False]

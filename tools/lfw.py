@@ -9,9 +9,10 @@ a face's and its mirror image's unit vectors (for dlib's: minus the distance bet
 printed without the mirror too. Measures only; train on none of it.
 
 CACHE keeps what was found, by the analyser's networks (delete it when they change), and each model's vectors, by the
-file's content. `--labels CSV` (first column: picture, or person; other columns: groups) adds figures per group, of the
-pairs whose two sides are of one group; head pose and the photographed skin's tone are always there, as measured: the
-tone is the light's as well as the skin's.
+file's content. `--labels CSV` (first column: picture, person, or first name; other columns: groups) adds figures per
+group, of the pairs whose two sides are of one group; `tools/lfw_first_names.csv` says how first names are usually
+borne, which is no more than a guess of somebody's sex, and leaves out those that are not clear. Head pose and the
+photographed skin's tone are always there, as measured: the tone is the light's as well as the skin's.
 """
 
 from __future__ import annotations
@@ -154,9 +155,14 @@ def groups(pairs: Pairs, faces: dict[str, np.ndarray], labels: Path | None) -> I
             columns, *rows = list(csv.reader(file))
         known = {row[0]: row[1:] for row in rows}
         blank = [""] * (len(columns) - 1)
-        found = [known.get(name, known.get(name.rsplit("_", 1)[0], blank)) for name in pairs.names]
+        found = [next((known[key] for key in _keys(name) if key in known), blank) for name in pairs.names]
         for number, column in enumerate(columns[1:]):
             yield from _agreeing(column, [values[number] for values in found], pairs)
+
+
+def _keys(name: str) -> tuple[str, str, str]:
+    """Picture, person, first name."""
+    return name, name.rsplit("_", 1)[0], name.split("_", 1)[0]
 
 
 def _agreeing(column: str, values: list[str], pairs: Pairs) -> Iterator[tuple[str, np.ndarray]]:
@@ -244,7 +250,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, metavar="EVAL", help="holds lfw_pairs.csv and lfw/")
     parser.add_argument("--model", action="append", required=True, metavar="NAME=FILE.onnx", help="may repeat")
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--labels", type=Path, metavar="CSV", help="groups of pictures or people")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="groups of pictures, people or first names")
     parser.add_argument("--worst", type=Path, metavar="DIR", help="write a sheet of the 20 worst pairs of each model")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
