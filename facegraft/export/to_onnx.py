@@ -179,7 +179,8 @@ def _halve(model: Any, kept_exact: tuple[str, ...]) -> None:
     casts, kept = [], []
     for tensor in model.graph.initializer:
         array = numpy_helper.to_array(tensor)
-        halved = array.astype(np.float16) if tensor.data_type == TensorProto.FLOAT else array
+        with np.errstate(over="ignore"):  # such weights stay as they are
+            halved = array.astype(np.float16) if tensor.data_type == TensorProto.FLOAT else array
         exact = kept_exact and (tensor.name.startswith(kept_exact) or not tensor.name.startswith("net."))
         loses = not (np.array_equal(halved, array) if exact else np.isfinite(halved).all())
         if halved.dtype != np.float16 or array.size < FEWEST_HALVED or loses:
