@@ -28,8 +28,12 @@ from facegraft.frozen.parser import SIZE_PX as PARSER_PX
 from facegraft.frozen.parser import Parser, ParserConfig
 
 PERCEPTUAL_PX = PARSER_PX // 2
-ROBUST_FILE = Path(str(resources.files("facegraft") / "train" / "weights" / "identity_robust.onnx"))
-"""Of train/eyes/identity_robust.py; no eye of the runtime, so it does not lie with those."""
+_WEIGHTS = resources.files("facegraft") / "train" / "weights"
+IDENTITY_FILE = Path(str(_WEIGHTS / "identity.onnx"))
+"""What methods know people by. Not the one beside the eyes of the runtime: that one judges (`facegraft eval`), stays as
+it is for the sake of numbers measured before, and has no part in training."""
+ROBUST_FILE = Path(str(_WEIGHTS / "identity_robust.onnx"))
+"""Of train/eyes/identity_robust.py; no eye of the runtime either."""
 
 
 def load_frozen(
@@ -64,7 +68,7 @@ def load_frozen(
     made: dict[str, nn.Module] = {}
     if "identity" in needs:
         crop = alignment(template_points(alignment_template, size_px), IDENTITY_TEMPLATE, IDENTITY_PX)
-        files = {"identity": weights_file("identity")} | ({"robust": ROBUST_FILE} if robust else {})
+        files = {"identity": IDENTITY_FILE} | ({"robust": ROBUST_FILE} if robust else {})
         for name, path in files.items():
             net = Identity(IdentityConfig())
             load_onnx(net, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,28 +22,40 @@ from facegraft.frozen.identity import Identity, IdentityConfig  # noqa: E402
 from facegraft.frozen.landmarks import Landmarks, LandmarksConfig  # noqa: E402
 from facegraft.frozen.nets import FrozenNets, IdentityEye, window_of  # noqa: E402
 from facegraft.frozen.parser import Parser, ParserConfig  # noqa: E402
-from facegraft.train.frozen_nets import load_frozen, weights_file  # noqa: E402
+from facegraft.train.frozen_nets import IDENTITY_FILE, load_frozen, weights_file  # noqa: E402
 
 NETWORKS = {
-    "identity": (lambda: Identity(IdentityConfig()), 112),
-    "parser": (lambda: Parser(ParserConfig()), 64),
-    "landmarks": (lambda: Landmarks(LandmarksConfig()), 128),
+    "identity": (lambda: Identity(IdentityConfig()), 112, IDENTITY_FILE),
+    "judge": (lambda: Identity(IdentityConfig()), 112, weights_file("identity")),
+    "parser": (lambda: Parser(ParserConfig()), 64, weights_file("parser")),
+    "landmarks": (lambda: Landmarks(LandmarksConfig()), 128, weights_file("landmarks")),
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_torch_says_what_the_file_says_and_nothing_is_trained(name: str) -> None:
-    make, side = NETWORKS[name]
+    make, side, file = NETWORKS[name]
     net = make()
-    load_onnx(net, weights_file(name))
+    load_onnx(net, file)
     crop = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    session = open_network(weights_file(name), 1)
+    session = open_network(file, 1)
     expected = session.run(None, {session.get_inputs()[0].name: crop.numpy()})[0]
     found = net(crop)
     found = found[0] if isinstance(found, tuple) else found
     assert np.abs(found.numpy() - expected).max() < 2e-4
     assert not any(weight.requires_grad for weight in net.parameters())
     assert not any(isinstance(part, nn.BatchNorm2d) for part in net.modules())  # folded
+
+
+def test_methods_do_not_know_people_by_the_judge() -> None:
+    """What evaluation judges by has no part in training."""
+    assert IDENTITY_FILE.read_bytes() != weights_file("identity").read_bytes()
+    crops = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    net = Identity(IdentityConfig())
+    load_onnx(net, IDENTITY_FILE)
+    eye = load_frozen({"identity"}, "arcface_112_v2", 112).identity
+    assert isinstance(eye, IdentityEye)
+    torch.testing.assert_close(eye.net(crops), net(crops), atol=1e-5, rtol=0)
 
 
 def test_another_networks_file_is_refused() -> None:
@@ -100,3 +114,12 @@ def test_what_is_not_loaded_says_so() -> None:
         load_frozen({"teacher"}, "arcface_112_v1", 64)
     assert alignment(template_points("ffhq", 64), "ffhq", 64)[0, 0] == pytest.approx(1, abs=1e-5)
     assert Path(weights_file("parser")).is_file()
+
+
+def test_what_methods_know_people_by_is_what_its_card_says() -> None:
+    card = json.loads(IDENTITY_FILE.with_suffix(".json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(IDENTITY_FILE.read_bytes()).hexdigest()
+    assert card["sha256"] == digest
+    words = IDENTITY_FILE.with_suffix(".md").read_text(encoding="utf-8")
+    assert all(part in words for part in (digest, "## Data", "licences", "MobileFaceNet"))
+    assert IDENTITY_FILE.stat().st_size < 3_000_000

@@ -30,7 +30,7 @@ from facegraft.frozen.identity import SIZE_PX, Identity, IdentityConfig
 from facegraft.frozen.nets import IdentityEye
 from facegraft.tensors import Embedding, Images, Scalar
 from facegraft.train.eyes.aligned import pair_loaders
-from facegraft.train.frozen_nets import load_frozen, weights_file
+from facegraft.train.frozen_nets import IDENTITY_FILE, load_frozen
 from facegraft.train.preview import frames_from_unit, sheet
 
 PLACES = 2**40
@@ -103,7 +103,7 @@ class RobustRecipe:
         self.loader, held = pair_loaders(options.path, options.policy, made, val_share=options.val_share)
         self.held = _pictures(held, range(-(-options.val_images // 2)))[: options.val_images]
         self.net: nn.Module = self.build(config.get("model", {}))
-        fill_from_onnx(self.net, weights_file("identity"))
+        fill_from_onnx(self.net, IDENTITY_FILE)
         self.net.to(device)
 
     @staticmethod
@@ -163,12 +163,18 @@ class RobustRecipe:
         """
         found: dict[str, list[Tensor]] = {"plain_worst_cosine": [], "cosine": [], "worst_cosine": []}
         for images in self.held.split(16):
-            answers, none = self.plain(images), torch.zeros_like(images)
+            answers, starts = self.plain(images), self._aside(images)
             for name, one in (("plain_worst_cosine", self.plain.net), ("worst_cosine", _identity(net))):
-                worst = self.changed(one, images, answers, none, CAREFUL)
+                worst = self.changed(one, images, answers, starts, CAREFUL)
                 found[name].append((self.say(one, worst) * answers).sum(1))
             found["cosine"].append((self.say(_identity(net), images) * answers).sum(1))
         return {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
+
+    def _aside(self, images: Images) -> Images:
+        """Small changes to search from, always the same: without any an answer cannot be more right, and no gradient
+        says where it gets worse."""
+        starts = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0)).expand(images.shape)
+        return (starts / _length(starts) * self.options.reach / 4).to(images.device)
 
     def preview(self, net: nn.Module) -> Frame:
         """Columns: who, whom, and whom after climbing to who, by the plain network and by this one.

@@ -18,6 +18,7 @@ pytest.importorskip("pydantic")
 from torch import Tensor  # noqa: E402
 
 from facegraft.core.errors import BadInputError  # noqa: E402
+from facegraft.frozen.from_onnx import load_onnx  # noqa: E402
 from facegraft.frozen.identity import Identity, IdentityConfig  # noqa: E402
 from facegraft.frozen.nets import IdentityEye  # noqa: E402
 from facegraft.train.eyes.identity_robust import RobustRecipe  # noqa: E402
@@ -134,7 +135,7 @@ def test_it_learns_to_withstand(recipe: RobustRecipe) -> None:
             after = recipe.validate(recipe.net.eval())
     finally:
         recipe.net = kept
-    assert before["worst_cosine"] == pytest.approx(before["plain_worst_cosine"], abs=0.05)  # searches part ways
+    assert before["worst_cosine"] == pytest.approx(before["plain_worst_cosine"], abs=0.02)
     assert before["cosine"] == pytest.approx(1, abs=1e-3)
     assert after["plain_worst_cosine"] == pytest.approx(before["plain_worst_cosine"], abs=1e-3)
     assert after["worst_cosine"] > before["worst_cosine"] + 0.1
@@ -205,6 +206,9 @@ def test_what_ships_withstands_and_is_what_its_card_says(faces: Path) -> None:
     assert ROBUST_FILE.stat().st_size < 3_000_000
     assert ROBUST_FILE.read_bytes() != weights_file("identity").read_bytes()
     recipe = RobustRecipe(robust_tables(faces), torch.device("cpu"))
+    taught_by = Identity(IdentityConfig())
+    load_onnx(taught_by, weights_file("identity"))
+    recipe.plain.net = taught_by
     eye = load_frozen({"identity"}, "arcface_112_v1", 64, robust=True).robust
     assert isinstance(eye, IdentityEye)
     assert not eye.blurs
