@@ -171,8 +171,10 @@ class RobustRecipe:
         return {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
 
     def _aside(self, images: Images) -> Images:
-        """Small changes to search from, always the same: without any an answer cannot be more right, and no gradient
-        says where it gets worse."""
+        """Small changes to search from, always the same.
+
+        Without any an answer cannot be more right, and no gradient says where it gets worse.
+        """
         starts = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0)).expand(images.shape)
         return (starts / _length(starts) * self.options.reach / 4).to(images.device)
 
