@@ -6,9 +6,13 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegraft.core.errors import BadInputError, MissingPartError
+
+VECTOR = 8
+"""Numbers of float32 in a register of AVX2."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -53,13 +57,23 @@ class _FullGroupNorm(_InFull, nn.GroupNorm):
     pass
 
 
+class _SteppedConv2d(nn.Conv2d):
+    """A 1x1 convolution that halves, or the like: the pixels it asks for are picked before it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        down, across = self.stride
+        return F.conv2d(images[:, :, ::down, ::across], self.weight, self.bias)
+
+
 def quicken(net: nn.Module) -> None:
-    """Brings layers that a CPU computes slowly to faster kernels, in place; results stay, but for rounding.
+    """Brings layers that a CPU computes slowly or wrongly to other kernels, in place; results stay, but for rounding.
 
     - 1x1 convolutions: on one thread, with fewer than 16 pictures, torch computes them by a path of its own that takes
       twice as long as oneDNN. It never does so for dilated ones, and a dilation means nothing to a kernel of one pixel.
     - Depthwise convolutions that halve, and norms of groups, take up to fifty times as long back in bfloat16; they
       stay in float32.
+    - 1x1 convolutions that halve fewer than 8 channels, stored channels last: where a CPU has AVX2 and no AVX-512,
+      torch 2.13 writes past their gradients, or never ends.
 
     Not for networks that are exported: the graph would say so.
 
@@ -71,6 +85,9 @@ def quicken(net: nn.Module) -> None:
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1:
             layer.dilation = (2, 2)
+            halves = layer.stride != (1, 1) and layer.padding == (0, 0)
+            if type(layer) is nn.Conv2d and halves and layer.in_channels < VECTOR:
+                layer.__class__ = _SteppedConv2d
         if type(layer) is nn.Conv2d and layer.groups > 1 and layer.stride != (1, 1):
             layer.__class__ = _FullConv2d
         elif type(layer) is nn.GroupNorm:

@@ -35,6 +35,24 @@ def test_quicker_convolutions_give_the_same() -> None:
     assert plain.state_dict().keys() == quick.state_dict().keys()
 
 
+@pytest.mark.parametrize(("channels", "stride"), [(3, 2), (7, 2), (4, (2, 1)), (8, 2)])
+def test_few_channels_that_are_halved_learn_rightly(channels: int, stride: int | tuple[int, int]) -> None:
+    """Channels last, against float64: on CPUs with AVX2 alone torch's own gradients of these are not right."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(channels, 8, 1, stride=stride, bias=False)
+    exact = nn.Conv2d(channels, 8, 1, stride=stride, bias=False).double()
+    exact.weight.data = layer.weight.detach().double()
+    quick = nn.Sequential(layer).to(memory_format=torch.channels_last)
+    quicken(quick)
+    images = torch.rand(4, channels, 31, 32)
+    found = quick(images.to(memory_format=torch.channels_last))
+    expected = exact(images.double())
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+    gradients = [torch.autograd.grad(result.square().sum(), weight)[0].double() for result, weight in
+                 ((found, layer.weight), (expected, exact.weight))]  # fmt: skip
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-2, rtol=1e-4)
+
+
 def test_frozen_networks_are_quick_in_training_and_plain_for_export() -> None:
     """Bundles hold frozen networks too: a dilation would stand in their graphs."""
     plain = load_frozen({"identity", "perceptual"}, "arcface_112_v1", 64)
