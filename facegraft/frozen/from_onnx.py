@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,21 +97,33 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         BadInputError: The file is missing or broken.
         MissingPartError: onnx is not installed.
     """
+    model = open_model(path)
+    from onnx import numpy_helper
+
+    found = {}
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith(FRONT):
+            name = tensor.name.removeprefix(FRONT).removesuffix(HALF)
+            found[name] = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
+    return found
+
+
+def open_model(path: Path) -> Any:
+    """The protocol buffer of an ONNX file.
+
+    Raises:
+        BadInputError: The file is missing or broken.
+        MissingPartError: onnx is not installed.
+    """
     try:
         import onnx
     except ImportError as error:
         raise MissingPartError("onnx is missing: pip install 'facegraft[train]'") from error
     check_input_file(path)
     try:
-        model = onnx.load_from_string(path.read_bytes())
+        return onnx.load_from_string(path.read_bytes())
     except Exception as error:  # protobuf's errors have no common parent but this one
         raise BadInputError(f"{shown(path)}: expected a network in ONNX, found something else") from error
-    found = {}
-    for tensor in model.graph.initializer:
-        if tensor.name.startswith(FRONT):
-            name = tensor.name.removeprefix(FRONT).removesuffix(HALF)
-            found[name] = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).float()
-    return found
 
 
 def normalisations(net: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:

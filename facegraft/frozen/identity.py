@@ -73,8 +73,8 @@ class Identity(nn.Module):
                     Inverted(before, width, expansion=expansion, stride=stride if block == 0 else 1, activation=act)
                 )
                 before = width
-        self._layers_of_map = len(layers) - sum(config.depths[STAGES_OF_MAP:])
-        self._last_of_sizes = (2 + config.depths[0], self._layers_of_map, len(layers) + 1)
+        of_map = len(layers) - sum(config.depths[STAGES_OF_MAP:])
+        self._last_of_sizes = (2 + config.depths[0], of_map, len(layers) + 1)
         self.body = nn.Sequential(*layers, ConvNormAct(before, config.head, 1, activation=act))
         self.whole = nn.Sequential(
             nn.Conv2d(config.head, config.head, SIZE_PX // 16, groups=config.head, bias=False),
@@ -113,9 +113,8 @@ class Identity(nn.Module):
 
         The map still knows where in the face a thing lies: measures of realism and likeness compare it.
         """
-        middle = self.body[: self._layers_of_map](crop * 2 - 1)
-        features = self.last(self.whole(self.body[self._layers_of_map :](middle)).flatten(1))
-        return F.normalize(features, eps=1e-6), middle
+        features, maps = self.watched(crop)
+        return F.normalize(features, eps=1e-6), maps[1]
 
 
 def load(path: Path, config: IdentityConfig | None = None) -> Identity:

@@ -164,21 +164,25 @@ class IdentityRecipe:
         crops = cut(drawn.images, matrix.to(drawn.images), SIZE_PX)
         landmarks = mirror_points(move_points(drawn.landmarks, matrix), flip)
         if self._teacher is not None:
-            return self._viewed(generator, drawn, matrix, crops, landmarks)
+            return self._viewed(self._teacher, generator, drawn, matrix, crops, landmarks)
         answers = None if self.train.answers is None else self.train.answers[drawn.rows]
         made = IdentityBatch(self._worn(generator, crops, landmarks), self.train.labels[drawn.rows], answers)
         return to_device(made, self.device)
 
     def _viewed(
-        self, generator: torch.Generator, drawn: Drawn, matrix: Matrices, crops: Tensor, landmarks: Tensor
+        self,
+        teacher: WatchedTeacher,
+        generator: torch.Generator,
+        drawn: Drawn,
+        matrix: Matrices,
+        crops: Tensor,
+        landmarks: Tensor,
     ) -> IdentityBatch:
         """Crops bent and mixed, and what the teacher says of them without other heads, things and wear."""
-        if self._teacher is None:
-            raise TypeError("expected a teacher, found none")
         bend = draw_bend(generator, len(crops), self.data.bend_px)
         other, share = draw_mix(generator, len(crops), self.data.mix_share)
         bare = cut(self.train.images[drawn.rows.to(self.device)], matrix.to(crops), SIZE_PX)
-        seen = self._teacher(mixed(bent(bare, bend), other, share))
+        seen = teacher(mixed(bent(bare, bend), other, share))
         crops = mixed(self._worn(generator, bent(crops, bend), bent_points(landmarks, bend)), other, share)
         composed = drawn.heads != drawn.rows
         composed = composed | composed[other] & (share > 0)

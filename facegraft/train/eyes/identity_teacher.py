@@ -15,9 +15,10 @@ from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from facegraft.core.errors import BadInputError, MissingPartError
-from facegraft.core.files import atomic_path, check_input_file, sha256, shown
+from facegraft.core.errors import BadInputError
+from facegraft.core.files import atomic_path, sha256, shown
 from facegraft.faces.recognisers import OnnxRecogniser, normalised
+from facegraft.frozen.from_onnx import open_model
 from facegraft.train.eyes.people import People
 
 logger = logging.getLogger(__name__)
@@ -121,20 +122,17 @@ def _digest(people: People) -> str:
 
 def _opened(path: Path) -> tuple[Any, list[str]]:
     """The model with a free batch axis and without what follows its last convolution, and its maps' names."""
+    model = open_model(path)
+    import onnx
+
     try:
-        import onnx
-    except ImportError as error:
-        raise MissingPartError("onnx is missing: pip install 'facegraft[train]'") from error
-    check_input_file(path)
-    try:
-        model = onnx.load_from_string(path.read_bytes())
         graph = model.graph
         graph.input[0].type.tensor_type.shape.dim[0].dim_param = "b"
         last = [node for node in graph.node if node.op_type == "Conv"][-1]
         del graph.output[:], graph.value_info[:]
         graph.output.append(onnx.ValueInfoProto(name=last.output[0]))
         shapes = _shapes(onnx.shape_inference.infer_shapes(model, strict_mode=True))
-    except Exception as error:  # protobuf's and onnx's errors have no common parent but this one
+    except Exception as error:  # shape inference's errors have no common parent but this one
         raise BadInputError(f"{shown(path)}: expected a recogniser of convolutions in ONNX") from error
     sums = {shapes[node.output[0]][-1]: node.output[0] for node in graph.node if node.op_type == "Add"}
     whole = {shapes[node.input[0]][-1]: node.input[0] for node in graph.node if _weighs_all(node, shapes)}

@@ -160,6 +160,20 @@ def test_maps_of_composites_are_not_guessed(dataset: Path, teacher: Path) -> Non
 
 
 def test_it_goes_on_from_a_file(dataset: Path, teacher: Path, tmp_path: Path) -> None:
+    """The network says what the file's did, and not what chance would."""
+    pytest.importorskip("onnxscript")
+    from facegraft.export.to_onnx import Ports, export_onnx
+
+    torch.manual_seed(1)
+    first = IdentityRecipe(views(dataset, teacher), torch.device("cpu"))
+    crops = first.batch(torch.Generator().manual_seed(3), 16).crops
+    for _ in range(20):
+        first.net.train()(crops)
+    ports = Ports(("crop",), ("embedding", "map"), {"crop": {0: "b"}})
+    export_onnx(first.net.eval(), IdentityRecipe.example(), tmp_path / "identity.onnx", ports=ports)
+    second = IdentityRecipe(views(dataset, teacher, start=str(tmp_path / "identity.onnx")), torch.device("cpu"))
+    with torch.no_grad():
+        torch.testing.assert_close(second.net.eval()(crops), first.net(crops), atol=1e-4, rtol=0)
     with pytest.raises(BadInputError, match=r"nothing\.onnx"):
         IdentityRecipe(views(dataset, teacher, start=str(tmp_path / "nothing.onnx")), torch.device("cpu"))
 
