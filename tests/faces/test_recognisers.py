@@ -12,7 +12,7 @@ from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import WEIGHTS
-from facegraft.faces.recognisers import CROP_SIZE, OnnxRecogniser, cut
+from facegraft.faces.recognisers import CROP_SIZE, OnnxRecogniser, cut, normalised
 
 PAIRS = 60
 
@@ -64,3 +64,12 @@ def test_photographs_of_one_person_are_more_alike_than_those_of_two(
         cosines[same] = [float(np.dot(*(embedded(recogniser, analyser, frame) for frame in pair))) for pair in pairs]
     wins = np.mean(np.array(cosines["1"])[:, None] > np.array(cosines["0"])[None])
     assert wins > 0.85
+
+
+def test_colours_are_normalised_red_first() -> None:
+    """As ImageNet's: a wholly red crop is far above red's mean and below those of green and blue."""
+    red = np.zeros((1, 2, 2, 3), np.float32)
+    red[..., 0] = 1
+    found = normalised(red)
+    assert found.shape == (1, 3, 2, 2)
+    np.testing.assert_allclose(found[0, :, 0, 0], [0.515 / 0.229, -0.456 / 0.224, -0.406 / 0.225], rtol=1e-5)
