@@ -41,6 +41,10 @@ PATCH_KEPT = 0.12
 """Log brightness by which a patch of skin may differ from the frame's: features and their shading are the person's."""
 PATCH_LIMIT = 1.2
 """Largest change of log brightness of a patch."""
+TINT_KEPT = 0.005
+"""Log tint that may lie beyond, since levels are rounded."""
+PATCH_SPREAD = 3.5
+"""How far beside bare skin its patches' change goes on, over brows and sockets, in sizes of a patch."""
 
 TONE_CELLS = 88
 """Along the longer side: tone is smooth, and measured on a small copy."""
@@ -102,18 +106,21 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
 
 
 def match_patches(
-    lit: Float32[np.ndarray, "h w 3"], goal: Frame, weight: Mask, sigma: float
+    lit: Float32[np.ndarray, "h w 3"], goal: Frame, weight: Mask, sigma: float, wide: float
 ) -> Float32[np.ndarray, "h w 3"]:
-    """Tempers what is left of another lamp: highlights, shadows and dark bands too small to be the smooth light.
+    """Tempers what is left of another lamp: highlights, shadows and stains too small to be the smooth light.
 
     A patch that is brighter or darker than the frame's, as highlights are that shine elsewhere, comes nearer to it by
-    all that exceeds `PATCH_KEPT`. Its colour stays.
+    all that exceeds `PATCH_KEPT`. A patch whose tint lies outside of what the frame has there takes the nearest tint
+    between that of the frame's patch and that of its surroundings. The patch's own alone would bring the blue of a
+    highlight without its shine. Brows and eye sockets go with the skin around them.
 
     Args:
         lit: 0..255, already in the frame's smooth light.
         goal: The frame at the same size.
         weight: Where both show bare skin, on a coarse grid.
         sigma: Size of a patch, in cells of that grid.
+        wide: Size of its surroundings, likewise.
 
     Returns:
         0..255.
@@ -122,19 +129,29 @@ def match_patches(
     levels = np.rint(lit).astype(np.uint8)
     face, place = (cv2.resize(each, size_wh, interpolation=cv2.INTER_AREA) for each in (levels, goal))
     weight, sigma = _not_burnt_out(place, weight), max(sigma, 0.5)
-    support = cv2.GaussianBlur(weight, (0, 0), sigma)
-    log_gain = _patches(place, weight, support, sigma) - _patches(face, weight, support, sigma)
+    support = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+    here, there = _patches(face, weight, sigma), _patches(place, weight, sigma)
+    around = _patches(place, weight, max(wide, sigma))
+
+    log_gain = _grey(there - here)
     beyond = np.sign(log_gain) * np.clip(np.abs(log_gain) - np.float32(PATCH_KEPT), 0, np.float32(PATCH_LIMIT))
-    beyond *= np.minimum(support / np.float32(0.4), 1)
+    tint, one, other = (each - _grey(each) for each in (here, there, around))
+    low, high = np.minimum(one, other) - np.float32(TINT_KEPT), np.maximum(one, other) + np.float32(TINT_KEPT)
+    beyond = beyond + np.clip(tint, low, high) - tint
+    known = np.minimum(support / np.float32(0.4), 1)
+    sure = known**2
+    spread = cv2.GaussianBlur(np.dstack([sure * beyond, sure]), (0, 0), PATCH_SPREAD * sigma)
+    beyond = known * beyond + (1 - known) * spread[..., :3] / (spread[..., 3:] + np.float32(0.05))
     gain = np.exp(cv2.GaussianBlur(beyond, (0, 0), sigma / 2))
     whole = cv2.resize(gain, (lit.shape[1], lit.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.minimum(lit * whole[..., None], np.float32(255)), np.float32)
+    return np.asarray(np.minimum(lit * whole, np.float32(255)), np.float32)
 
 
-def _patches(image: Frame, weight: Mask, support: Mask, sigma: float) -> Float32[np.ndarray, "h w"]:
-    """Log brightness (encoded) of the skin around each cell; the same of any picture where there is none."""
-    linear = np.asarray(cv2.transform(cv2.LUT(image, _LINEAR), np.full((1, 3), 1 / 3, np.float32)), np.float32)
-    mean = cv2.GaussianBlur(linear * weight, (0, 0), sigma) / (support + np.float32(1e-3))
+def _patches(image: Frame, weight: Mask, sigma: float) -> Float32[np.ndarray, "h w 3"]:
+    """Log (encoded) of the skin around each cell; the same of any picture where there is none."""
+    linear = np.asarray(cv2.LUT(image, _LINEAR), np.float32)
+    both = cv2.GaussianBlur(np.dstack([linear * weight[..., None], weight]), (0, 0), sigma)
+    mean = both[..., :3] / (both[..., 3:] + np.float32(1e-3))
     return np.asarray(np.log(mean + np.float32(0.002)) / np.float32(GAMMA), np.float32)
 
 

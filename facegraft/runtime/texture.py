@@ -24,6 +24,9 @@ MIN_SCALE, MAX_SCALE = 96, 320
 MIRROR_TRUST = 0.9
 SHY = 0.07
 """Outer-eye distances by which a texture keeps away from what its photo hides."""
+COVERED_REACH = 0.15
+"""How far beside what covers a photo's face little is believed but eyes: its shadow falls there, and its outline is
+never quite right. Belief rises around that distance."""
 LIGHT_REACH = 0.3
 """How far the light of a photo is smoothed when parts of another are fitted into it, in outer-eye distances."""
 
@@ -85,7 +88,7 @@ def unroll(frame: Frame, face: Face, topology: Topology, uncovered: Uncovered | 
     if uncovered is not None:
         brush = np.ones((2 * round(0.5 * SHY * scale) + 1,) * 2, np.uint8)  # an outline has a fringe of both sides
         share = np.asarray(cv2.erode(uncovered.share_at(position), brush, borderType=cv2.BORDER_REPLICATE), np.float32)
-        seen = seen * sharper(share)
+        seen = seen * sharper(share) * _beside(sharper(uncovered.share_at(position)), scale)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     bare = np.maximum(bare, certain(share))
     own = (seen * bare).astype(np.float32)
@@ -115,6 +118,15 @@ def complete(photos: list[Unrolled]) -> list[View]:
         small_trust = cv2.resize(trust, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
         views.append(View(levels, scales, small_trust, shape, photo.pose_degrees))
     return views
+
+
+def _beside(free: Mask, scale: int) -> Mask:
+    """1 where what covers the face (free 0) is farther than `COVERED_REACH`, and around eyes."""
+    brush = np.ones((2 * round(COVERED_REACH * scale) + 1,) * 2, np.uint8)
+    far = cv2.erode(cv2.GaussianBlur(free, (0, 0), 0.02 * scale), brush, borderType=cv2.BORDER_REPLICATE)
+    far = cv2.GaussianBlur(far, (0, 0), 0.5 * COVERED_REACH * scale)
+    eyes = cv2.resize(layers(LAYER_SCALE)["eyes"], (free.shape[1], free.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(eyes + far * (1 - eyes), np.float32)
 
 
 def _fitted(photo: Unrolled, onto: Unrolled) -> tuple[Frame, Mask]:

@@ -41,6 +41,8 @@ PATCH_REACH = 0.06
 """Size of the patches in which brightness may differ from the frame's only so much, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
 """Openness (`topology.openness`) at which an eye counts as closed, and as open; half of all eyes are above 0.2."""
+LIPS_APART = 1.6
+"""Cells of the grid between the lips of a closed mouth, where the frame's own are seen."""
 RIM = 0.16
 """Over which the result fades out inside the mesh, in outer-eye distances."""
 BORDER = 0.12
@@ -134,20 +136,23 @@ def swap_face(
     size_wh = (original.shape[1], original.shape[0])
     eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
     at_layers = to_pixels(plan.uv, topology, LAYER_SCALE)
-    packed = pack(LAYER_SCALE, "lit", "keep", "left_lids", "right_lids")
-    lit_skin, keep, left, right = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
+    packed = pack(LAYER_SCALE, "lit", "skin", "keep", "left_lids", "right_lids")
+    lit_skin, skin, keep, left, right = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
     trust = sample(view.trust, at_layers, border=cv2.BORDER_CONSTANT)
     left_closed, right_closed = closed_eyes(face.dense)
     keep = np.maximum(np.maximum(keep, left_closed * left), right_closed * right)
 
     in_view = plan.inside * _visible(original, plan, topology, uncovered)
+    cells = eye_distance / plan.grid.cell_wh[0]
     moved = _moved(original, plan.shift * in_view[..., None])
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
     bare = lit_skin * trust * in_view
     light = _measured(texture, moved, bare, LIGHT_REACH * eye_distance / size_wh[0])
     lit = apply_light(match_sharpness(texture, moved, bare), light)
-    lit = match_patches(lit, moved, bare, PATCH_REACH * eye_distance / plan.grid.cell_wh[0])
-    share = _full(in_view * trust * (1 - keep), size_wh)
+    shown = in_view * trust
+    seen_skin = skin * smoothstep(shown, 0.02, 0.3)
+    lit = match_patches(lit, moved, seen_skin, PATCH_REACH * cells, LIGHT_REACH * cells)
+    share = _full(shown * (1 - keep), size_wh)
     blended = cv2.blendLinear(lit, moved.astype(np.float32), share, 1 - share)
     return Patch(plan.box[0], plan.box[1], np.asarray(cv2.subtract(blended, original, dtype=cv2.CV_32F), np.float32))
 
@@ -180,15 +185,18 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     if box is None:
         return None
     grid = grid_over(box, GRID)
+    shift = face.dense[:, :2] - goal[:, :2]
+    goal = _part_lips(goal, LIPS_APART * grid.cell_wh[1])
     raster = rasterise(goal, topology.triangles, grid)
-    values = np.concatenate([topology.uv, face.dense[:, :2] - goal[:, :2]], axis=1)
+    values = np.concatenate([topology.uv, shift], axis=1)
     at = interpolate(raster, goal, values, topology.triangles)
+    uv = cv2.medianBlur(np.ascontiguousarray(at[..., :2]), 3)  # where the mesh folds, a lone cell shows its back
     inside = raster.covered().astype(np.uint8)
     eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / grid.cell_wh[0]
     distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
     ramp = np.clip((distance[1:-1, 1:-1] - 1.6) / (RIM * eye_cells), 0, 1)
     ramp = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-    return Plan(box, grid, at[..., :2], at[..., 2:], ramp)
+    return Plan(box, grid, np.asarray(uv, np.float32), at[..., 2:], ramp)
 
 
 def working_box(points: Float[np.ndarray, "k d"], width: int, height: int) -> tuple[int, int, int, int] | None:
@@ -243,6 +251,24 @@ def _rigidly(difference: Float[np.ndarray, "k 3"], ring: tuple[int, ...]) -> Non
     """Lips move as one piece, and only half as far: how they are drawn is expression."""
     both = [*ring, *LIPS_INNER]
     difference[both] = 0.5 * difference[both].mean(axis=0)
+
+
+def _part_lips(dense: Float32[np.ndarray, "k 3"], least: float) -> Float32[np.ndarray, "k 3"]:
+    """The points with lips at least so many pixels apart, which only closed ones are not.
+
+    Across a closed mouth the place in the texture leaps from one lip to the other, and a coarse grid that is
+    interpolated would draw all that lies between.
+    """
+    count = len(LIPS_INNER) // 2
+    lower, upper = list(LIPS_INNER[1:count]), list(LIPS_INNER[:count:-1])
+    along = dense[LIPS_INNER[count], :2] - dense[LIPS_INNER[0], :2]
+    down = np.array([-along[1], along[0]], np.float32) / max(float(np.linalg.norm(along)), 1e-9)
+    gap = (dense[lower, :2] - dense[upper, :2]) @ down
+    widen = np.maximum(least * np.sin(np.linspace(0, np.pi, count + 1)[1:-1]) ** 0.5 - gap, 0)[:, None] / 2 * down
+    parted = dense.copy()
+    parted[lower, :2] += widen
+    parted[upper, :2] -= widen
+    return parted
 
 
 def _moved(original: Frame, shift: Float32[np.ndarray, "gh gw 2"]) -> Frame:

@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from facegraft.core.geometry import sample, transform
 from facegraft.core.types import Patch, paste
 from facegraft.faces import topology as t
-from facegraft.faces.layers import atlas
+from facegraft.faces.layers import LAYER_SCALE, atlas, layers, to_pixels
 from facegraft.faces.mesh import Grid, interpolate, rasterise
 from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology, openness
 from facegraft.runtime import texture as tx
-from facegraft.runtime.light import MOST_SATURATED, PATCH_KEPT, PATCH_LIMIT, apply_light, match_patches, measure_light
+from facegraft.runtime.light import MOST_SATURATED, apply_light, measure_light
 from facegraft.runtime.texture import View
 from facegraft.runtime.warp import Identity, Photo, _textured, best_view, encode, make_plan, swap_face, with_shape
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, one_face, painted, posed
@@ -136,11 +137,49 @@ def test_lids_of_the_closed_eye_stay_and_the_others_do_not(ring, corner, other):
     assert around(ring) < 0.5 * around(other), (around(ring), around(other))
 
 
+def closed_mouth(folded=0.0):
+    """Points of a face whose lips lie on each other, or over each other by so many pixels."""
+    dense = posed(size=100)
+    lower, upper = list(t.LIPS_INNER[1:10]), list(t.LIPS_INNER[:10:-1])
+    dense[upper] = dense[lower] = (dense[upper] + dense[lower]) / 2
+    dense[lower, 1] -= folded
+    return dense
+
+
+@pytest.mark.parametrize("folded", [0.0, 3.0])
+def test_between_closed_lips_the_frame_s_line_is_seen_all_along(folded):
+    """A coarse grid that leaps from lip to lip draws steps and rings of all that lies between them in the texture."""
+    dense = closed_mouth(folded)
+    frame = draw(posed(size=100), painted(LIGHT_SKIN))
+    view = view_of(frame, as_faces(posed(size=100))[0])
+    plan = make_plan(frame, as_faces(dense)[0], view, MESH)
+    keep = sample(layers(LAYER_SCALE)["keep"], to_pixels(plan.uv, MESH, LAYER_SCALE))
+    inner = transform(plan.grid.to_grid(), with_shape(dense, view.shape, MESH)[list(t.LIPS_INNER), :2])
+    (left, top), (right, bottom) = inner.min(axis=0), inner.max(axis=0)
+    rim = 0.15 * (right - left)
+    mouth = keep[round(top) - 3 : round(bottom) + 3, round(left + rim) : round(right - rim)]
+    assert mouth.max(axis=0).min() > 0.5
+    assert (mouth > 0.5).sum(axis=0).max() <= 3
+
+
+def test_a_lone_cell_of_a_folded_mesh_does_not_show_itself(monkeypatch):
+    def folded(points, triangles, grid):
+        raster = rasterise(points, triangles, grid)
+        raster.triangle[56, 24] = np.flatnonzero((triangles == 234).any(axis=1))[0]  # beside an ear
+        return raster
+
+    dense = posed(size=100)
+    frame, face = draw(dense, painted(LIGHT_SKIN)), as_faces(dense)[0]
+    view = view_of(frame, face)
+    smooth = make_plan(frame, face, view, MESH).uv
+    monkeypatch.setattr("facegraft.runtime.warp.rasterise", folded)
+    np.testing.assert_allclose(make_plan(frame, face, view, MESH).uv[56, 24], smooth[56, 24], atol=0.05)
+
+
 def test_best_view_counts_pitch_and_mirrors():
     def view(yaw, pitch):
-        return View(
-            [], [], np.zeros((1, 1), np.float32), np.zeros((468, 3), np.float32), np.array([yaw, pitch, 0], np.float32)
-        )
+        none = np.zeros((1, 1), np.float32)
+        return View([], [], none, np.zeros((468, 3), np.float32), np.array([yaw, pitch, 0], np.float32))
 
     def p(yaw, pitch=0):
         return np.array([yaw, pitch, 0], np.float32)
@@ -255,57 +294,6 @@ def test_contrast_follows_the_goal():
     assert measure_light(strong, weak, w, 5.0).contrast < 0.75
     assert measure_light(weak, strong, w, 5.0).contrast > 1.1
     assert measure_light(weak, weak, w, 5.0).contrast == pytest.approx(1)
-
-
-def patched(change, *, sigma=2.0, weight=None):
-    """A skin of level 120 whose square of 24 x 24 pixels differs by this log, put into an even frame; 96 x 96."""
-    lit = np.full((96, 96, 3), (132, 120, 108), np.float32)
-    lit[36:60, 36:60] *= np.exp(np.float32(change))
-    goal = np.full((96, 96, 3), (132, 120, 108), np.uint8)
-    weight = np.ones((48, 48), np.float32) if weight is None else weight
-    return lit, match_patches(lit, goal, weight, sigma)
-
-
-@pytest.mark.parametrize("change", [0.5, -0.5])
-def test_highlights_and_shadows_keep_only_what_a_patch_may(change):
-    lit, tempered = patched(change, sigma=1.0)
-    left = np.log(tempered[48, 48] / np.array([132, 120, 108]))
-    np.testing.assert_allclose(left, np.sign(change) * PATCH_KEPT, atol=0.02)  # no colour of its own either
-    np.testing.assert_allclose(tempered[:20], lit[:20], atol=0.01)
-
-
-def test_what_differs_little_is_the_persons_and_stays():
-    lit, tempered = patched(0.6 * PATCH_KEPT)
-    np.testing.assert_allclose(tempered, lit, atol=0.01)
-    lit, tempered = patched(0.5, weight=np.zeros((48, 48), np.float32))
-    np.testing.assert_array_equal(tempered, lit)
-
-
-def test_a_change_of_a_patch_is_bounded_and_stays_below_white():
-    _, tempered = patched(-2.5)
-    assert np.log(tempered[48, 48, 1] / 120) == pytest.approx(-2.5 + PATCH_LIMIT, abs=0.05)
-    lit, goal = np.full((16, 16, 3), 150, np.float32), np.full((16, 16, 3), 230, np.uint8)
-    lit[8, 8] = 250
-    assert match_patches(lit, goal, np.ones((16, 16), np.float32), 1.0).max() == 255
-
-
-def test_hair_beside_skin_does_not_count():
-    lit, goal, weight = np.full((32, 32, 3), 120, np.float32), np.full((32, 32, 3), 120, np.uint8), np.ones((32, 32))
-    lit[:, 16:], weight[:, 16:] = 10, 0
-    np.testing.assert_allclose(match_patches(lit, goal, weight.astype(np.float32), 2.0), lit, atol=0.01)
-
-
-def test_a_few_cells_of_skin_say_little_of_a_patch():
-    lone = np.zeros((48, 48), np.float32)
-    lone[24, 24] = 1
-    lit, tempered = patched(0.5, weight=lone)
-    change = np.log(tempered / lit)
-    assert -0.05 < change.min() < -0.001
-
-
-def test_burnt_out_skin_of_the_frame_does_not_brighten_a_patch():
-    lit, goal = np.full((32, 32, 3), 120, np.float32), np.full((32, 32, 3), 255, np.uint8)
-    np.testing.assert_array_equal(match_patches(lit, goal, np.ones((32, 32), np.float32), 2.0), lit)
 
 
 def test_smooth_light_is_averaged_in_linear_light():
