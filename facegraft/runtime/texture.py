@@ -23,7 +23,10 @@ MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
 MIRROR_TRUST = 0.9
 SHY = 0.07
-"""Outer-eye distances by which a texture keeps away from what its photo hides."""
+"""Outer-eye distances by which a texture keeps away from what its photo hides, of a head that is turned aside; from the
+front a fifth of that."""
+TURNED = 0.6
+"""Sine of the yaw at which a head counts as turned aside."""
 COVERED_REACH = 0.15
 """How far beside what covers a photo's face little is believed but eyes: its shadow falls there, and its outline is
 never quite right. Belief rises around that distance."""
@@ -86,8 +89,7 @@ def unroll(frame: Frame, face: Face, topology: Topology, uncovered: Uncovered | 
     seen = _seen(face, topology, sheet) * _within(position, frame)
     share = np.zeros_like(seen)
     if uncovered is not None:
-        brush = np.ones((2 * round(0.5 * SHY * scale) + 1,) * 2, np.uint8)  # an outline has a fringe of both sides
-        share = np.asarray(cv2.erode(uncovered.share_at(position), brush, borderType=cv2.BORDER_REPLICATE), np.float32)
+        share = _drawn_in(uncovered.share_at(position), 0.5 * SHY * scale)  # an outline has a fringe of both sides
         seen = seen * sharper(share) * _beside(sharper(uncovered.share_at(position)), scale)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     bare = np.maximum(bare, certain(share))
@@ -122,8 +124,7 @@ def complete(photos: list[Unrolled]) -> list[View]:
 
 def _beside(free: Mask, scale: int) -> Mask:
     """1 where what covers the face (free 0) is farther than `COVERED_REACH`, and around eyes."""
-    brush = np.ones((2 * round(COVERED_REACH * scale) + 1,) * 2, np.uint8)
-    far = cv2.erode(cv2.GaussianBlur(free, (0, 0), 0.02 * scale), brush, borderType=cv2.BORDER_REPLICATE)
+    far = _drawn_in(np.asarray(cv2.GaussianBlur(free, (0, 0), 0.02 * scale), np.float32), COVERED_REACH * scale)
     far = cv2.GaussianBlur(far, (0, 0), 0.5 * COVERED_REACH * scale)
     eyes = cv2.resize(layers(LAYER_SCALE)["eyes"], (free.shape[1], free.shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(eyes + far * (1 - eyes), np.float32)
@@ -161,17 +162,24 @@ def _seen(face: Face, topology: Topology, sheet: Atlas) -> Mask:
     a, b, c = (points[topology.triangles[:, corner]] for corner in range(3))
     normal = np.cross(b - a, c - a)
     ahead = normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-9)
-    ahead[_hidden(face, topology)] = -1
-    total, count = np.zeros(len(points)), np.zeros(len(points))
+    free = np.where(_hidden(face, topology), -1.0, 1.0)
+    total, count = np.zeros((len(points), 2)), np.zeros((len(points), 1))
     for corner in range(3):
-        np.add.at(total, topology.triangles[:, corner], ahead)
+        np.add.at(total, topology.triangles[:, corner], np.stack([ahead, free], axis=1))
         np.add.at(count, topology.triangles[:, corner], 1)
-    per_point = (total / np.maximum(count, 1))[:, None]
-    value = interpolate(sheet.raster, topology.uv, per_point, topology.triangles)[..., 0]
-    # next to what is hidden, the mesh's small errors already reach behind the face
-    brush = np.ones((2 * round(SHY * sheet.scale) + 1,) * 2, np.uint8)
-    sure = cv2.erode(smoothstep(value, 0.08, 0.35), brush, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.GaussianBlur(sure, (0, 0), sheet.scale * 0.04))
+    value = interpolate(sheet.raster, topology.uv, total / np.maximum(count, 1), topology.triangles)
+    sure = np.minimum(smoothstep(value[..., 0], 0.08, 0.35), smoothstep(value[..., 1], 0.0, 0.7))
+    # Next to what is hidden, the mesh's small errors already reach behind the face, the more it is turned. From the front
+    # that is the base of the nose, which frames show at the same angle.
+    turned = min(abs(float(np.sin(np.radians(face.pose_degrees[0])))) / TURNED, 1.0)
+    wary = _drawn_in(sure, SHY * (0.2 + 0.8 * turned) * sheet.scale)
+    return np.asarray(cv2.GaussianBlur(wary, (0, 0), sheet.scale * 0.04))
+
+
+def _drawn_in(mask: Mask, pixels: float) -> Mask:
+    """The mask less a border of so many pixels."""
+    brush = np.ones((2 * round(pixels) + 1,) * 2, np.uint8)
+    return np.asarray(cv2.erode(mask, brush, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _hidden(face: Face, topology: Topology) -> Bool[np.ndarray, "t"]:

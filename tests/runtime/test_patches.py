@@ -144,3 +144,10 @@ def test_eyes_are_believed_up_to_what_covers_the_photo():
     photo = unroll(frame, as_faces(dense)[0], MESH, uncovered)
     (iris,) = believed(photo, MESH.uv[[33, 133]].mean(axis=0, keepdims=True))
     assert iris > 0.9
+
+
+def test_from_the_front_the_nose_is_believed_down_to_its_base():
+    """Its underside is only seen at a flat angle, but frames show it no better: else every nose would be the frame's."""
+    photo = unroll(draw(posed(), painted(LIGHT_SKIN)), as_faces(posed())[0], MESH)
+    nose = MESH.uv[[1, 2, 4, 97, 98, 326, 327]]
+    assert min(believed(photo, nose)) > 0.8
