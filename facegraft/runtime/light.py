@@ -64,6 +64,7 @@ class Light:
         tint: What a pixel gets per level of saturation besides.
         chroma: How much of their distance from the mean channels keep, 0..1; the same for each channel.
         most: Saturation, in levels, above which nothing is added; the same for each channel.
+        bright: Brightness of the skin's w: what is darker than skin has the less part, in proportion.
         contrast: Exponent: 1 keeps the identity's own contrast between smooth light and detail.
     """
 
@@ -71,6 +72,7 @@ class Light:
     tint: Float32[np.ndarray, "h w 3"]
     chroma: Float32[np.ndarray, "h w 3"]
     most: Float32[np.ndarray, "h w 3"]
+    bright: Float32[np.ndarray, "h w 3"]
     contrast: float
 
 
@@ -96,10 +98,11 @@ def apply_light(texture: Frame, light: Light) -> Float32[np.ndarray, "h w 3"]:
     curve = np.exp(np.float32(light.contrast) * _LOG) * (_VALUES / np.exp(_LOG))
     lit = np.asarray(cv2.LUT(texture, curve), np.float32)
     size_wh = (texture.shape[1], texture.shape[0])
-    fields = (light.gain, light.tint, light.chroma, light.most)
-    gain, tint, chroma, most = (cv2.resize(field, size_wh, interpolation=cv2.INTER_LINEAR) for field in fields)
+    fields = (light.gain, light.tint, light.chroma, light.most / np.maximum(light.bright, 1), light.most)
+    gain, tint, chroma, share, most = (cv2.resize(each, size_wh, interpolation=cv2.INTER_LINEAR) for each in fields)
     part = _saturation(lit)
     np.minimum(np.maximum(part, 0, out=part), most, out=part)
+    np.minimum(part, cv2.multiply(_mean(lit), share, dst=share), out=part)
     lit = _faded(cv2.multiply(lit, gain, dst=lit), chroma)
     cv2.add(lit, cv2.multiply(part, tint, dst=part), dst=lit)
     return np.clip(lit, 0, np.float32(255), out=lit)
@@ -169,13 +172,19 @@ def _light(log_texture: Float32[np.ndarray, "h w 3"], log_gain: Float32[np.ndarr
     chroma = (1 + known * (paler - 1)).astype(np.float32)
     tint = (goal - _faded((skin * gain).astype(np.float32), chroma)) / np.maximum(saturation, 1e-3)
     most = np.float32(MOST_SATURATED) * np.maximum(saturation, 0)
-    return Light(gain.astype(np.float32), tint.astype(np.float32), chroma, most.astype(np.float32), contrast)
+    bright = _mean(skin.astype(np.float32))
+    return Light(gain.astype(np.float32), tint.astype(np.float32), chroma, most.astype(np.float32), bright, contrast)
 
 
 def _faded(levels: Float32[np.ndarray, "h w 3"], chroma: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
     """Channels nearer to their mean."""
-    grey = np.asarray(cv2.transform(levels, np.full((3, 3), 1 / 3, np.float32)), np.float32)
+    grey = _mean(levels)
     return np.asarray(cv2.add(grey, cv2.multiply(cv2.subtract(levels, grey), chroma)), np.float32)
+
+
+def _mean(levels: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
+    """Brightness, three times."""
+    return np.asarray(cv2.transform(levels, np.full((3, 3), 1 / 3, np.float32)), np.float32)
 
 
 def _saturation(levels: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
