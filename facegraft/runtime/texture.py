@@ -169,8 +169,8 @@ def _seen(face: Face, topology: Topology, sheet: Atlas) -> Mask:
         np.add.at(count, topology.triangles[:, corner], 1)
     value = interpolate(sheet.raster, topology.uv, total / np.maximum(count, 1), topology.triangles)
     sure = np.minimum(smoothstep(value[..., 0], 0.08, 0.35), smoothstep(value[..., 1], 0.0, 0.7))
-    # Next to what is hidden, the mesh's small errors already reach behind the face, the more it is turned. From the front
-    # that is the base of the nose, which frames show at the same angle.
+    # Next to what is hidden, the mesh's small errors already reach behind the face, the more it is turned. From the
+    # front that is the base of the nose, which frames show at the same angle.
     turned = min(abs(float(np.sin(np.radians(face.pose_degrees[0])))) / TURNED, 1.0)
     wary = _drawn_in(sure, SHY * (0.2 + 0.8 * turned) * sheet.scale)
     return np.asarray(cv2.GaussianBlur(wary, (0, 0), sheet.scale * 0.04))

@@ -128,7 +128,7 @@ def believed(photo, points):
 def test_little_is_believed_beside_what_covers_a_photo():
     beside, farther = np.array([0.25, 2.2]) * COVERED_REACH
     chin = MESH.uv[152] - [0, 0.12]
-    places = np.array([chin + [beside, 0], chin + [farther, 0]])
+    places = chin + np.array([[beside, 0], [farther, 0]])
     (near, far), (free_near, free_far) = believed(half_covered(), places), believed(half_covered(covered=False), places)
     assert near < 0.12 * free_near
     assert far > 0.9 * free_far
@@ -147,7 +147,7 @@ def test_eyes_are_believed_up_to_what_covers_the_photo():
 
 
 def test_from_the_front_the_nose_is_believed_down_to_its_base():
-    """Its underside is only seen at a flat angle, but frames show it no better: else every nose would be the frame's."""
+    """Its underside is seen at a flat angle only, but frames show it no better: else noses would be the frame's."""
     photo = unroll(draw(posed(), painted(LIGHT_SKIN)), as_faces(posed())[0], MESH)
     nose = MESH.uv[[1, 2, 4, 97, 98, 326, 327]]
     assert min(believed(photo, nose)) > 0.8
