@@ -1,8 +1,9 @@
 """The benchmark sets: swaps and clips whose right answer is known, fixed by seed and code.
 
 Their people have seeds that no training set may use (`synth_plan.RESERVED`). Two digests in the card tell whether two
-builds are the same: `asked_sha256` over all people and scenes, equal on every machine for one version of the code;
-`pixels_sha256` over the decoded pictures, equal where PyTorch rounds alike (same build, same kind of processor).
+builds are the same: `asked_sha256` over all people and scenes, equal for one version of the code where numpy rounds
+alike (with AVX-512 it does not as without); `pixels_sha256` over the decoded pictures, equal where PyTorch rounds alike
+(same build, same kind of processor).
 """
 
 from __future__ import annotations
