@@ -1,8 +1,9 @@
-"""Draws swaps of portraits of people who do not exist for the documents: identity, attribute, swapped; two to a row.
+"""Draws swaps of portraits to be looked at closely: identity, attribute, swapped; two to a row.
 
-    python tools/portrait_sheet.py FOLDER docs/images/portraits.jpg --pair female10 female62 --pair male10 male9
+    python tools/portrait_sheet.py FOLDER sheet.jpg --pair female10 female62 --pair male10 male9
 
-FOLDER holds the portraits; a name stands for the one file that ends in it.
+FOLDER holds the portraits; a name stands for the one file that ends in it. Its pictures are somebody's: such a sheet is
+for the eye, not for the documents, which show renders.
 """
 
 from __future__ import annotations

@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from facegraft.core.geometry import transform
 from facegraft.faces.layers import to_pixels
 from facegraft.faces.topology import load_topology
 from facegraft.faces.visible import Uncovered
 from facegraft.runtime.light import PATCH_KEPT, PATCH_LIMIT, match_patches
 from facegraft.runtime.texture import COVERED_REACH, unroll
+from facegraft.runtime.warp import Photo, encode, make_plan, swap_face
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, painted, posed
 
 MESH = load_topology()
@@ -102,6 +104,34 @@ def test_brows_go_with_the_skin_around_them():
     lit[42:54, 42:54] = 30
     made = match_patches(lit, goal, weight, 2.0, 8.0)
     assert np.log(made[48, 48, 1] / 30) == pytest.approx(PATCH_KEPT - np.log(1.5), abs=0.05)
+
+
+def test_patches_are_those_of_skin_that_both_show(monkeypatch):
+    """Not of lips, of what is beside the face, or of what its photo does not show."""
+    seen = {}
+
+    def looked_at(lit, goal, weight, sigma, wide):
+        seen.update(weight=weight, sigma=sigma, wide=wide)
+        return lit
+
+    monkeypatch.setattr("facegraft.runtime.warp.match_patches", looked_at)
+    dense = posed(size=100)
+    frame, face = draw(dense, painted(LIGHT_SKIN)), as_faces(dense)[0]
+    view = encode([Photo(frame, face)], MESH).views[0]
+    plan = make_plan(frame, face, view, MESH)
+    swap_face(frame, face, view, MESH)
+
+    def of(points):
+        columns, rows = np.rint(transform(plan.grid.to_grid(), dense[points, :2]) - 0.5).astype(int).T
+        return seen["weight"][rows, columns]
+
+    assert of([50, 280, 151]).min() > 0.95  # cheeks, forehead
+    assert of([0, 17, 159, 105]).max() < 0.05  # lips, a lid, a brow
+    assert seen["weight"][[0, -1]].max() < 0.05
+    assert seen["wide"] > 2 * seen["sigma"] > 0
+    view.trust[:] = 0
+    swap_face(frame, face, view, MESH)
+    assert seen["weight"].max() == 0
 
 
 # --- beside what covers a photo's face ----------------------------------------------------------------

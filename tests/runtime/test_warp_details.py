@@ -15,7 +15,17 @@ from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology, opennes
 from facegraft.runtime import texture as tx
 from facegraft.runtime.light import MOST_SATURATED, apply_light, measure_light
 from facegraft.runtime.texture import View
-from facegraft.runtime.warp import Identity, Photo, _textured, best_view, encode, make_plan, swap_face, with_shape
+from facegraft.runtime.warp import (
+    Identity,
+    Photo,
+    _part_lips,
+    _textured,
+    best_view,
+    encode,
+    make_plan,
+    swap_face,
+    with_shape,
+)
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, one_face, painted, posed
 
 MESH = load_topology()
@@ -160,6 +170,24 @@ def test_between_closed_lips_the_frame_s_line_is_seen_all_along(folded):
     mouth = keep[round(top) - 3 : round(bottom) + 3, round(left + rim) : round(right - rim)]
     assert mouth.max(axis=0).min() > 0.5
     assert (mouth > 0.5).sum(axis=0).max() <= 3
+
+
+@pytest.mark.parametrize("folded", [0.0, 3.0])
+def test_closed_lips_part_evenly_and_open_ones_stay(folded):
+    dense = closed_mouth(folded)
+    parted = _part_lips(dense, 4.0)
+    gap = parted[14] - parted[13]
+    np.testing.assert_allclose(gap, [0, 4, 0], atol=0.05)
+    np.testing.assert_allclose(parted[13] + parted[14], dense[13] + dense[14], atol=1e-3)
+    np.testing.assert_array_equal(parted[[78, 308, 61, 0, 17]], dense[[78, 308, 61, 0, 17]])
+    np.testing.assert_array_equal(_part_lips(parted, 3.0), parted)
+
+
+def test_lips_that_are_held_apart_do_not_move_the_frame():
+    """The same face on itself: nothing moves, though its lips are closed."""
+    dense = closed_mouth()
+    frame, face = draw(posed(size=100), painted(LIGHT_SKIN)), as_faces(dense)[0]
+    assert np.abs(make_plan(frame, face, view_of(frame, face), MESH).shift).max() < 0.1
 
 
 def test_a_lone_cell_of_a_folded_mesh_does_not_show_itself(monkeypatch):
