@@ -240,6 +240,13 @@ def test_a_clip_has_a_truth_for_every_frame(makehuman: Path, tmp_path: Path, mon
     assert len(again) == 2
 
 
+def test_a_digest_does_not_read_last_digits() -> None:
+    told = '{"age": 31.25, "skin": [-0.0000001, 0.5], "seed": 7, "name": "no"}'
+    assert benchmark_sets.rounded(told) == '{"age": 31.25, "skin": [0.0, 0.5], "seed": 7, "name": "no"}'
+    assert benchmark_sets.rounded(told.replace("31.25", "31.250000000000004")) == benchmark_sets.rounded(told)
+    assert benchmark_sets.rounded(told.replace("31.25", "31.25001")) != benchmark_sets.rounded(told)
+
+
 def test_nothing_stays_of_a_worker(made: Path) -> None:
     assert [path.name for path in (made / "shards").iterdir()] == ["000000.safetensors", "000001.safetensors"]
 
