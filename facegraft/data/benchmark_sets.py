@@ -2,8 +2,8 @@
 
 Their people have seeds that no training set may use (`synth_plan.RESERVED`). Two digests in the card tell whether two
 builds are the same: `asked_sha256` over all people and scenes, their numbers rounded, for the last digits depend on
-whether a processor has AVX-512; `pixels_sha256` over the decoded pictures, equal where PyTorch rounds alike (same build,
-same kind of processor).
+whether a processor has AVX-512; `pixels_sha256` over the decoded pictures, equal where PyTorch rounds alike (same
+build, same kind of processor).
 """
 
 from __future__ import annotations
