@@ -100,9 +100,10 @@ OWN_LOSSES = {
     "landmarks": (_FACES, "no points are placed on a face"),
     "parser": (_FACES, "nobody knows what covers a face"),
     "attributes": (("swap", "eval"), "nothing is measured after a swap, and `eval` does not run"),
+    "shading": (("swap",), "the warp, the default, cannot tell a face from its light"),
     "identity": (("eval",), "no judge of identity of our own, and no feature of faces to measure realism by"),
 }
-"""Our own network -> who uses it, what is lost without it. Those of analysis block the main job."""
+"""Our own network -> who uses it, what is lost without it. Those of analysis and of the warp block the main job."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -257,7 +258,7 @@ def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
         if network.state != "ok":
             verbs, loss = OWN_LOSSES.get(network.name, (("models",), "nothing that a verb needs"))
             what = f"our own network {network.name} is {network.state}: {loss}"
-            yield Lack(verbs, what, "pip install --force-reinstall facegraft", blocks=network.name in OWN)
+            yield Lack(verbs, what, "pip install --force-reinstall facegraft", blocks=network.name in (*OWN, "shading"))
     for problem, names in (("not fetched yet", missing_models()), ("damaged", broken_models())):
         if names:
             what = f"teacher {problem} ({', '.join(names)}): no teacher's labels (`ingest --points mediapipe`)"

@@ -10,7 +10,7 @@ from facegraft.evaluate.protocol import SwapPair
 from facegraft.evaluate.run import Method, Questions
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import WEIGHTS
-from facegraft.faces.own import FAR_SIDE, MESH_SIDE, SEEN_SIDE, OwnNetworks
+from facegraft.faces.own import FAR_SIDE, LIT_SIDE, MESH_SIDE, SEEN_SIDE, OwnNetworks
 from facegraft.runtime.bundle import Bundle, BundleEngine
 from facegraft.runtime.swapper import Swapper
 
@@ -18,9 +18,11 @@ WARP_NETWORKS = {
     "detector": {"image": (1, 3, FAR_SIDE, FAR_SIDE)},
     "landmarks": {"crop": (2, 3, MESH_SIDE, MESH_SIDE)},  # the face and its mirror image
     "parser": {"crop": (1, 3, SEEN_SIDE, SEEN_SIDE)},
+    "shading": {"crop": (1, 3, LIT_SIDE, LIT_SIDE)},
 }
-"""Network -> shapes of what it is given for one frame of one face, whatever the method. Pictures are looked at more
-often than frames."""
+"""Network -> shapes of what it is given for one frame of one face. Pictures are looked at more often than frames."""
+RELIGHTS = "shading"
+"""The one of them that only engines which relight run."""
 
 
 def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -> dict[str, Cost]:
@@ -36,7 +38,9 @@ def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -
         swapper = getattr(method, "__self__", None)
         if isinstance(swapper, Swapper):
             networks: dict[Path, Sizes] = {
-                WEIGHTS / f"{network}.onnx": sizes for network, sizes in WARP_NETWORKS.items()
+                WEIGHTS / f"{network}.onnx": sizes
+                for network, sizes in WARP_NETWORKS.items()
+                if swapper.engine.relights or network != RELIGHTS
             }
             folder = None
             if isinstance(swapper.engine, BundleEngine):

@@ -41,8 +41,8 @@ class Item:
         stratum: Group for scores, such as "large pose".
         clip: Clip that the picture is a frame of; "" = none.
         frame_number: Of the clip, from 0; -1 = none.
-        planes: PNGs, most of one channel: "regions", "occluder", "visible", "changed" ...; "depth" and "normals" are
-            read by functions of their names.
+        planes: PNGs, most of one channel: "regions", "occluder", "visible", "changed" ...; "depth", "normals" and
+            "even" are read by functions of their names.
         arrays: float32: "landmarks68" (68,2), "visible68" (68,), "iris" (2,2), "dense" (468,3), "visible_dense"
             (468,), "matrix" (2,3: original frame to crop), "pose_degrees" (3,), "gaze_degrees" (2,2), "expression",
             "light" (9,3), "camera" (3,4), "embedding" ...
@@ -80,7 +80,7 @@ class Item:
         Raises:
             BadInputError: The item has no such plane, or it is damaged.
         """
-        if name in ("depth", "normals") and name in self.planes:
+        if name in ("depth", "normals", "even") and name in self.planes:
             raise BadInputError(f"{self.key}: {name!r} is more than one channel of 8 bits; call item.{name}()")
         with _named(f"{self.key}: {name}"):
             return decode_plane(self._bytes(name))
@@ -106,6 +106,15 @@ class Item:
             steps = decode_frame(self._bytes("normals")).astype(np.float32) - np.float32(NORMAL_STEPS + 1)
         length = np.linalg.norm(steps, axis=2, keepdims=True)
         return steps / np.maximum(length, np.float32(1))
+
+    def even(self) -> Frame:
+        """The same moment in even, white light.
+
+        Raises:
+            BadInputError: The item has no such plane, or it is damaged.
+        """
+        with _named(f"{self.key}: even"):
+            return decode_frame(self._bytes("even"))
 
     def _bytes(self, name: str) -> bytes:
         if name not in self.planes:

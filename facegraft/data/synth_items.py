@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,15 @@ def make_items(
             )
         )
     return items
+
+
+def with_even_light(items: Sequence[Item], rendered: Rendered) -> list[Item]:
+    """The items with the same moments in even light as the plane "even"."""
+    frames = rendered.image.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return [
+        dataclasses.replace(item, planes=item.planes | {"even": encode_frame(frame)})
+        for item, frame in zip(items, frames, strict=True)
+    ]
 
 
 def changed_plane(answer: Any, picture: Any) -> bytes:

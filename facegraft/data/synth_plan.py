@@ -23,7 +23,7 @@ STRATA = ("mixed", "ordinary", "large pose", "extreme expression", "occluded", "
 PHOTOGRAPHS, ENVIRONMENTS = (".jpg", ".jpeg", ".png"), (".hdr",)
 """What a folder of backgrounds, or of light, must hold."""
 SHARDS_WANTED = 16
-PLANES = ("regions", "occluder", "visible", "own", "depth", "normals")
+PLANES = ("regions", "occluder", "visible", "own", "depth", "normals", "even")
 """Labels of every pixel that a set can hold, in their order."""
 USUAL_PLANES = "regions,occluder,visible,own"
 FEWEST, MOST = 32, 256
@@ -111,6 +111,8 @@ def check_options(options: SynthOptions) -> None:
             f"--pairs exact: expected 2 people and {PICTURES_OF_A_SWAP} images or more (a swap takes "
             f"{PICTURES_OF_A_SWAP}), found {options.people} and {options.images}"
         )
+    if options.plan != "pictures" and "even" in options.planes.split(","):
+        raise BadInputError("--planes even: expected pictures without --pairs exact; leave out one of the two")
     _check_folder("--backgrounds", options.backgrounds, PHOTOGRAPHS)
     _check_folder("--environments", options.environments, ENVIRONMENTS)
 

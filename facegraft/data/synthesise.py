@@ -24,7 +24,7 @@ from facegraft.data.benchmark_sets import SETS, counts, digests, swaps_of_shard
 from facegraft.data.dataset import Dataset, DatasetCard, Item, Pair, open_dataset, shard_done, write_card, write_shard
 from facegraft.data.fanout import run_units
 from facegraft.data.synth_folder import begin
-from facegraft.data.synth_items import changed_plane, make_items
+from facegraft.data.synth_items import changed_plane, make_items, with_even_light
 from facegraft.data.synth_plan import (
     PICTURES_OF_A_SWAP,
     USUAL_PLANES,
@@ -50,6 +50,7 @@ ABANDONED_S = 3600.0
 UNITS = {
     "depth": "16 bits: tenths of a millimetre from the camera's plane; 0 = background",
     "normals": "red, green, blue: 128 + 127 x (x right, y up, z to the camera); 128, 128, 128 = background",
+    "even": "red, green, blue: the same moment in even, white light",
 }
 """What the card says of planes that are not plain shares or labels."""
 BATCH = {"cpu": 8, "cuda": 64}
@@ -212,10 +213,15 @@ def _swaps(options: SynthOptions, shard: int) -> list[Swap]:
 
 def render_shots(renderer: Renderer, shots: Sequence[Shot], options: SynthOptions) -> list[Item]:
     """Pictures with labels."""
+    from facegraft.data.synth.scene import evenly_lit
+
     items = []
     for batch in _batches(shots, options):
         people, scenes = [person_of(shot, options) for shot in batch], [scene_of(shot, options) for shot in batch]
-        items += make_items(renderer.render(people, scenes), batch, people, scenes, options)
+        made = make_items(renderer.render(people, scenes), batch, people, scenes, options)
+        if "even" in options.planes.split(","):
+            made = with_even_light(made, renderer.render(people, [evenly_lit(each) for each in scenes], labels=False))
+        items += made
     return items
 
 

@@ -19,6 +19,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import invert, keep_best, transform
 from facegraft.core.types import Face, Faces, Frame, Mask, Matrix, no_faces
 from facegraft.faces.own import OwnNetworks
+from facegraft.faces.shading import Shading
 from facegraft.faces.topology import Topology, five_points, head_pose, load_topology
 from facegraft.faces.visible import Uncovered, visible_mask
 
@@ -37,6 +38,8 @@ CROP_MARGIN = 1.5
 """Side of the crop that the mesh network expects, in sides of the box around the face's points."""
 SEEN_MARGIN = 1.2
 """Side of the crop over which the networks say what is uncovered, in the same sides."""
+LIT_MARGIN = 1.35
+"""Side of the crop over which the networks say what light does, in the same sides (`frozen.shading.CROP_MARGIN`)."""
 TILE_MIN_SIDE = 240
 """Smaller tiles of a frame cannot hold more than the whole frame shows."""
 
@@ -54,6 +57,8 @@ class FaceNetworks(Protocol):
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "k 3"], float]: ...
 
     def uncovered(self, frame: Frame, crop: Matrix) -> Mask: ...
+
+    def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]: ...
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,12 @@ class Analyser:
         crop = self._candidate_of(face.dense).crop(margin)
         share = self.networks.uncovered(frame, crop)
         return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32))
+
+    def shading(self, frame: Frame, face: Face) -> Shading:
+        """What the light does to a face, as the networks see it."""
+        crop = self._candidate_of(face.dense).crop(LIT_MARGIN)
+        factors = self.networks.shading(frame, crop)
+        return Shading(factors, (crop * np.float32(len(factors))).astype(np.float32))
 
     def visible(self, frame: Frame, face: Face) -> Mask:
         """The part of a face that is in view, over the whole frame; see `faces/visible.py`."""

@@ -24,8 +24,9 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Where our own networks lie."""
 OWN = ("detector", "landmarks", "parser")
 """Those that analysis runs: each an .onnx with its card, for programs (.json) and for people (.md)."""
-SHIPPED = (*OWN, "attributes")
-"""All that ship: the last looks at what a swap left of a face's pose, expression, gaze and light."""
+SHIPPED = (*OWN, "attributes", "shading")
+"""All that ship: one looks at what a swap left of a face's pose, expression, gaze and light; the last tells the warp
+what light does to a face."""
 
 PACKAGE = "mediapipe==0.10.21"
 PACKAGE_MEGABYTES = 36

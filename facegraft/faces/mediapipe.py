@@ -177,6 +177,10 @@ class MediaPipeNetworks:
             draw_hand(covered, hand, to_mask)
         return np.asarray(1 - covered, np.float32)
 
+    def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]:
+        """Nothing is said of light: all factors are 1."""
+        return np.zeros((2, 2, 3), np.float32)
+
     def hands(self, frame: Frame, view: Matrix, view_side: float) -> list[Float32[np.ndarray, "21 3"]]:
         """Hands in one square view: 21 points each (frame pixels; z in the same unit)."""
         boxes, scores, points = self._single_shot("palm", frame, view, view_side, PALM_MIN_SCORE, points=7)

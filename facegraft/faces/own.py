@@ -1,4 +1,4 @@
-"""Our own networks behind `FaceNetworks`: detector, landmarks and parser, as ONNX files run by ONNX Runtime.
+"""Our own networks behind `FaceNetworks`: detector, landmarks, parser and shading, as ONNX files run by ONNX Runtime.
 
 Trained by `facegraft train configs/<network>.toml`, made into files by `facegraft export`; a card lies beside each.
 Pictures go in as RGB, 0..1.
@@ -25,6 +25,8 @@ DENSE_POINTS = 468
 MESH_SIDE = 128
 SEEN_SIDE = 160
 """Of the parser's crop."""
+LIT_SIDE = 128
+"""Of the shading network's crop; it answers at half the size."""
 FAR_SIDE, NEAR_SIDE = 320, 160
 """Pixels of a view for the detector: faces of a twentieth of a view's side, or of a fifth and more."""
 OVERLAP = 0.45
@@ -84,10 +86,10 @@ class Landmarks:
 
 
 class OwnNetworks:
-    """Detector, landmarks and parser. Files are opened on first use. One instance serves one thread.
+    """Detector, landmarks, parser and shading. Files are opened on first use. One instance serves one thread.
 
     Args:
-        folder: Holds `detector.onnx`, `landmarks.onnx` and `parser.onnx`.
+        folder: Holds `detector.onnx`, `landmarks.onnx`, `parser.onnx` and `shading.onnx`.
         threads: Of each network.
     """
 
@@ -168,3 +170,18 @@ class OwnNetworks:
         (visible,) = self._run("parser", "crop", as_input(image), ["visible"])
         share: Mask = visible[0, 0]
         return share
+
+    def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]:
+        """Logarithms of the factors that bring a face's pixel values, RGB, to even light.
+
+        Args:
+            frame: The frame.
+            crop: Transform from the frame to the unit square around the face, eyes level.
+
+        Returns:
+            Over that square, half of `LIT_SIDE` pixels wide.
+        """
+        to_input = (crop * np.float32(LIT_SIDE)).astype(np.float32)
+        image = warp(frame, to_input, (LIT_SIDE, LIT_SIDE))
+        (factors,) = self._run("shading", "crop", as_input(image), ["factors"])
+        return np.ascontiguousarray(factors[0].transpose(1, 2, 0), np.float32)

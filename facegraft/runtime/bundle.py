@@ -18,6 +18,7 @@ from facegraft.core.geometry import similarity_scale, transform, warp
 from facegraft.core.types import Face, Frame, Mask, Matrix, Patch
 from facegraft.faces.align import TEMPLATES, alignment
 from facegraft.faces.analyse import MIN_PRESENCE, Analyser
+from facegraft.faces.shading import Shading
 from facegraft.faces.visible import Uncovered
 from facegraft.runtime.adaptive import adaptive_mask, edge_number, narrowing
 from facegraft.runtime.blend import SEEN_MARGIN, put_back
@@ -138,6 +139,7 @@ class BundleEngine:
     """
 
     seen_margin = SEEN_MARGIN
+    relights = False
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -156,8 +158,15 @@ class BundleEngine:
         return made.digest()
 
     def put(
-        self, frame: Frame, face: Face, person: Code, state: FaceState, uncovered: Uncovered
+        self,
+        frame: Frame,
+        face: Face,
+        person: Code,
+        state: FaceState,
+        uncovered: Uncovered,
+        shading: Shading | None = None,
     ) -> tuple[Patch | None, FaceState]:
+        """See `Engine`. How light falls is the network's to know: `shading` is not looked at."""
         matrix, size = self._matrix(face), (self.bundle.size_px, self.bundle.size_px)
         if not np.isfinite(matrix).all() or not 1e-6 < similarity_scale(matrix) < LARGEST_ZOOM:
             return None, state

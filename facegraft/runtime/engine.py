@@ -15,6 +15,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.types import Face, Frame, Patch
 from facegraft.faces.analyse import SEEN_MARGIN
 from facegraft.faces.fetch import WEIGHTS, model_folder
+from facegraft.faces.shading import Shading
 from facegraft.faces.topology import Topology, load_topology
 from facegraft.faces.visible import Uncovered
 from facegraft.runtime.warp import Identity, Photo, best_view, encode, swap_face
@@ -40,11 +41,13 @@ class Engine(Protocol):
         method: Its name, for reports and provenance.
         stamp: Tells apart two that have one name; a clip's job is not continued by another.
         seen_margin: How far around a face it wants to know what is uncovered; see `Analyser.uncovered`.
+        relights: Whether it wants to know what light does to a face; see `Analyser.shading`.
     """
 
     method: str
     stamp: str
     seen_margin: float
+    relights: bool
 
     def learn(self, photos: list[Photo]) -> Any:
         """All that is kept of a person."""
@@ -55,18 +58,25 @@ class Engine(Protocol):
         ...
 
     def put(
-        self, frame: Frame, face: Face, person: Any, state: FaceState, uncovered: Uncovered
+        self,
+        frame: Frame,
+        face: Face,
+        person: Any,
+        state: FaceState,
+        uncovered: Uncovered,
+        shading: Shading | None = None,
     ) -> tuple[Patch | None, FaceState]:
         """One face's change, None where it cannot be placed; and the state for its next frame."""
         ...
 
 
 class WarpEngine:
-    """The baseline: no network of its own."""
+    """The baseline: none of its networks was trained to swap."""
 
     method = WARP
     stamp = ""
     seen_margin = SEEN_MARGIN
+    relights = True
 
     def __init__(self, topology: Topology | None = None) -> None:
         self.topology = topology or load_topology()
@@ -82,10 +92,16 @@ class WarpEngine:
         return made.digest()
 
     def put(
-        self, frame: Frame, face: Face, person: Identity, state: FaceState, uncovered: Uncovered
+        self,
+        frame: Frame,
+        face: Face,
+        person: Identity,
+        state: FaceState,
+        uncovered: Uncovered,
+        shading: Shading | None = None,
     ) -> tuple[Patch | None, FaceState]:
         view = best_view(person, face.pose_degrees, state.view, VIEW_STICKINESS_DEGREES)
-        return swap_face(frame, face, person.views[view], self.topology, uncovered), FaceState(view)
+        return swap_face(frame, face, person.views[view], self.topology, uncovered, shading), FaceState(view)
 
 
 def load_engine(method: str | Path = WARP) -> Engine:

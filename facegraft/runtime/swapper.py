@@ -15,6 +15,7 @@ from facegraft.core.errors import NoFaceError
 from facegraft.core.types import Face, Faces, Frame, Patch, paste
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.people import sharpness
+from facegraft.faces.shading import Shading
 from facegraft.runtime.engine import WARP, Engine, WarpEngine, load_engine
 from facegraft.runtime.engine import FaceState as FaceState
 from facegraft.runtime.warp import Photo
@@ -73,7 +74,8 @@ class Swapper:
             if len(faces) == 0:
                 name = names[number] if number < len(names) else f"identity picture {number + 1} of {len(frames)}"
                 raise NoFaceError(f"{name}: no face found in it; use another picture of the person")
-            photos.append(Photo(frame, faces[0], self.analyser.uncovered(frame, faces[0])))
+            uncovered, shading = self.analyser.uncovered(frame, faces[0]), self._shading(frame, faces[0])
+            photos.append(Photo(frame, faces[0], uncovered, shading))
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")
         self.identities[key] = self.engine.learn(photos)
@@ -142,7 +144,10 @@ class Swapper:
         if key not in self.identities:
             raise NoFaceError(f"no identity {key!r} was set; call set_identity first")
         uncovered = self.analyser.uncovered(frame, face, self.engine.seen_margin)
-        return self.engine.put(frame, face, self.identities[key], state, uncovered)
+        return self.engine.put(frame, face, self.identities[key], state, uncovered, self._shading(frame, face))
+
+    def _shading(self, frame: Frame, face: Face) -> Shading | None:
+        return self.analyser.shading(frame, face) if self.engine.relights else None
 
 
 def load_swapper(bundle: str | Path = WARP) -> Swapper:

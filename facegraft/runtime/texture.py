@@ -16,6 +16,7 @@ from facegraft.core.types import Face, Frame, Mask
 from facegraft.faces.layers import LAYER_SCALE, MARK, Atlas, atlas, layers, smoothstep, with_features
 from facegraft.faces.mesh import Grid, facing, interpolate, rasterise
 from facegraft.faces.parse import skin_likeness
+from facegraft.faces.shading import Shading
 from facegraft.faces.topology import Topology
 from facegraft.faces.visible import Uncovered, certain, sharper
 
@@ -30,6 +31,10 @@ TURNED = 0.6
 COVERED_REACH = 0.15
 """How far beside what covers a photo's face little is believed but eyes: its shadow falls there, and its outline is
 never quite right. Belief rises around that distance."""
+SHADOW_REACH = 0.1
+"""Size of shadows and highlights that are taken for light alone, in outer-eye distances; finer ones may be features."""
+FINE_KEPT = 0.06
+"""Logarithm of a factor that stays in the texture where light changes within `SHADOW_REACH`."""
 LIGHT_REACH = 0.3
 """How far the light of a photo is smoothed when parts of another are fitted into it, in outer-eye distances."""
 
@@ -79,13 +84,21 @@ class Unrolled:
     pose_degrees: Float32[np.ndarray, "3"]
 
 
-def unroll(frame: Frame, face: Face, topology: Topology, uncovered: Uncovered | None = None) -> Unrolled:
-    """Takes a face off its photo; what covers it there counts as not shown."""
+def unroll(
+    frame: Frame,
+    face: Face,
+    topology: Topology,
+    uncovered: Uncovered | None = None,
+    shading: Shading | None = None,
+) -> Unrolled:
+    """Takes a face off its photo, and the photo's light off the face; what covers it there counts as not shown."""
     eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
     scale = int(np.clip(eye_distance, MIN_SCALE, MAX_SCALE))
     sheet = atlas(scale)
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
+    if shading is not None:
+        texture = _evened(texture, shading.at(position), scale)
     seen = _seen(face, topology, sheet) * _within(position, frame)
     share = np.zeros_like(seen)
     if uncovered is not None:
@@ -120,6 +133,14 @@ def complete(photos: list[Unrolled]) -> list[View]:
         small_trust = cv2.resize(trust, atlas(LAYER_SCALE).size_wh, interpolation=cv2.INTER_AREA)
         views.append(View(levels, scales, small_trust, shape, photo.pose_degrees))
     return views
+
+
+def _evened(texture: Frame, factors: Float32[np.ndarray, "h w 3"], scale: int) -> Frame:
+    """The texture in even light. Of what is fine in the factors, as features are, only what is strong counts."""
+    wide = cv2.GaussianBlur(factors, (0, 0), SHADOW_REACH * scale)
+    fine = factors - wide
+    strong = np.sign(fine) * np.maximum(np.abs(fine) - np.float32(FINE_KEPT), 0)
+    return np.clip(np.rint(texture * np.exp(wide + strong)), 0, 255).astype(np.uint8)
 
 
 def _beside(free: Mask, scale: int) -> Mask:

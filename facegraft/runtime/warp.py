@@ -2,7 +2,8 @@
 
 The identity photos are unrolled once (`texture.py`). For each frame: the attribute face's points take over the
 identity's inner face shape; the mesh gives every pixel its place in the texture and in the attribute frame;
-the texture takes over the frame's light; eyeballs, mouth interior and whatever hides the face stay the frame's.
+the texture, freed of its photo's light, takes over the frame's; eyeballs, mouth interior and whatever hides the face
+stay the frame's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from facegraft.core.geometry import sample
 from facegraft.core.types import Face, Frame, Mask, Patch
 from facegraft.faces.layers import LAYER_SCALE, pack, smoothstep, to_pixels
 from facegraft.faces.mesh import Grid, grid_over, interpolate, rasterise
+from facegraft.faces.shading import Shading
 from facegraft.faces.topology import (
     LEFT_EYE,
     LIPS_INNER,
@@ -27,7 +29,7 @@ from facegraft.faces.topology import (
 )
 from facegraft.faces.visible import Uncovered, visible_face
 from facegraft.runtime.light import Light, apply_light, match_patches, match_sharpness, measure_light
-from facegraft.runtime.texture import View, complete, onto_mean, unroll
+from facegraft.runtime.texture import SHADOW_REACH, View, complete, onto_mean, unroll
 
 GRID = 88
 """Cells along the longer side of a face's box: maps are computed there and interpolated."""
@@ -58,16 +60,18 @@ class Identity:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture of a person, the face that counts in it, and where that face is uncovered."""
+    """A picture of a person, the face that counts in it, where that face is uncovered, and the light on it."""
 
     frame: Frame
     face: Face
     uncovered: Uncovered | None = None
+    shading: Shading | None = None
 
 
 def encode(photos: list[Photo], topology: Topology) -> Identity:
     """Unrolls the photos and completes each from the others."""
-    return Identity(complete([unroll(photo.frame, photo.face, topology, photo.uncovered) for photo in photos]))
+    unrolled = [unroll(photo.frame, photo.face, topology, photo.uncovered, photo.shading) for photo in photos]
+    return Identity(complete(unrolled))
 
 
 def best_view(
@@ -115,7 +119,12 @@ class Plan:
 
 
 def swap_face(
-    frame: Frame, face: Face, view: View, topology: Topology, uncovered: Uncovered | None = None
+    frame: Frame,
+    face: Face,
+    view: View,
+    topology: Topology,
+    uncovered: Uncovered | None = None,
+    shading: Shading | None = None,
 ) -> Patch | None:
     """The change that puts a person's face on another.
 
@@ -125,6 +134,8 @@ def swap_face(
         view: The identity, unrolled.
         topology: The mesh's facts.
         uncovered: Where the networks see nothing before the face; None: everywhere.
+        shading: What the frame's light does to it, as the networks see it: shadows and highlights go over to the
+            result. None: only smooth light does.
 
     Returns:
         What to add to the frame; None where the face lies outside it.
@@ -145,16 +156,37 @@ def swap_face(
     in_view = plan.inside * _visible(original, plan, topology, uncovered)
     cells = eye_distance / plan.grid.cell_wh[0]
     moved = _moved(original, plan.shift * in_view[..., None])
+    factors = None
+    if shading is not None:
+        factors = _factors(shading, plan, plan.shift * in_view[..., None], SHADOW_REACH * cells)
+    even = moved if factors is None else np.clip(np.rint(moved * factors), 0, 255).astype(np.uint8)
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
     bare = lit_skin * trust * in_view
-    light = _measured(texture, moved, bare, LIGHT_REACH * eye_distance / size_wh[0])
+    light = _measured(texture, even, bare, LIGHT_REACH * eye_distance / size_wh[0])
     lit = apply_light(match_sharpness(texture, moved, bare), light)
     shown = in_view * trust
     seen_skin = skin * smoothstep(shown, 0.02, 0.3)
-    lit = match_patches(lit, moved, seen_skin, PATCH_REACH * cells, LIGHT_REACH * cells)
+    lit = match_patches(lit, even, seen_skin, PATCH_REACH * cells, LIGHT_REACH * cells)
+    if factors is not None:
+        lit = np.minimum(lit / factors, np.float32(255))
     share = _full(shown * (1 - keep), size_wh)
     blended = cv2.blendLinear(lit, moved.astype(np.float32), share, 1 - share)
     return Patch(plan.box[0], plan.box[1], np.asarray(cv2.subtract(blended, original, dtype=cv2.CV_32F), np.float32))
+
+
+def _factors(
+    shading: Shading, plan: Plan, shift: Float32[np.ndarray, "gh gw 2"], sigma: float
+) -> Float32[np.ndarray, "h w 3"]:
+    """Factors that bring the frame's box, its face moved, to even light; smoothed by `sigma` cells.
+
+    What is finer follows the frame's own features, and would draw them on the result.
+    """
+    logarithms = cv2.GaussianBlur(shading.over(plan.grid.to_grid(), plan.grid.size_wh), (0, 0), sigma)
+    column, row = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in plan.grid.size_wh))
+    at = np.dstack([column, row]) + shift / np.array(plan.grid.cell_wh, np.float32)
+    left, top, right, bottom = plan.box
+    moved = sample(np.asarray(logarithms, np.float32), at.astype(np.float32))
+    return np.exp(_full(moved, (right - left, bottom - top)))
 
 
 def _visible(original: Frame, plan: Plan, topology: Topology, uncovered: Uncovered | None) -> Mask:

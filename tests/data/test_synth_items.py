@@ -17,8 +17,8 @@ from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.data.item import Item, depth_plane  # noqa: E402
 from facegraft.data.synth.people import sample_person  # noqa: E402
 from facegraft.data.synth.render import Renderer  # noqa: E402
-from facegraft.data.synth.scene import sample_scene  # noqa: E402
-from facegraft.data.synth_items import _occluded, changed_plane, make_items  # noqa: E402
+from facegraft.data.synth.scene import evenly_lit, sample_scene  # noqa: E402
+from facegraft.data.synth_items import _occluded, changed_plane, make_items, with_even_light  # noqa: E402
 from facegraft.data.synth_plan import PLANES, USUAL_PLANES, Shot, SynthOptions  # noqa: E402
 
 SEEDS = (2, 0, 9)
@@ -32,6 +32,21 @@ def batch(makehuman):
     shots = [Shot(f"k{n}", seed, 7 + n, scenes[n].stratum) for n, seed in enumerate(SEEDS)]
     options = SynthOptions("pictures", 3, 3, size_px=48, picture="png", planes=",".join(PLANES))
     return make_items(rendered, shots, people, scenes, options), rendered, people, scenes
+
+
+def test_the_same_moment_in_even_light(batch, makehuman):
+    items, _, people, scenes = batch
+    even = Renderer(makehuman, 48).render(people, [evenly_lit(scene) for scene in scenes], labels=False)
+    lit = with_even_light(items, even)
+    for row, item in enumerate(lit):
+        np.testing.assert_array_equal(item.even(), even.image[row].permute(1, 2, 0).numpy())
+        np.testing.assert_array_equal(item.plane("regions"), items[row].plane("regions"))
+        face = item.plane("visible") > 250
+        assert not np.array_equal(item.even()[face], item.frame()[face])
+        with pytest.raises(BadInputError, match=r"call item\.even\(\)"):
+            item.plane("even")
+    with pytest.raises(BadInputError, match="k0: even: no plane 'even'"):
+        items[0].even()
 
 
 def test_every_item_holds_its_own_row(batch):

@@ -116,6 +116,7 @@ def test_the_people_of_the_benchmarks_cannot_be_trained_on() -> None:
         ({"planes": "own,own"}, "--planes"),
         ({"plan": "swaps", "people": 1}, "--pairs exact: expected 2 people"),
         ({"plan": "swaps", "images": 4}, "--pairs exact"),
+        ({"plan": "swaps", "planes": "regions,even"}, "--planes even: expected pictures without --pairs exact"),
         ({"backgrounds": "no/such"}, "--backgrounds: no/such is no folder"),
         ({"environments": "no/such"}, "--environments"),
     ],

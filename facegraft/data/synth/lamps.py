@@ -71,6 +71,23 @@ class Light:
     exposure: float
 
 
+EVEN = Light(
+    kind="studio",
+    sky=(0.55, 0.55, 0.55),
+    ground=(0.42, 0.42, 0.42),
+    lobes=(Lobe(0.0, 20.0, (1.2, 1.2, 1.2), 2.0),),
+    key_azimuth=0.0,
+    key_elevation=28.0,
+    key_size=30.0,
+    key=(0.22, 0.22, 0.22),
+    measured=-1.0,
+    turn=0.0,
+    tilt=0.0,
+    exposure=1.0,
+)
+"""White, and soft from all around with a little more from the front: what a photographer of passports would set up."""
+
+
 def warmth(kelvin: float, level: float | int = 1.0) -> Colour:
     """Colour of a lamp of this temperature as a camera set to 5,500 K, half adapted, sees it; luminance = level."""
     ratio = kelvin / 5500

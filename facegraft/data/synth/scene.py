@@ -19,7 +19,7 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError
 from facegraft.data.synth.expressions import Expression, sample_expression
-from facegraft.data.synth.lamps import Light, sample_light
+from facegraft.data.synth.lamps import EVEN, Light, sample_light
 from facegraft.data.synth.wear import (
     Cloth,
     Hair,
@@ -158,6 +158,12 @@ class Scene:
     cloth: Cloth
     hand_skin: tuple[float, float, float]
     post: Post
+
+
+def evenly_lit(scene: Scene) -> Scene:
+    """The same moment in even, white light (`lamps.EVEN`), by a camera without noise, compression or a tint."""
+    post = dataclasses.replace(scene.post, exposure=1.0, white_balance=(1.0, 1.0, 1.0), noise=0.0, jpeg=100.0)
+    return dataclasses.replace(scene, light=EVEN, post=post)
 
 
 def sample_scene(seed: int, stratum: str = "mixed") -> Scene:

@@ -100,7 +100,7 @@ def load_pictures(
 
     Args:
         dataset: Its pictures are square crops; rows with role "truth" are left out.
-        planes: Wanted ones; an item may lack some.
+        planes: Wanted ones; an item may lack some. "even" has its three channels last.
         arrays: Likewise. An array has the same shape in all items, or the items whose shape is not the first's lack it.
         size_px: Side of the pictures; None = the first picture's.
         cache: At most so many; of more, an even choice by `seed`, always the same.
@@ -207,7 +207,8 @@ def _decode(item: Item, side: int, planes: Sequence[str], arrays: Sequence[str])
     found: dict[str, np.ndarray] = {}
     for name in planes:
         if name in item.planes:
-            found[name] = _plane(item.plane(name), side, labels=name in LABELS)
+            plane = item.even() if name == "even" else item.plane(name)
+            found[name] = _plane(plane, side, labels=name in LABELS)
     for name in arrays:
         if name in item.arrays:
             found[name] = item.arrays[name] * np.float32(side / width if name in IN_PIXELS else 1.0)
@@ -225,7 +226,8 @@ class _Labels:
     """Collects planes and arrays; an array's shape is that of the first one found."""
 
     def __init__(self, count: int, side: int, planes: Sequence[str], arrays: Sequence[str]) -> None:
-        self.planes = {name: torch.zeros((count, side, side), dtype=torch.uint8) for name in planes}
+        sizes = {name: (side, side, 3) if name == "even" else (side, side) for name in planes}
+        self.planes = {name: torch.zeros((count, *size), dtype=torch.uint8) for name, size in sizes.items()}
         self.arrays: dict[str, Tensor] = {}
         self.has = {name: torch.zeros(count, dtype=torch.bool) for name in (*planes, *arrays)}
         self._count = count

@@ -35,6 +35,7 @@ from facegraft.data.synth.scene import (
     Camera,
     Scene,
     camera_distance,
+    evenly_lit,
     from_json,
     lid_closure,
     sample_scene,
@@ -52,6 +53,19 @@ def test_a_scene_survives_json_and_is_the_same_for_its_seed(stratum: str) -> Non
         scene = sample_scene(seed, stratum)
         assert from_json(to_json(scene)) == scene == sample_scene(seed, stratum)
     assert sample_scene(0, stratum) != dataclasses.replace(sample_scene(1, stratum), seed=0)
+
+
+def test_even_light_changes_light_and_camera_alone() -> None:
+    for scene in scenes("hard light", 5):
+        even = evenly_lit(scene)
+        same = {"light", "post"}
+        assert {
+            field.name for field in dataclasses.fields(Scene) if getattr(even, field.name) != getattr(scene, field.name)
+        } == same
+        assert even.light.measured < 0
+        assert len({*even.light.sky}) == len({*even.light.key}) == 1  # white
+        assert (even.post.noise, even.post.exposure, even.post.jpeg) == (0, 1, 100)
+        assert (even.post.blur_px, even.post.contrast) == (scene.post.blur_px, scene.post.contrast)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"seed": 1}'])
