@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,8 +10,8 @@ from facegraft.core.geometry import transform
 from facegraft.core.types import Frame, Patch
 from facegraft.faces.shading import Shading
 from facegraft.faces.topology import load_topology
-from facegraft.runtime.texture import unroll
-from facegraft.runtime.warp import Photo, encode, swap_face
+from facegraft.runtime.texture import FINE_KEPT, unroll
+from facegraft.runtime.warp import Photo, _factors, encode, make_plan, swap_face
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, painted, posed
 
 MESH = load_topology()
@@ -119,3 +120,45 @@ def test_a_bright_lamp_does_not_overflow() -> None:
     assert patch is not None
     assert np.isfinite(patch.delta).all()
     assert np.abs(patch.delta).max() <= 255
+
+
+def striped(height: float) -> Shading:
+    """Upright stripes of four pixels each: as fine as features, far finer than shadows."""
+    columns = np.where(np.arange(SIDE_WH[0]) % 8 < 4, np.float32(height), np.float32(-height))
+    factors = np.broadcast_to(columns[None, :, None], (SIDE_WH[1], SIDE_WH[0], 3))
+    return Shading(np.ascontiguousarray(factors, np.float32), np.eye(2, 3, dtype=np.float32))
+
+
+def test_of_what_is_fine_only_what_is_strong_is_the_photos_light() -> None:
+    weak, strong = (unroll(drawn(0), FACE, MESH, shading=striped(height)) for height in (FINE_KEPT * 0.9, 0.5))
+    plain = unroll(drawn(0), FACE, MESH)
+    seen = plain.own > 0.9
+    assert np.abs(weak.texture.astype(float) - plain.texture)[seen].mean() < 0.6
+    left = np.abs(np.log(np.maximum(strong.texture, 1) / np.maximum(plain.texture.astype(float), 1)))[seen]
+    assert np.median(left) == pytest.approx(0.5 - FINE_KEPT, abs=0.06)
+
+
+def test_what_is_fine_in_the_frames_light_is_not_drawn_on_the_result() -> None:
+    frame, view = drawn(0), encode([Photo(drawn(3), FACE)], MESH).views[0]
+    plain, told = (swap_face(frame, FACE, view, MESH, None, shading) for shading in (None, striped(0.3)))
+    assert plain is not None
+    assert told is not None
+    assert np.abs(told.delta - plain.delta).max() < 3
+
+
+def test_the_frames_light_moves_with_its_face() -> None:
+    wide = DENSE.copy()
+    wide[:, 0] = DENSE[1, 0] + 1.15 * (DENSE[:, 0] - DENSE[1, 0])
+    view = encode([Photo(drawn(0), as_faces(wide)[0])], MESH).views[0]
+    frame = drawn(0)
+    plan = make_plan(frame, FACE, view, MESH)
+    assert plan is not None
+    ramp = np.arange(SIDE_WH[0], dtype=np.float32) / SIDE_WH[0]
+    factors = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (SIDE_WH[1], SIDE_WH[0], 3)))
+    shading = Shading(factors, np.eye(2, 3, dtype=np.float32))
+    still, moved = (np.log(_factors(shading, plan, shift, 1.0)) for shift in (np.zeros_like(plan.shift), plan.shift))
+    told = (moved - still)[..., 0] * SIDE_WH[0]
+    expected = cv2.resize(plan.shift[..., 0], (told.shape[1], told.shape[0]))
+    assert np.abs(expected).max() > 2
+    inside = cv2.resize(plan.inside, (told.shape[1], told.shape[0])) > 0.9
+    np.testing.assert_allclose(told[inside], expected[inside], atol=0.4)
