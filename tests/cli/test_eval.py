@@ -71,7 +71,7 @@ def test_what_warp_costs_is_told(
     words = ["eval", "copy", "warp", "--data", str(tiny), "--suite", "truth", "--pairs", "1", "--cost"]
     assert main([*words, "-o", str(tmp_path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cost of")]
-    assert "MB of memory at most (detector, landmarks, parser; each once)" in line
+    assert "MB of memory at most (detector, landmarks, parser, shading; each once)" in line
     methods = load(tmp_path / "results.json").methods
     assert methods["copy"].cost is None
     cost = methods["warp"].cost
