@@ -50,5 +50,5 @@ def shading_losses(told: Factors, right: Factors, where: Where) -> dict[str, Sca
 
 def left_percent(told: Factors, right: Factors, where: Where) -> float:
     """How much of the light's unevenness is left after the told factors, in %; 100 = nothing was told."""
-    before = unevenness(right, where).abs().sum()
-    return 100 * float(unevenness(told.float() - right, where).abs().sum() / torch.clamp(before, min=1e-6))
+    before, left = (unevenness(each, where).abs().sum() for each in (right, told.detach().float() - right))
+    return 100 * float(left / torch.clamp(before, min=1e-6))

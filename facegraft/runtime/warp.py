@@ -39,6 +39,8 @@ MIRROR_PENALTY_DEGREES = 60
 """A photo that looks the other way serves only where the straight ones are off by more than this."""
 LIGHT_REACH = 0.22
 """How far light is smoothed, in outer-eye distances."""
+EVEN_REACH = 0.5
+"""The same where both are in even light: what differs within less is the people, stubble and blush among it."""
 PATCH_REACH = 0.06
 """Size of the patches in which brightness may differ from the frame's only so much, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
@@ -156,17 +158,18 @@ def swap_face(
     in_view = plan.inside * _visible(original, plan, topology, uncovered)
     cells = eye_distance / plan.grid.cell_wh[0]
     moved = _moved(original, plan.shift * in_view[..., None])
-    factors = None
+    even, factors, reach = moved, None, LIGHT_REACH
     if shading is not None:
         factors = _factors(shading, plan, plan.shift * in_view[..., None], SHADOW_REACH * cells)
-    even = moved if factors is None else np.clip(np.rint(moved * factors), 0, 255).astype(np.uint8)
+        even = np.clip(np.rint(moved * factors), 0, 255).astype(np.uint8)
+        reach = EVEN_REACH
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)
     bare = lit_skin * trust * in_view
-    light = _measured(texture, even, bare, LIGHT_REACH * eye_distance / size_wh[0])
+    light = _measured(texture, even, bare, reach * eye_distance / size_wh[0])
     lit = apply_light(match_sharpness(texture, moved, bare), light)
     shown = in_view * trust
     seen_skin = skin * smoothstep(shown, 0.02, 0.3)
-    lit = match_patches(lit, even, seen_skin, PATCH_REACH * cells, LIGHT_REACH * cells)
+    lit = match_patches(lit, even, seen_skin, PATCH_REACH * cells, reach * cells)
     if factors is not None:
         lit = np.minimum(lit / factors, np.float32(255))
     share = _full(shown * (1 - keep), size_wh)

@@ -11,7 +11,7 @@ from facegraft.core.types import Frame, Patch
 from facegraft.faces.shading import Shading
 from facegraft.faces.topology import load_topology
 from facegraft.runtime.texture import FINE_KEPT, unroll
-from facegraft.runtime.warp import Photo, _factors, encode, make_plan, swap_face
+from facegraft.runtime.warp import LIGHT_REACH, Photo, _factors, encode, make_plan, swap_face
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, painted, posed
 
 MESH = load_topology()
@@ -19,6 +19,7 @@ SIDE_WH = (300, 300)
 DENSE = posed(size=100)
 FACE = as_faces(DENSE)[0]
 SHADOW = np.log(np.float32(1.6))
+NOTHING = Shading(np.zeros((8, 8, 3), np.float32), np.eye(2, 3, dtype=np.float32))
 CHEEKS = (50, 280)
 """Points of the frame's left and right cheek."""
 
@@ -75,13 +76,12 @@ def test_the_photos_shadow_does_not_come_along_and_the_frames_stays() -> None:
     assert with_shading < 0.6 * without  # shadows go over without their outlines
 
 
-def test_in_even_light_nothing_changes() -> None:
-    frame = drawn(0)
-    nothing = Shading(np.zeros((8, 8, 3), np.float32), np.eye(2, 3, dtype=np.float32))
+def test_in_even_light_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = encode([Photo(drawn(3), FACE)], MESH).views[0]
-    told = encode([Photo(drawn(3), FACE, None, nothing)], MESH).views[0]
+    told = encode([Photo(drawn(3), FACE, None, NOTHING)], MESH).views[0]
     np.testing.assert_array_equal(plain.levels[0], told.levels[0])
-    one, other = (swap_face(frame, FACE, plain, MESH, None, shading) for shading in (None, nothing))
+    monkeypatch.setattr("facegraft.runtime.warp.EVEN_REACH", LIGHT_REACH)
+    one, other = (swap_face(drawn(0), FACE, plain, MESH, None, shading) for shading in (None, NOTHING))
     assert one is not None
     assert other is not None
     np.testing.assert_allclose(one.delta, other.delta, atol=0.01)
@@ -92,7 +92,7 @@ def test_one_factor_for_the_whole_face_says_nothing(factors: tuple[float, float,
     """Networks cannot know how bright a lamp is: what they say of a channel as a whole cancels out, but on lips."""
     frame, view = drawn(0), encode([Photo(drawn(3), FACE)], MESH).views[0]
     tinted = Shading(np.full((8, 8, 3), factors, np.float32), np.eye(2, 3, dtype=np.float32))
-    one, other = (swap_face(frame, FACE, view, MESH, None, shading) for shading in (None, tinted))
+    one, other = (swap_face(frame, FACE, view, MESH, None, shading) for shading in (NOTHING, tinted))
     assert one is not None
     assert other is not None
     assert np.abs(one.delta - other.delta).max() < most
@@ -140,7 +140,7 @@ def test_of_what_is_fine_only_what_is_strong_is_the_photos_light() -> None:
 
 def test_what_is_fine_in_the_frames_light_is_not_drawn_on_the_result() -> None:
     frame, view = drawn(0), encode([Photo(drawn(3), FACE)], MESH).views[0]
-    plain, told = (swap_face(frame, FACE, view, MESH, None, shading) for shading in (None, striped(0.3)))
+    plain, told = (swap_face(frame, FACE, view, MESH, None, shading) for shading in (NOTHING, striped(0.3)))
     assert plain is not None
     assert told is not None
     assert np.abs(told.delta - plain.delta).max() < 3
@@ -162,3 +162,18 @@ def test_the_frames_light_moves_with_its_face() -> None:
     assert np.abs(expected).max() > 2
     inside = cv2.resize(plan.inside, (told.shape[1], told.shape[0])) > 0.9
     np.testing.assert_allclose(told[inside], expected[inside], atol=0.4)
+
+
+def test_in_even_light_what_differs_within_a_cheek_is_the_persons() -> None:
+    """A beard's shade, wide and soft: smooth light would be taken out of it, were it not known that it is none."""
+    bearded = painted(LIGHT_SKIN)
+    y, x = np.mgrid[:400, :400]
+    shade = np.exp(-(((x - 200) / 45) ** 2 + ((y - 275) / 40) ** 2))
+    bearded = (bearded * (1 - 0.5 * shade[..., None])).astype(np.float32)
+    photo = draw(DENSE, bearded, size_wh=SIDE_WH)
+    view = encode([Photo(photo, FACE, None, NOTHING)], MESH).views[0]
+    told, smooth = (pasted(drawn(0), swap_face(drawn(0), FACE, view, MESH, None, each)) for each in (NOTHING, None))
+    chin = tuple(DENSE[200, 1::-1].astype(int))
+    kept, lost, whole, bare = (float(each[chin][1]) for each in (told, smooth, photo, drawn(0)))
+    assert bare - kept > 1.3 * (bare - lost)
+    assert whole < kept < bare

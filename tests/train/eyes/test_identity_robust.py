@@ -99,7 +99,9 @@ def test_the_worst_change_misleads_and_stays_within_reach(recipe: RobustRecipe) 
         found.append(float((recipe.plain(worst) * answers).sum(1).mean().detach()))
     with torch.no_grad():
         random = float((recipe.plain((images + noise).clamp(-1, 1)) * answers).sum(1).mean())
-    assert found[1] < found[0] < random - 0.1
+    # one step misleads many times as far as chance, however robust the network is by itself; three do by much
+    assert 1 - found[0] > 20 * (1 - random)
+    assert found[1] < found[0] - 0.1
 
 
 def test_the_loss_is_the_distance_to_the_plain_answers_and_reaches_the_weights(recipe: RobustRecipe) -> None:
