@@ -80,7 +80,7 @@ def swap_edit(identity: Path) -> ClipSwap:
 
 
 def stage_ms(identity: Path, clip: Path, frames: int = 60) -> dict[str, float]:
-    """Median ms of looking for faces, following one, changing it, and of that, seeing what covers it; alone."""
+    """Median ms of looking for faces, following one, changing it, of that seeing what covers and lights it; alone."""
     swapper = Swapper()
     swapper.set_identity([read_picture(identity).frame])
     analyser = swapper.analyser
@@ -88,9 +88,10 @@ def stage_ms(identity: Path, clip: Path, frames: int = 60) -> dict[str, float]:
         "look, every 10th frame": [],
         "follow": [],
         "of swap: what covers it": [],
+        "of swap: its light": [],
         "swap": [],
     }
-    look, follow, covered, swap = times.values()
+    look, follow, covered, lit, swap = times.values()
     with av.open(str(clip)) as reader:
         for _, decoded in zip(range(frames), reader.decode(video=0), strict=False):
             frame = decoded.to_ndarray(format="rgb24")
@@ -98,6 +99,7 @@ def stage_ms(identity: Path, clip: Path, frames: int = 60) -> dict[str, float]:
             for face in faces:
                 _timed(follow, partial(analyser.refine, frame, face.dense[None]))
                 _timed(covered, partial(analyser.uncovered, frame, face))
+                _timed(lit, partial(analyser.shading, frame, face))
                 _timed(swap, partial(swapper.patch, frame, face, DEFAULT, FaceState()))
     return {name: round(statistics.median(values), 2) for name, values in times.items() if values}
 
