@@ -252,13 +252,13 @@ def _device_lacks(probes: list[Probe]) -> Iterator[Lack]:
 def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
     """Of our own networks, in another folder than the package's if one is named; of the teacher and the recogniser."""
     from facegraft.core.errors import MissingPartError
-    from facegraft.faces.fetch import OWN, WEIGHTS, broken_models, missing_models, own_networks, recogniser_path
+    from facegraft.faces.fetch import FOR_WARP, WEIGHTS, broken_models, missing_models, own_networks, recogniser_path
 
     for network in own_networks(weights or WEIGHTS):
         if network.state != "ok":
             verbs, loss = OWN_LOSSES.get(network.name, (("models",), "nothing that a verb needs"))
             what = f"our own network {network.name} is {network.state}: {loss}"
-            yield Lack(verbs, what, "pip install --force-reinstall facegraft", blocks=network.name in (*OWN, "shading"))
+            yield Lack(verbs, what, "pip install --force-reinstall facegraft", blocks=network.name in FOR_WARP)
     for problem, names in (("not fetched yet", missing_models()), ("damaged", broken_models())):
         if names:
             what = f"teacher {problem} ({', '.join(names)}): no teacher's labels (`ingest --points mediapipe`)"

@@ -9,7 +9,7 @@ from facegraft.evaluate.method_cost import Cost, Sizes, cost_of, with_time
 from facegraft.evaluate.protocol import SwapPair
 from facegraft.evaluate.run import Method, Questions
 from facegraft.faces.analyse import Analyser
-from facegraft.faces.fetch import WEIGHTS
+from facegraft.faces.fetch import FOR_WARP, OWN, WEIGHTS
 from facegraft.faces.own import FAR_SIDE, LIT_SIDE, MESH_SIDE, SEEN_SIDE, OwnNetworks
 from facegraft.runtime.bundle import Bundle, BundleEngine
 from facegraft.runtime.swapper import Swapper
@@ -21,8 +21,6 @@ WARP_NETWORKS = {
     "shading": {"crop": (1, 3, LIT_SIDE, LIT_SIDE)},
 }
 """Network -> shapes of what it is given for one frame of one face. Pictures are looked at more often than frames."""
-RELIGHTS = "shading"
-"""The one of them that only engines which relight run."""
 
 
 def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -> dict[str, Cost]:
@@ -40,7 +38,7 @@ def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -
             networks: dict[Path, Sizes] = {
                 WEIGHTS / f"{network}.onnx": sizes
                 for network, sizes in WARP_NETWORKS.items()
-                if swapper.engine.relights or network != RELIGHTS
+                if network in (FOR_WARP if swapper.engine.relights else OWN)
             }
             folder = None
             if isinstance(swapper.engine, BundleEngine):

@@ -24,9 +24,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Where our own networks lie."""
 OWN = ("detector", "landmarks", "parser")
 """Those that analysis runs: each an .onnx with its card, for programs (.json) and for people (.md)."""
+FOR_WARP = (*OWN, "shading")
+"""Those that the warp runs, the default of a swap: the last tells what light does to a face."""
 SHIPPED = (*OWN, "attributes", "shading")
-"""All that ship: one looks at what a swap left of a face's pose, expression, gaze and light; the last tells the warp
-what light does to a face."""
+"""All that ship: one looks at what a swap left of a face's pose, expression, gaze and light."""
 
 PACKAGE = "mediapipe==0.10.21"
 PACKAGE_MEGABYTES = 36

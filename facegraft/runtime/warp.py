@@ -157,10 +157,11 @@ def swap_face(
 
     in_view = plan.inside * _visible(original, plan, topology, uncovered)
     cells = eye_distance / plan.grid.cell_wh[0]
-    moved = _moved(original, plan.shift * in_view[..., None])
+    shift = plan.shift * in_view[..., None]
+    moved = _moved(original, shift)
     even, factors, reach = moved, None, LIGHT_REACH
     if shading is not None:
-        factors = _factors(shading, plan, plan.shift * in_view[..., None], SHADOW_REACH * cells)
+        factors = _factors(shading, plan, shift, SHADOW_REACH * cells)
         even = np.clip(np.rint(moved * factors), 0, 255).astype(np.uint8)
         reach = EVEN_REACH
     texture = _textured(view, plan.uv, topology, eye_distance, size_wh)

@@ -247,6 +247,19 @@ def test_a_digest_does_not_read_last_digits() -> None:
     assert benchmark_sets.rounded(told.replace("31.25", "31.25001")) != benchmark_sets.rounded(told)
 
 
+def test_a_set_holds_its_moments_in_even_light_too(makehuman: Path, tmp_path: Path) -> None:
+    options = synthesise.sampled_options(
+        1, images=2, pairs="none", size_px=48, seed=4, stratum="hard light", planes="regions,even"
+    )
+    dataset = synthesise.write_set(options, tmp_path / "lit", jobs=1, assets=makehuman)
+    assert "even, white light" in str(dataset.card.options["even_unit"])
+    for row in dataset.rows:
+        item = dataset.read(row)
+        assert set(item.planes) == {"regions", "even"}
+        assert item.even().shape == item.frame().shape
+        assert np.abs(item.even().astype(int) - item.frame()).mean() > 3
+
+
 def test_nothing_stays_of_a_worker(made: Path) -> None:
     assert [path.name for path in (made / "shards").iterdir()] == ["000000.safetensors", "000001.safetensors"]
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from facegraft.core.errors import MissingPartError
-from facegraft.core.geometry import transform
+from facegraft.core.geometry import invert, transform
 from facegraft.core.types import Matrix
 from facegraft.faces.analyse import FaceNetworks
-from facegraft.faces.own import FAR_SIDE, NEAR_SIDE, SEEN_SIDE, OwnNetworks, as_input
+from facegraft.faces.own import FAR_SIDE, LIT_SIDE, NEAR_SIDE, SEEN_SIDE, OwnNetworks, as_input
+from facegraft.faces.shading import Shading
 from facegraft.faces.topology import twins
 
 onnx = pytest.importorskip("onnx")
@@ -102,6 +103,19 @@ def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarra
     write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 2, 2)), "visible": share})
     found = OwnNetworks(tmp_path).uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
     np.testing.assert_allclose(found, share[0, 0], atol=1e-6)
+
+
+def test_the_factors_of_light_come_over_the_crop_with_their_channels(tmp_path: Path, frame: np.ndarray) -> None:
+    half = LIT_SIDE // 2
+    across = np.linspace(-1, 1, half, dtype=np.float32)
+    told = np.stack([np.tile(across, (half, 1)), np.tile(across[:, None], (1, half)), np.full((half, half), 0.5)])
+    write_network(tmp_path / "shading.onnx", "crop", LIT_SIDE, {"factors": told[None]})
+    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    found = OwnNetworks(tmp_path).shading(frame, crop)
+    np.testing.assert_allclose(found, told.transpose(1, 2, 0), atol=1e-6)
+    shading = Shading(found, (crop * np.float32(half)).astype(np.float32))
+    at = transform(invert(crop), np.array([[0.75, 0.25]], np.float32))[None]
+    np.testing.assert_allclose(shading.at(at)[0, 0], [0.5, -0.5, 0.5], atol=0.02)
 
 
 def test_pictures_go_in_as_red_green_blue_from_0_to_1() -> None:

@@ -32,6 +32,10 @@ class DrawnNetworks:
     covered_at: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     """x, y and radius in the frame's pixels."""
     dense_points: int = 468
+    shaded: dict[int, float] = field(default_factory=dict)
+    """Logarithm that undoes the light on a frame's right half of the crop."""
+    asked: list[int] = field(default_factory=list)
+    """Frames whose light was asked for."""
 
     def detect(
         self, frame: Frame, view: Matrix, view_side: float, *, near: bool, min_score: float
@@ -60,7 +64,10 @@ class DrawnNetworks:
         return np.asarray(away >= radius, np.float32)
 
     def shading(self, frame: Frame, crop: Matrix) -> np.ndarray:
-        return np.zeros((8, 8, 3), np.float32)
+        self.asked.append(number_of(frame))
+        factors = np.zeros((8, 8, 3), np.float32)
+        factors[:, 4:] = self.shaded.get(number_of(frame), 0.0)
+        return factors
 
 
 def number_of(frame: Frame) -> int:
@@ -163,6 +170,31 @@ def test_swap_pair_puts_the_first_onto_the_second(networks: DrawnNetworks, swapp
     assert np.abs(out.astype(int) - truth)[marks].mean() < 0.5 * np.abs(attribute.astype(int) - truth)[marks].mean()
     np.testing.assert_array_equal(out[:, :100], attribute[:, :100])
     np.testing.assert_array_equal(out, Swapper.swap(swapper, attribute), "the same again: nothing is drawn by chance")
+
+
+def test_the_light_of_photo_and_frame_is_told_to_what_relights_alone(
+    networks: DrawnNetworks, swapper: Swapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = scene(networks, 1, DARK_SKIN, posed())
+    plain = swapper.swap(frame)
+    assert networks.asked == [200, 1]
+    networks.shaded = {1: 0.5}
+    of_frame = swapper.swap(frame)
+    networks.shaded = {200: 0.5}
+    swapper.set_identity([scene(networks, 200, LIGHT_SKIN, posed(), spots=14)])
+    of_photo = swapper.swap(frame)
+    left, right = (int(posed()[point, 0]) for point in (50, 280))
+    row = int(posed()[50, 1])
+
+    def levels(swapped: Frame) -> np.ndarray:
+        return np.array([float(swapped[row, column, 1]) for column in (left, right)])
+
+    assert levels(of_frame)[1] / levels(of_frame)[0] < 0.85 * levels(plain)[1] / levels(plain)[0]
+    assert levels(of_photo)[1] / levels(of_photo)[0] > 1.02 * levels(plain)[1] / levels(plain)[0]
+    monkeypatch.setattr(swapper.engine, "relights", False)
+    networks.asked.clear()
+    swapper.swap(frame)
+    assert not networks.asked
 
 
 def test_every_face_is_swapped_and_the_input_is_not_touched(networks: DrawnNetworks, swapper: Swapper) -> None:

@@ -16,6 +16,7 @@ from facegraft.core.image_bytes import encode_frame, encode_plane  # noqa: E402
 from facegraft.data.dataset import DatasetCard, Item, write_card, write_shard  # noqa: E402
 from facegraft.data.regions import REGIONS  # noqa: E402
 from facegraft.faces.topology import load_topology  # noqa: E402
+from facegraft.train.eyes.crops import move_points  # noqa: E402
 from facegraft.train.eyes.shading import ShadingRecipe  # noqa: E402
 
 SIDE = 96
@@ -80,9 +81,12 @@ def test_the_answer_lifts_the_shadow_and_nothing_else(recipe: ShadingRecipe) -> 
     assert told[~shadow].abs().median() < 0.01
     assert (told[shadow].median().exp() - 2).abs() < 0.25  # less the floor
     assert 0.2 < where.mean() < 0.8  # the face, less its mouth
-    mouth = torch.zeros_like(where)
-    mouth[where == 0] = 1
-    assert mouth[:, 0, 28:40].sum() > 0
+    matrix = recipe._centred(pictures, rows).matrix
+    cheek, mouth, hair = ([SIDE / 2 + x, y] for x, y in ((-14.0, 50.0), (0.0, 63.0), (31.0, 50.0)))
+    places = torch.tensor([[cheek, mouth, hair]], dtype=matrix.dtype).expand(len(rows), -1, -1)
+    x, y = (move_points(places, matrix) / 2).long().clamp(0, 63).unbind(-1)
+    seen = where[torch.arange(len(rows))[:, None], 0, y, x]
+    assert seen.tolist() == [[1, 0, 0]] * len(rows)
 
 
 def test_a_share_of_a_batch_is_in_even_light_already(tmp_path: Path) -> None:
