@@ -1,4 +1,4 @@
-"""`facegraft data`: the assets that people are rendered from, a look into datasets, the benchmark sets."""
+"""`facegraft data`: the assets that people are rendered from, a look into datasets, benchmark sets, reversed swaps."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ EPILOG = """examples:
   facegraft data report faces -o report.html   the diversity report: what is there, what is missing
   facegraft data sheet faces -o sheet.png      samples to look at
   facegraft data benchmark exact-1k -o exact   build a benchmark set; the same on every machine up to rounding
+  facegraft data reverse faces -o undone       swaps whose right answer is a photograph, to train any method with
 
 The same command again continues where it stopped, or says that all is done."""
 ACTIONS = {
@@ -25,6 +26,7 @@ ACTIONS = {
     "report": "write the diversity report of a dataset",
     "sheet": "draw samples of a dataset",
     "benchmark": "build a benchmark set",
+    "reverse": "put faces on photographs, so that methods can learn to undo it",
 }
 
 
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     children["sheet"].add_argument("--count", type=int, default=64, metavar="N", help="pictures (default: 64)")
     children["sheet"].add_argument("--seed", type=int, default=0, help="chooses the pictures (default: 0)")
     _add_benchmark(children["benchmark"])
+    _add_reverse(children["reverse"])
 
 
 def _add_assets(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +66,19 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
 
 
+def _add_reverse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DIR", help="photographs, made by `facegraft ingest`")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the new dataset's folder")
+    parser.add_argument("--pairs", type=int, metavar="N", help="how many (default: two of each photograph)")
+    parser.add_argument("--method", default="warp", metavar="NAME", help="warp, or a bundle (default: warp)")
+    parser.add_argument("--seed", type=int, default=0, help="another one has other meetings (default: 0)")
+    parser.add_argument(
+        "--plain", type=float, default=0.25, metavar="SHARE", help="identity images not swapped (default: 0.25)"
+    )
+    parser.add_argument("--again", action="store_true", help="store what the method makes of each pair, too")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
+
+
 def run(args: argparse.Namespace) -> int:
     action: Callable[[argparse.Namespace], dict[str, object]] = {
         "assets": _assets,
@@ -70,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "report": _report,
         "sheet": _sheet,
         "benchmark": _benchmark,
+        "reverse": _reverse,
     }[args.action]
     print(json.dumps(action(args)))  # last line: for programs
     return 0
@@ -143,6 +160,27 @@ def _benchmark(args: argparse.Namespace) -> dict[str, object]:
     if args.dry_run:
         return describe_plan(options, args.output)
     return write_with_bar(options, args.output, jobs=args.jobs, assets=args.assets)
+
+
+def _reverse(args: argparse.Namespace) -> dict[str, object]:
+    import functools
+
+    from facegraft.data.dataset import open_dataset
+    from facegraft.data.reverse import ReverseOptions, shard_count, usable, write_reversed
+    from facegraft.runtime.engine import load_engine
+    from facegraft.runtime.swapper import pair_swapper
+
+    name = load_engine(args.method).method
+    pairs = 2 * len(usable(open_dataset(args.dataset))) if args.pairs is None else args.pairs
+    options = ReverseOptions(name, pairs, args.seed, args.plain, args.again)
+    make = functools.partial(pair_swapper, args.method)
+    with progress_bar("shards", shard_count(options)) as update:
+        dataset = write_reversed(
+            args.dataset, args.output, options, make, jobs=args.jobs, progress=lambda done, _: update(done)
+        )
+    made, lost = len(dataset.pairs), options.pairs - len(dataset.pairs)
+    print(f"{made} pairs with their right answers, {lost} left out (no face found in a swap): {args.output}")
+    return {"output": str(args.output), "pairs": made, "left_out": lost}
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class Dataset:
         Args:
             split: train, val or test.
             people: Their ids.
-            role: "picture" or "truth".
+            role: "picture", "truth" or "swapped".
             stratum: Exactly this one.
             synthetic: Only rendered pictures, or only photographs.
             commercial: Leave out what is not known to allow commercial use.

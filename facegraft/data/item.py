@@ -16,7 +16,7 @@ from facegraft.core.types import Frame
 from facegraft.data.shards import ShardReader
 
 SPLITS = ("train", "val", "test")
-ROLES = ("picture", "truth")
+ROLES = ("picture", "truth", "swapped")
 DEPTH_STEPS_PER_DM = 1000
 """The plane "depth" counts tenths of a millimetre in 16 bits: 0.1 mm to 6.5535 m, and 0 where there is nothing."""
 NORMAL_STEPS = 127
@@ -36,7 +36,8 @@ class Item:
         consent: What the person agreed to, in words; "" = unknown.
         origin: Where it comes from: a file's name, an address, a command.
         synthetic: Made by a program.
-        role: "picture", or "truth" for the right answer of a swap, which nothing samples by itself.
+        role: "picture"; "truth" for the right answer of a swap, "swapped" for a picture made to go in with it: nothing
+            samples those two by themselves.
         split: train, val or test.
         stratum: Group for scores, such as "large pose".
         clip: Clip that the picture is a frame of; "" = none.

@@ -35,6 +35,8 @@ the rights. CC-BY-ND sells only unchanged pictures, and a swap is a change."""
 def allows_commercial(licence: str) -> bool:
     """Whether the licence is known to allow commercial use of changed pictures; an unknown one does not.
 
-    Upper and lower case, spaces and underscores do not matter.
+    Upper and lower case, spaces and underscores do not matter. Where a picture is made of several, their licences are
+    joined by " + ", and all of them must.
     """
-    return COMMERCIAL.get("-".join(licence.upper().replace("_", " ").split()), False)
+    names = ["-".join(part.upper().replace("_", " ").split()) for part in licence.split(" + ")]
+    return all(COMMERCIAL.get(name, False) for name in names)

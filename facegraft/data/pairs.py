@@ -53,7 +53,7 @@ class Pairs:
     """The endless sequence of pairs of a dataset under a policy.
 
     Args:
-        dataset: Rows with role "picture" are drawn; pairs come from its exact pairs.
+        dataset: Rows with role "picture" are drawn; triplets come from its exact pairs, swapped pictures among them.
         policy: Shares and windows.
         seed: Of the run.
         group: Pairs that share one kind where the policy alternates: the batch over all processes.
@@ -75,14 +75,14 @@ class Pairs:
         attributes: Collection[str] | None = None,
     ) -> None:
         self.policy, self.seed, self.group = policy, seed, group
-        self._name = dataset.card.name
+        self._name, self._named = dataset.card.name, (identities, attributes)
         self._rows = [row for row in dataset.rows if row.role == "picture"]
         self._weights = row_weights(self._rows, policy.balance, policy.balance_cap)
         self._places = _grouped(self._rows, lambda row: row.person)
         self._clips = _grouped(self._rows, lambda row: (row.person, row.clip))
         self._offset = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
-        may = np.array([identities is None or row.person in identities for row in self._rows], bool)
-        shown = np.array([attributes is None or row.person in attributes for row in self._rows], bool)
+        may = np.array([_named(row, identities) for row in self._rows], bool)
+        shown = np.array([_named(row, attributes) for row in self._rows], bool)
         several = np.array([len(self._places.get(row.person, ())) > 1 for row in self._rows], bool)
         if policy.second_photo:
             may &= several
@@ -95,8 +95,8 @@ class Pairs:
 
     def rows(self) -> list[Row]:
         """Every row that may ever be drawn, truths included; each once."""
-        truths = {truth.key: truth for _, _, truth in self._triplets}
-        return [*self._rows, *truths.values()]
+        every = [*self._rows, *(row for triplet in self._triplets for row in triplet)]
+        return list({row.key: row for row in every}.values())
 
     def framed_like(self) -> dict[str, Row]:
         """Key of each truth -> the attribute image whose frame it shares."""
@@ -188,6 +188,10 @@ class Pairs:
     def _exact(self, dataset: Dataset, may: np.ndarray, shown: np.ndarray) -> list[tuple[Row, Row, Row]]:
         identities = {row.key for row, yes in zip(self._rows, may, strict=True) if yes}
         attributes = {row.key for row, yes in zip(self._rows, shown, strict=True) if yes}
+        made = [row for row in dataset.rows if row.role == "swapped"]
+        # Of people in swapped pictures no other photo can be drawn.
+        identities |= {row.key for row in made if not self.policy.second_photo and _named(row, self._named[0])}
+        attributes |= {row.key for row in made if _named(row, self._named[1])}
         kind = self.policy.truth
         return [
             (dataset.row(pair.identity), dataset.row(pair.attribute), dataset.row(pair.truths[kind]))
@@ -285,6 +289,10 @@ def _grouped(rows: Sequence[Row], group_of: Callable[[Row], Group]) -> dict[Grou
         if row.person:
             places.setdefault(group_of(row), []).append(place)
     return places
+
+
+def _named(row: Row, people: Collection[str] | None) -> bool:
+    return people is None or row.person in people
 
 
 def _are_strangers(one: Row, two: Row) -> bool:

@@ -1,4 +1,4 @@
-"""The folder of a rendered dataset: it remembers what was asked for, and refuses to become something else."""
+"""The folder of a made dataset: it remembers what was asked for, and refuses to become something else."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from typing import Any
 
 from facegraft.core.errors import BadInputError, OutputError
 from facegraft.core.files import atomic_path, read_bytes, shown
-from facegraft.data.synth_plan import SynthOptions, differing
+from facegraft.data.synth_plan import differing
 
 PLAN_NAME = "synth.json"
 VERSION = 1
 
 
-def begin(out: Path, options: SynthOptions, digest: str) -> None:
-    """Makes the folder and its plan, or checks that the one there is the same."""
-    path = out / PLAN_NAME
+def begin(out: Path, options: Any, digest: str, plan: str = PLAN_NAME) -> None:
+    """Makes the folder and its plan, or checks that the one there is the same.
+
+    Args:
+        out: The folder.
+        options: A dataclass: all that decides what will be in it ...
+        digest: ... besides what it is made of, for which this stands.
+        plan: Name of the file that remembers both.
+
+    Raises:
+        BadInputError: It is begun with others, damaged, or something else.
+        OutputError: It cannot be made.
+    """
+    path = out / plan
     if path.is_file():
         (out / "shards").mkdir(exist_ok=True)
         before = _read_plan(path)
@@ -26,7 +37,7 @@ def begin(out: Path, options: SynthOptions, digest: str) -> None:
             return
         changes = differing(options, before.get("options", {}))
         if before.get("assets_digest") != digest:
-            changes.append("the assets are others")
+            changes.append("what it is made of is another")
         if before.get("version") != VERSION:
             changes.append(f"the plan's version {before.get('version')} is now {VERSION}")
         if changes:
@@ -35,7 +46,7 @@ def begin(out: Path, options: SynthOptions, digest: str) -> None:
     if out.exists() and not out.is_dir():
         raise BadInputError(f"{shown(out)}: expected a folder for the dataset, found a file; name another by -o")
     if out.is_dir() and any(out.iterdir()):
-        raise BadInputError(f"{shown(out)}: is not empty and no rendered dataset; name another folder")
+        raise BadInputError(f"{shown(out)}: is not empty and was not begun by this command; name another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,7 +72,7 @@ def _read_plan(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _write_plan(path: Path, options: SynthOptions, digest: str) -> None:
+def _write_plan(path: Path, options: Any, digest: str) -> None:
     facts = {"version": VERSION, "options": dataclasses.asdict(options), "assets_digest": digest}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

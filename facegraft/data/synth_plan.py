@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facegraft.core.errors import BadInputError
 
@@ -198,7 +199,7 @@ def _dealt(number: int, all_of_them: int, people: int) -> tuple[int, int]:
     return more + person, nth
 
 
-def differing(options: SynthOptions, before: dict[str, object]) -> list[str]:
+def differing(options: Any, before: dict[str, object]) -> list[str]:
     """Options that are not those that a folder was begun with, in words."""
     now = dataclasses.asdict(options)
     was = {"planes": USUAL_PLANES} | before  # sets that were begun before there was a choice

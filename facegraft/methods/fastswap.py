@@ -44,6 +44,8 @@ Reference = Float[Tensor, "b 3 _h _w"]
 """Where colours come from: RGB, -1..1, a quarter of the size."""
 REFERENCE_SHRINK, POSE_PX = 4, 4
 """How much smaller the colour reference is; side of the pose network's last map."""
+GROWN_PX = 2
+"""Of what is drawn around a face losses see so much, for the mask's soft edge (`pasted`)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class FastSwapConfig:
     """Chance of each picture's colours to be distorted."""
     cross_share: float = 0.25
     """Of each batch that is swapped with the next person too; ours. The paper has none."""
+    pasted: bool = False
+    """Losses see answers as they will be put back: the face, on the right answer's own background. Else whole pictures,
+    as the paper has it, which take much of a small network for backgrounds that nobody sees; ours."""
     discriminator_width: int = 32
     discriminator_halvings: int = 3
     loss_weights: dict[str, dict[str, float]] = field(
@@ -242,12 +247,14 @@ class FastSwap(Method):
         answer = torch.where(batch.has_truth[:, None, None, None], batch.truth, batch.attribute.image)
         if phase == "discriminator":
             with torch.no_grad():
-                swapped, own = self._cross(batch)[0], self._reconstruct(batch)[0]
+                swapped = self._pasted(self._cross(batch)[0], batch.attribute.image, batch)
+                own = self._pasted(self._reconstruct(batch)[0], answer, batch)
                 made = torch.cat([swapped, own[len(swapped) :]])
             return {"hinge": hinge_discriminator(self.discriminator(answer)[0], self.discriminator(made)[0])}
 
         own, logits = self._reconstruct(batch)
-        swapped, _ = self._cross(batch)
+        own = self._pasted(own, answer, batch)
+        swapped = self._pasted(self._cross(batch)[0], batch.attribute.image, batch)
         judged, maps = self.discriminator(torch.cat([own, swapped]))
         with torch.no_grad():
             _, real_maps = self.discriminator(answer)
@@ -276,6 +283,14 @@ class FastSwap(Method):
         code = self.generator.identity(distort(people, chance))
         made: tuple[Images, Mask] = self.generator(distort(attribute, chance), _shrunk(attribute), code)
         return made
+
+    def _pasted(self, made: Images, on: Float[Tensor, "_n 3 h w"], batch: SwapBatch) -> Images:
+        """The first pictures' answers as they are put back, and a little of what they have around the face."""
+        if not self.config.pasted:
+            return made
+        count = len(made)
+        where = F.avg_pool2d(F.max_pool2d(_face(batch)[:count], 2 * GROWN_PX + 1, 1, GROWN_PX), 3, 1, 1)
+        return on[:count] + where * (made - on[:count])
 
     def _next_people(self, batch: SwapBatch) -> tuple[Images, int]:
         count = math.ceil(self.config.cross_share * len(batch))

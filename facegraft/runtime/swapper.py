@@ -7,7 +7,7 @@ interrupted job goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +161,11 @@ def load_swapper(bundle: str | Path = WARP) -> Swapper:
         BadInputError: No such method or bundle, or the bundle is damaged.
     """
     return Swapper(engine=load_engine(bundle))
+
+
+def pair_swapper(bundle: str | Path = WARP) -> Callable[[Frame, Frame], Frame]:
+    """`Swapper.swap_pair` of a method; worker processes can be handed this function, but no swapper."""
+    return load_swapper(bundle).swap_pair
 
 
 def _said_of(photos: Sequence[Photo], name: str) -> list[str]:

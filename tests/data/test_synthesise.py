@@ -122,7 +122,7 @@ def test_other_options_in_the_same_folder_are_refused(made: Path, makehuman: Pat
     ):
         fg.synthesise(3, made, images=37, size_px=32, seed=5, dial=0.5, assets=makehuman)
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(BadInputError, match="is not empty and no rendered dataset"):
+    with pytest.raises(BadInputError, match="is not empty and was not begun by this command"):
         synthesise.write_set(SMALL, tmp_path, assets=makehuman)
     with pytest.raises(OutputError, match="cannot be made"):
         synthesise.write_set(SMALL, tmp_path / "notes.txt" / "set", assets=makehuman)

@@ -225,6 +225,48 @@ def test_the_face_counts_twice(method: FastSwap) -> None:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_losses_see_answers_as_they_are_put_back() -> None:
+    """Inside the face and a little around it what was drawn, beyond the right answer's background, or the frame's."""
+    method, batch = FastSwap(dataclasses.replace(TINY, pasted=True, cross_share=0.5)), answered()
+    face = torch.zeros(4, 1, 32, 32)
+    face[..., 10:20, 10:20] = 1
+    batch = dataclasses.replace(batch, attribute=dataclasses.replace(batch.attribute, mask=face))
+    made = torch.rand(4, 3, 32, 32)
+    put = method._pasted(made, batch.truth, batch)
+    torch.testing.assert_close(put[..., 10:20, 10:20], made[..., 10:20, 10:20])
+    assert torch.equal(put[..., :6, :], batch.truth[..., :6, :])
+    assert not torch.equal(put[..., 9, 10:20], batch.truth[..., 9, 10:20])
+    assert torch.equal(method._pasted(made[:2], batch.truth, batch), put[:2])
+    drawn: list[Tensor] = []
+
+    def kept(_module: torch.nn.Module, _inputs: object, out: tuple[Tensor, Tensor]) -> None:
+        out[0].retain_grad()
+        drawn.append(out[0])
+
+    method.generator.register_forward_hook(kept)
+    losses = method.training_step("generator", batch, tiny_frozen())
+    sum(loss for name, loss in losses.items() if name != "mask").backward()
+    assert len(drawn) == 2  # the pairs, and half of them with the next person
+    for gradient in (images.grad for images in drawn):
+        assert gradient is not None
+        assert gradient[..., 10:20, 10:20].abs().sum() > 0
+        assert gradient[..., :6, :].abs().sum() == 0
+
+
+def test_the_discriminator_sees_answers_as_they_are_put_back() -> None:
+    """With no face at all an answer is what was there, and nothing tells it from the real one."""
+    pasted, batch = FastSwap(dataclasses.replace(TINY, pasted=True)), answered()
+    batch = dataclasses.replace(
+        batch,
+        attribute=dataclasses.replace(batch.attribute, mask=torch.zeros(4, 1, 32, 32)),
+        truth=batch.attribute.image,
+    )
+    asked: list[Tensor] = []
+    pasted.discriminator.register_forward_pre_hook(lambda _module, inputs: asked.append(inputs[0]))
+    pasted.training_step("discriminator", batch, tiny_frozen())
+    assert torch.equal(*asked)
+
+
 def test_what_is_right_loses_nothing() -> None:
     """The answer's points, its face as the mask; with the next person the attribute image's points and border."""
     method, batch, frozen = FastSwap(dataclasses.replace(TINY, cross_share=1.0)), answered(), tiny_frozen()

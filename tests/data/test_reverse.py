@@ -1,0 +1,300 @@
+"""Reversed swaps: who meets whom, that the answer is the photograph, and that nothing else ever draws what goes in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegraft.cli.main import main
+from facegraft.core.errors import BadInputError, NoFaceError
+from facegraft.core.geometry import warp
+from facegraft.core.image_bytes import decode_frame
+from facegraft.core.types import Frame
+from facegraft.data import reverse
+from facegraft.data.dataset import Dataset, open_dataset
+from facegraft.data.framing import mesh_points5
+from facegraft.data.ingest import IngestOptions, ingest
+from facegraft.data.ingest_unit import Recipe
+from facegraft.data.licences import allows_commercial
+from facegraft.data.pairs import STRANGERS, TRIPLET, Pairs
+from facegraft.data.policies import Policy
+from facegraft.data.reverse import DONOR_DEGREES, MIRRORED, Meeting, ReverseOptions, meeting, write_reversed
+from facegraft.faces.align import alignment
+from facegraft.faces.fetch import WEIGHTS
+from facegraft.faces.recognisers import OnnxRecogniser
+from facegraft.runtime.swapper import pair_swapper
+from tests.data.ingest_inputs import fill
+from tests.data.small_sets import item, small_set
+from tests.data.test_pairs import row
+
+COUNT = 6
+OPTIONS = ReverseOptions("warp", COUNT, seed=3, plain=0.5, again=True)
+
+
+@pytest.fixture(scope="module")
+def photos(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six people, a photo of each; every second under another licence."""
+    folder = tmp_path_factory.mktemp("reverse")
+    fill(folder / "photos", root)
+    ingest(
+        [folder / "photos"],
+        folder / "faces",
+        IngestOptions(Recipe(size=160), people="folder", licence="CC0-1.0", consent="nobody: rendered", synthetic=True),
+    )
+    return folder / "faces"
+
+
+@pytest.fixture(scope="module")
+def undone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    out = tmp_path_factory.mktemp("reverse") / "undone"
+    return write_reversed(photos, out, OPTIONS, functools.partial(pair_swapper, "warp"), jobs=1)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "shards").iterdir())}
+
+
+# --- who meets whom -----------------------------------------------------------------------------------
+
+
+def people(photos: int = 1) -> dict[str, list[reverse.Row]]:
+    """Twenty people looking from -57 to 57 degrees, in two splits."""
+    rows = [row(f"{who}-{n}", f"p{who}", yaw=6.0 * who - 57) for who in range(20) for n in range(photos)]
+    train, val = rows[: 14 * photos], [dataclasses.replace(each, split="val") for each in rows[14 * photos :]]
+    return {"train": train, "val": val}
+
+
+def met(options: ReverseOptions, photos: int = 1, count: int = 400) -> list[Meeting]:
+    splits = people(photos)
+    return [meeting(splits, options, number) for number in range(count)]
+
+
+def test_a_meeting_is_a_pure_function_of_seed_and_number() -> None:
+    splits, options = people(), ReverseOptions("warp", 10, seed=1)
+    assert meeting(splits, options, 7) == meeting(splits, options, 7)
+    assert meeting(splits, options, 7) != meeting(splits, options, 8)
+    others = ReverseOptions("warp", 10, seed=2)
+    assert [meeting(splits, options, n) for n in range(5)] != [meeting(splits, others, n) for n in range(5)]
+
+
+def test_strangers_meet_within_their_split_and_look_alike_ways() -> None:
+    splits = people()
+    split_of = {each.key: name for name, rows in splits.items() for each in rows}
+    apart = []
+    for who in met(ReverseOptions("warp", 1)):
+        beside = [other for other in (who.donor, who.host) if other is not None]
+        assert all(other.person != who.truth.person for other in beside)
+        assert {split_of[other.key] for other in beside} == {split_of[who.truth.key]}
+        assert who.truth.pose_degrees is not None
+        assert who.donor.pose_degrees is not None
+        apart.append(abs(who.truth.pose_degrees[0] - who.donor.pose_degrees[0]))
+    assert max(apart) <= DONOR_DEGREES
+    assert np.mean(apart) > 5
+
+
+def test_the_answer_itself_never_goes_in_as_it_is() -> None:
+    """A person whose one photo is all there is comes mirrored, or on somebody else."""
+    plain = met(ReverseOptions("warp", 1, plain=1.0))
+    assert all(who.mirrored and who.host is None and who.other is None for who in plain)
+    swapped = met(ReverseOptions("warp", 1, plain=0.0))
+    assert all(who.host is not None for who in swapped)
+    assert abs(np.mean([who.mirrored for who in swapped]) - MIRRORED) < 0.08
+    several = met(ReverseOptions("warp", 1, plain=0.3), photos=3)
+    assert abs(np.mean([who.host is None for who in several]) - 0.3) < 0.07
+    with_other = [who for who in several if who.other is not None]
+    assert 0.4 < len(with_other) / len(several) < 0.6
+    for who in with_other:
+        assert who.other is not None
+        assert who.other.person == who.truth.person
+        assert who.other.key != who.truth.key
+        assert not who.mirrored
+
+
+# --- what is made -------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_photograph(undone: Dataset, photos: Path) -> None:
+    faces = open_dataset(photos)
+    assert len(undone.pairs) == COUNT
+    assert Counter(each.role for each in undone.rows) == {"swapped": 2 * COUNT, "truth": COUNT}
+    for number, pair in enumerate(undone.pairs):
+        identity, attribute, truth = (undone.item(key) for key in (pair.identity, pair.attribute, pair.truths["inner"]))
+        who = meeting(reverse._by_split(list(faces.rows)), OPTIONS, number)
+        photo = faces.item(str(truth.facts["photo"]))
+        assert photo.key == who.truth.key
+        assert truth.image == photo.image
+        assert (truth.person, identity.person, attribute.person) == (photo.person, photo.person, who.donor.person)
+        assert pair.truths["inner_recoloured"] == pair.truths["inner"]
+        off = np.abs(attribute.frame().astype(int) - photo.frame()).max(2)
+        changed = truth.plane("changed") > 0
+        inside = attribute.plane("visible") > 200
+        assert changed[inside].mean() > 0.8  # the face was swapped
+        assert off[~changed].max() <= 60  # JPEG alone
+        assert np.median(off[:20, :20]) <= 3
+        again = decode_frame(truth.planes["again"])
+        assert again.shape == photo.frame().shape
+        assert not np.array_equal(again, attribute.frame())
+
+
+def test_points_are_those_of_the_swapped_pictures(undone: Dataset) -> None:
+    """The frame's outline stays, so an attribute image has about its photograph's points; an identity image has not."""
+    near, far = [], []
+    for pair in undone.pairs:
+        identity, attribute, truth = (undone.item(key) for key in (pair.identity, pair.attribute, pair.truths["inner"]))
+        assert attribute.arrays["landmarks68"].shape == (68, 2)
+        assert attribute.arrays["pose_degrees"].shape == (3,)
+        for one, kept in ((attribute, near), (identity, far)):
+            kept.append(float(np.abs(one.arrays["dense"][:, :2] - truth.arrays["dense"][:, :2]).mean()))
+    assert max(near) < 3
+    assert np.median(far) > 2 * np.median(near)
+
+
+def test_what_is_undone_is_more_like_the_photographs_person(undone: Dataset) -> None:
+    """By our judge, whom nothing here has asked: the swap that was made again, than the one that it undoes."""
+    judge, gained = OnnxRecogniser(WEIGHTS / "identity.onnx"), []
+    for pair in undone.pairs:
+        attribute, truth = undone.item(pair.attribute), undone.item(pair.truths["inner"])
+        matrix = alignment(mesh_points5(attribute), "arcface_112_v2", judge.size_px)
+        frames = (attribute.frame(), decode_frame(truth.planes["again"]), truth.frame())
+        crops = np.stack([warp(frame, matrix, (judge.size_px, judge.size_px)) for frame in frames])
+        before, after, person = judge.embed(crops)
+        gained.append(float((after - before) @ person))
+    assert np.mean(gained) > 0.1
+
+
+def test_a_set_that_was_cut_short_goes_on(undone: Dataset, photos: Path, tmp_path: Path) -> None:
+    make = functools.partial(pair_swapper, "warp")
+    out = tmp_path / "again"
+    seen: list[tuple[int, int]] = []
+    few = ReverseOptions("warp", 2, seed=3, plain=0.5)
+    write_reversed(photos, out, few, make, jobs=1, progress=lambda *done: seen.append(done))
+    assert seen == [(0, 1), (1, 1)]
+    kept = files(out)
+    (out / "shards" / "000000.safetensors").unlink()
+    (out / "card.json").unlink()
+    write_reversed(photos, out, few, make, jobs=1)
+    assert files(out) == kept
+    assert write_reversed(photos, out, few, _fails, jobs=1).pairs  # all is done: nobody is asked
+    with pytest.raises(BadInputError, match="begun with other options"):
+        write_reversed(photos, out, ReverseOptions("warp", 2, seed=4, plain=0.5), make)
+
+
+def _fails() -> reverse.PairSwap:
+    raise AssertionError("no swapper is needed")
+
+
+def _finds_nobody() -> reverse.PairSwap:
+    def swap(identity: Frame, attribute: Frame) -> Frame:
+        raise NoFaceError("nobody")
+
+    return swap
+
+
+def _does_nothing() -> reverse.PairSwap:
+    return lambda _identity, attribute: attribute
+
+
+@pytest.mark.parametrize("make", [_finds_nobody, _does_nothing])
+def test_swaps_that_fail_are_left_out(photos: Path, tmp_path: Path, make: reverse.PairSwap) -> None:
+    dataset = write_reversed(photos, tmp_path / "none", ReverseOptions("warp", 3), make, jobs=1)
+    assert not dataset.pairs
+    assert not dataset.rows
+
+
+def test_licences_and_consents_of_all_who_are_seen(photos: Path, tmp_path: Path) -> None:
+    """Who was put on a photograph and who stands in it both count."""
+    faces = open_dataset(photos)
+    workshop = reverse.Workshop(faces, pair_swapper("warp"), OPTIONS)
+    keys = [each.key for each in faces.rows]
+    one, two = (faces.item(key) for key in keys[:2])
+    face = workshop._face(one.frame(), one.arrays["dense"])
+    assert face is not None
+    made = workshop._item("x", one.frame(), face, one, [faces.row(keys[1])])
+    assert made.licence == "CC0-1.0"
+    assert made.origin == f"{one.origin} + {two.origin}"
+    assert allows_commercial("CC0-1.0 + MIT")
+    assert not allows_commercial("CC0-1.0 + RESEARCH-ONLY")
+    assert not allows_commercial("RESEARCH-ONLY + CC0-1.0")
+
+
+# --- what draws it ------------------------------------------------------------------------------------
+
+
+def test_pairs_draw_swapped_pictures_with_their_answers_only(undone: Dataset) -> None:
+    pairs = Pairs(undone, Policy(triplets=1.0))
+    drawn = [pairs.draw(number) for number in range(40)]
+    told = {(pair.identity, pair.attribute, pair.truths["inner"]) for pair in undone.pairs}
+    assert {(each.identity.key, each.attribute.key, each.truth.key) for each in drawn if each.truth} == told
+    assert {each.key for each in pairs.rows()} == {each.key for each in undone.rows}
+    with pytest.raises(BadInputError, match="two people"):
+        Pairs(undone, Policy(triplets=0.5))
+    assert not undone.people
+
+
+def test_no_other_kind_of_pair_shows_a_swapped_picture(tmp_path: Path) -> None:
+    """Beside a set of photographs; and one pair's people can be named."""
+    from facegraft.data.dataset import DatasetCard, Pair, join, write_card, write_shard
+
+    made = [item("i", "anna", role="swapped"), item("a", "bert", role="swapped"), item("t", "anna", role="truth")]
+    write_shard(tmp_path / "made", 0, made, [Pair("i", "a", {"inner": "t"})])
+    write_card(tmp_path / "made", DatasetCard("made"))
+    both = join([small_set(tmp_path / "faces"), open_dataset(tmp_path / "made")])
+    pairs = Pairs(both, Policy(triplets=0.5))
+    for number in range(200):
+        draw = pairs.draw(number)
+        roles = {draw.identity.role, draw.attribute.role}
+        assert roles == ({"swapped"} if draw.kind == TRIPLET else {"picture"})
+        assert draw.kind in (TRIPLET, STRANGERS)
+    named = Pairs(both, Policy(triplets=1.0), identities=["1-made/anna"], attributes=["1-made/bert"])
+    assert named.draw(0).identity.key == "1-made/i"
+    for identities, attributes in ((["0-faces/p1"], None), (None, ["1-made/anna"])):
+        with pytest.raises(BadInputError, match="exact pairs"):
+            Pairs(both, Policy(triplets=1.0), identities=identities, attributes=attributes)
+    with pytest.raises(BadInputError, match="exact pairs"):
+        Pairs(both, Policy(triplets=1.0, second_photo=True))
+
+
+# --- faults -------------------------------------------------------------------------------------------
+
+
+def test_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "made"
+    words = ["data", "reverse", str(photos), "-o", str(out), "--pairs", "2", "--seed", "3", "--jobs", "1"]
+    assert main(words) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert facts == {"output": str(out), "pairs": 2, "left_out": 0}
+    card = open_dataset(out).card
+    assert card.command == "facegraft data reverse faces -o made --pairs 2 --method warp --seed 3 --plain 0.25"
+    assert card.pairs == 2
+    assert "again" not in open_dataset(out).item(open_dataset(out).pairs[0].truths["inner"]).planes
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pairs", "0"], "--pairs, --plain: expected 1 or more"),
+        (["--plain", "1.5"], "a share 0..1, found"),
+        (["--jobs", "0"], "--jobs: expected 1 or more"),
+        (["--method", "nobody"], "no method or bundle 'nobody'"),
+    ],
+)
+def test_faults_are_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["data", "reverse", str(photos), "-o", str(tmp_path / "made"), *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "made").exists()
+
+
+def test_photographs_must_be_of_two_people_with_points(tmp_path: Path) -> None:
+    lonely = small_set(tmp_path / "lonely", people=1)
+    with pytest.raises(BadInputError, match="expected photographs of two people with known poses, found 4"):
+        reverse.usable(lonely)
