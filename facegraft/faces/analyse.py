@@ -8,6 +8,7 @@ from the dense points.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -57,6 +58,8 @@ class FaceNetworks(Protocol):
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "k 3"], float]: ...
 
     def uncovered(self, frame: Frame, crop: Matrix) -> Mask: ...
+
+    def glasses(self, frame: Frame, crop: Matrix) -> Mask: ...
 
     def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]: ...
 
@@ -144,6 +147,11 @@ class Analyser:
         crop = self._candidate_of(face.dense).crop(margin)
         share = self.networks.uncovered(frame, crop)
         return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32))
+
+    def looked_closely(self, frame: Frame, face: Face) -> Uncovered:
+        """As `uncovered`, and where there are glasses: for a photo of a person, which is looked at once."""
+        glasses = self.networks.glasses(frame, self._candidate_of(face.dense).crop(SEEN_MARGIN))
+        return dataclasses.replace(self.uncovered(frame, face), glasses=glasses)
 
     def shading(self, frame: Frame, face: Face) -> Shading:
         """What the light does to a face, as the networks see it."""

@@ -177,6 +177,10 @@ class MediaPipeNetworks:
             draw_hand(covered, hand, to_mask)
         return np.asarray(1 - covered, np.float32)
 
+    def glasses(self, frame: Frame, crop: Matrix) -> Mask:
+        """Nothing is said of glasses: there are none."""
+        return np.zeros((2, 2), np.float32)
+
     def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]:
         """Nothing is said of light: all factors are 1."""
         return np.zeros((2, 2, 3), np.float32)

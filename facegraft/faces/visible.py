@@ -30,10 +30,12 @@ class Uncovered:
     Attributes:
         share: 0 covered .. 1 the face itself, over a square around it.
         from_frame: From frame pixels to pixels of `share`.
+        glasses: Chance of frames and dark lenses over the same square, in pixels of its own; None: nobody looked.
     """
 
     share: Mask
     from_frame: Matrix
+    glasses: Mask | None = None
 
     def over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
         """The same on another raster, to which `to_image` takes frame pixels."""
@@ -42,6 +44,13 @@ class Uncovered:
     def share_over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
         """The same, with all of the network's doubt."""
         return warp(self.share, compose(invert(self.from_frame), to_image), size_wh)
+
+    def glasses_at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask | None:
+        """Chance of glasses at places of the frame, in its pixels; None where nobody looked."""
+        if self.glasses is None:
+            return None
+        finer = np.float32(len(self.glasses) / len(self.share))
+        return sample(self.glasses, transform(self.from_frame, places) * finer - np.float32(0.5))
 
     def share_at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask:
         """The same at places of the frame, in its pixels."""

@@ -74,7 +74,7 @@ class Swapper:
             if len(faces) == 0:
                 name = names[number] if number < len(names) else f"identity picture {number + 1} of {len(frames)}"
                 raise NoFaceError(f"{name}: no face found in it; use another picture of the person")
-            uncovered, shading = self.analyser.uncovered(frame, faces[0]), self._shading(frame, faces[0])
+            uncovered, shading = self.analyser.looked_closely(frame, faces[0]), self._shading(frame, faces[0])
             photos.append(Photo(frame, faces[0], uncovered, shading))
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")

@@ -19,6 +19,7 @@ from facegraft.faces.parse import skin_likeness
 from facegraft.faces.shading import Shading
 from facegraft.faces.topology import Topology
 from facegraft.faces.visible import Uncovered, certain, sharper
+from facegraft.runtime.rims import without_rims
 
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
@@ -102,8 +103,11 @@ def unroll(
     seen = _seen(face, topology, sheet) * _within(position, frame)
     share = np.zeros_like(seen)
     if uncovered is not None:
-        share = _drawn_in(uncovered.share_at(position), 0.5 * SHY * scale)  # an outline has a fringe of both sides
-        seen = seen * sharper(share) * _beside(sharper(uncovered.share_at(position)), scale)
+        free, glasses = uncovered.share_at(position), uncovered.glasses_at(position)
+        if glasses is not None:
+            texture, free = without_rims(texture, free, glasses, scale)
+        share = _drawn_in(free, 0.5 * SHY * scale)  # an outline has a fringe of both sides
+        seen = seen * sharper(share) * _beside(sharper(free), scale)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     bare = np.maximum(bare, certain(share))
     own = (seen * bare).astype(np.float32)

@@ -12,7 +12,18 @@ from facegraft.core.errors import MissingPartError
 from facegraft.core.geometry import invert, transform
 from facegraft.core.types import Matrix
 from facegraft.faces.analyse import FaceNetworks
-from facegraft.faces.own import FAR_SIDE, LIT_SIDE, NEAR_SIDE, SEEN_SIDE, OwnNetworks, as_input
+from facegraft.faces.own import (
+    CLOSE_SIDE,
+    FAR_SIDE,
+    GLASSES,
+    GLIMPSED,
+    LIT_SIDE,
+    NEAR_SIDE,
+    SEEN_SIDE,
+    WORN,
+    OwnNetworks,
+    as_input,
+)
 from facegraft.faces.shading import Shading
 from facegraft.faces.topology import twins
 
@@ -100,9 +111,75 @@ def test_a_mirrored_crop_gives_mirrored_points() -> None:
 
 def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarray) -> None:
     share = np.linspace(0, 1, SEEN_SIDE, dtype=np.float32)[None, None, None].repeat(SEEN_SIDE, 2)
-    write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 2, 2)), "visible": share})
+    write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 8, 8)), "visible": share})
     found = OwnNetworks(tmp_path).uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
     np.testing.assert_allclose(found, share[0, 0], atol=1e-6)
+
+
+class Looking(OwnNetworks):
+    """Networks whose parser sees rims where it is told to, more finely at a closer look."""
+
+    def __init__(self, glimpsed: np.ndarray, close: np.ndarray) -> None:
+        super().__init__()
+        self.looks = {SEEN_SIDE: glimpsed, CLOSE_SIDE: close}
+        self.asked: list[int] = []
+
+    def _run(self, name: str, given: str, image: np.ndarray, wanted: list[str]) -> list[np.ndarray]:
+        assert (name, given) == ("parser", "crop")
+        side = image.shape[-1]
+        self.asked.append(side)
+        labels = np.zeros((1, 14, side, side), np.float32)
+        labels[0, GLASSES] = self.looks[side]
+        told = {"labels": labels, "visible": np.full((1, 1, side, side), 0.9, np.float32)}
+        return [told[each] for each in wanted]
+
+
+def rim(side: int, share: float, chance: float = 1.0) -> np.ndarray:
+    """The first rows of a crop, as many pixels as make this share."""
+    chances = np.zeros(side * side, np.float32)
+    chances[: round(share * side * side)] = chance
+    return chances.reshape(side, side)
+
+
+def test_rims_of_glasses_are_looked_at_closely_and_cover_the_face(frame: np.ndarray) -> None:
+    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    networks = Looking(rim(SEEN_SIDE, 0.02), rim(CLOSE_SIDE, 0.05))
+    found = networks.uncovered(frame, crop)
+    assert networks.asked == [SEEN_SIDE, CLOSE_SIDE]
+    assert found.shape == (CLOSE_SIDE, CLOSE_SIDE)
+    covered = networks.looks[CLOSE_SIDE] > 0
+    assert found[covered].max() == 0
+    np.testing.assert_allclose(found[~covered], 0.9, atol=1e-5)
+    assert np.array_equal(Looking(rim(SEEN_SIDE, 0), rim(CLOSE_SIDE, 0.3)).glasses(frame, crop), rim(CLOSE_SIDE, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("glimpsed", "close", "sides"),
+    [((0.02, 0.2), (0.05, 1.0), [SEEN_SIDE]), ((0.02, 1.0), (0.004, 1.0), [SEEN_SIDE, CLOSE_SIDE])],
+)
+def test_a_brow_is_no_pair_of_glasses(
+    frame: np.ndarray, glimpsed: tuple[float, float], close: tuple[float, float], sides: list[int]
+) -> None:
+    """Too faint for a second look; and too little when looked at closely."""
+    networks = Looking(rim(SEEN_SIDE, *glimpsed), rim(CLOSE_SIDE, *close))
+    found = networks.uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
+    assert networks.asked == sides
+    np.testing.assert_allclose(found, 0.9, atol=1e-5)
+
+
+def test_glasses_come_by_degrees(frame: np.ndarray) -> None:
+    """No jump from one frame of a clip to the next: neither at the first look, nor at the closer one."""
+    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    for low, high, place in ((*GLIMPSED, 0), (*WORN, 1)):
+        found = []
+        for share in np.linspace(low, high, 7):
+            shares = [0.1, 0.1]
+            shares[place] = float(share)
+            looked = Looking(rim(SEEN_SIDE, shares[0]), rim(CLOSE_SIDE, shares[1])).uncovered(frame, crop)
+            found.append(float(looked[0, 0]))
+        assert found[0] == pytest.approx(0.9, abs=0.05)
+        assert found[-1] < 0.05
+        assert np.abs(np.diff(found)).max() < 0.35
 
 
 def test_the_factors_of_light_come_over_the_crop_with_their_channels(tmp_path: Path, frame: np.ndarray) -> None:
@@ -116,6 +193,13 @@ def test_the_factors_of_light_come_over_the_crop_with_their_channels(tmp_path: P
     shading = Shading(found, (crop * np.float32(half)).astype(np.float32))
     at = transform(invert(crop), np.array([[0.75, 0.25]], np.float32))[None]
     np.testing.assert_allclose(shading.at(at)[0, 0], [0.5, -0.5, 0.5], atol=0.02)
+
+
+def test_the_glasses_class_is_the_parsers() -> None:
+    pytest.importorskip("torch", reason="the parser's classes stand in a module of training")
+    from facegraft.frozen.parser import CLASSES
+
+    assert CLASSES[GLASSES] == "glasses"
 
 
 def test_pictures_go_in_as_red_green_blue_from_0_to_1() -> None:

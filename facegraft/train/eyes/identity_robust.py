@@ -56,6 +56,8 @@ class RobustData:
     """Length of the worst change, all numbers of a picture in -1..1 as one vector; at 64 px, 4 is .036 per number."""
     steps: int = 2
     """Of the search for it; each costs as much as learning from the result."""
+    start: str = ""
+    """Network to begin from, an ONNX file; "": the plain network. An older robust one is a steadier beginning."""
     val_share: float = 0.03
     """Of people, held out for scores, where a dataset has no split of its own."""
     val_images: int = 64
@@ -103,7 +105,7 @@ class RobustRecipe:
         self.loader, held = pair_loaders(options.path, options.policy, made, val_share=options.val_share)
         self.held = _pictures(held, range(-(-options.val_images // 2)))[: options.val_images]
         self.net: nn.Module = self.build(config.get("model", {}))
-        fill_from_onnx(self.net, IDENTITY_FILE)
+        fill_from_onnx(self.net, Path(options.start) if options.start else IDENTITY_FILE)
         self.net.to(device)
 
     @staticmethod
