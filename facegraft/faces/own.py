@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from facegraft.core.errors import MissingPartError
 from facegraft.core.files import shown
-from facegraft.core.geometry import invert, keep_best, transform, warp
+from facegraft.core.geometry import invert, keep_best, similarity_scale, transform, warp
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.fetch import WEIGHTS
 from facegraft.faces.layers import smoothstep
@@ -29,8 +29,10 @@ SEEN_SIDE, CLOSE_SIDE = 160, 256
 other."""
 GLASSES = 9
 """The parser's class (`frozen.parser.CLASSES`)."""
-RIM = (0.25, 0.6)
-"""Chances of glasses at which a place counts as a rim a little, and wholly."""
+RIM, COUNTED = (0.45, 0.75), 0.25
+"""Chances of glasses at which a place covers the face a little, and wholly; and from which on it is counted."""
+CLEAR = (96.0, 128.0)
+"""Sides of the crop in pixels of the frame from which on a closer look tells a little, and all that it can."""
 GLIMPSED, WORN = (0.004, 0.008), (0.006, 0.014)
 """Shares of the crop that may be glasses, at the first and at the closer look, from which on a pair counts a little and
 wholly. Of 400 faces of LFW 74 are looked at again."""
@@ -79,7 +81,7 @@ def _of_both(told: Float32[np.ndarray, "2 *any"]) -> Any:
 
 def _more_than(chance: Mask, shares: tuple[float, float]) -> float:
     """Whether so much of a crop may be glasses, 0..1."""
-    return float(smoothstep(np.array([(chance > RIM[0]).mean()]), *shares)[0])
+    return float(smoothstep(np.array([(chance > COUNTED).mean()]), *shares)[0])
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,15 @@ class OwnNetworks:
         return np.asarray(fine * (1 - rims), np.float32)
 
     def glasses(self, frame: Frame, crop: Matrix) -> Mask:
-        """The chance of frames and dark lenses of glasses over the square of `uncovered`, `CLOSE_SIDE` pixels wide."""
+        """The chance of frames and dark lenses of glasses over the square of `uncovered`, `CLOSE_SIDE` pixels wide.
+
+        In crops of few pixels of the frame (`CLEAR`) lids and sockets look like rims: nothing is said of those.
+        """
         to_input = (crop * np.float32(CLOSE_SIDE)).astype(np.float32)
         image = warp(frame, to_input, (CLOSE_SIDE, CLOSE_SIDE))
         (labels,) = self._run("parser", "crop", as_input(image), ["labels"])
-        return np.ascontiguousarray(labels[0, GLASSES])
+        clear = smoothstep(np.array([1 / similarity_scale(crop)]), *CLEAR)[0]
+        return np.ascontiguousarray(labels[0, GLASSES] * clear)
 
     def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]:
         """Logarithms of the factors that bring a face's pixel values, RGB, to even light.

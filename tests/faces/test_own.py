@@ -13,6 +13,7 @@ from facegraft.core.geometry import invert, transform
 from facegraft.core.types import Matrix
 from facegraft.faces.analyse import FaceNetworks
 from facegraft.faces.own import (
+    CLEAR,
     CLOSE_SIDE,
     FAR_SIDE,
     GLASSES,
@@ -142,7 +143,7 @@ def rim(side: int, share: float, chance: float = 1.0) -> np.ndarray:
 
 
 def test_rims_of_glasses_are_looked_at_closely_and_cover_the_face(frame: np.ndarray) -> None:
-    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    crop = turned_square((70.0, 40.0), 200.0, 20.0)
     networks = Looking(rim(SEEN_SIDE, 0.02), rim(CLOSE_SIDE, 0.05))
     found = networks.uncovered(frame, crop)
     assert networks.asked == [SEEN_SIDE, CLOSE_SIDE]
@@ -162,14 +163,14 @@ def test_a_brow_is_no_pair_of_glasses(
 ) -> None:
     """Too faint for a second look; and too little when looked at closely."""
     networks = Looking(rim(SEEN_SIDE, *glimpsed), rim(CLOSE_SIDE, *close))
-    found = networks.uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
+    found = networks.uncovered(frame, turned_square((70.0, 40.0), 200.0, 20.0))
     assert networks.asked == sides
     np.testing.assert_allclose(found, 0.9, atol=1e-5)
 
 
 def test_glasses_come_by_degrees(frame: np.ndarray) -> None:
     """No jump from one frame of a clip to the next: neither at the first look, nor at the closer one."""
-    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    crop = turned_square((70.0, 40.0), 200.0, 20.0)
     for low, high, place in ((*GLIMPSED, 0), (*WORN, 1)):
         found = []
         for share in np.linspace(low, high, 7):
@@ -180,6 +181,16 @@ def test_glasses_come_by_degrees(frame: np.ndarray) -> None:
         assert found[0] == pytest.approx(0.9, abs=0.05)
         assert found[-1] < 0.05
         assert np.abs(np.diff(found)).max() < 0.35
+
+
+def test_a_face_of_few_pixels_is_said_to_wear_none(frame: np.ndarray) -> None:
+    """Its lids and sockets look like rims."""
+    given = (rim(SEEN_SIDE, 0.1), rim(CLOSE_SIDE, 0.1))
+    for side, expected in ((200.0, 1.0), (CLEAR[1], 1.0), (np.mean(CLEAR), 0.5), (CLEAR[0], 0.0), (40.0, 0.0)):
+        crop = turned_square((70.0, 40.0), float(side), 20.0)
+        assert Looking(*given).glasses(frame, crop).max() == pytest.approx(expected, abs=0.01)
+    assert len(Looking(*given).uncovered(frame, crop)) == CLOSE_SIDE
+    np.testing.assert_allclose(Looking(*given).uncovered(frame, crop), 0.9, atol=1e-5)
 
 
 def test_the_factors_of_light_come_over_the_crop_with_their_channels(tmp_path: Path, frame: np.ndarray) -> None:
