@@ -18,6 +18,7 @@ from facegraft.faces.track import Tracker
 from facegraft.runtime.clip import ClipSwap
 from facegraft.runtime.select import Everybody, Largest, Selector
 from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper, load_swapper
+from facegraft.runtime.warp import Photo
 from tests.faces.drawn import BLUE, DARK_SKIN, LIGHT_SKIN, draw, painted, posed
 
 SIZE_WH = (320, 240)
@@ -36,6 +37,10 @@ class DrawnNetworks:
     """Logarithm that undoes the light on a frame's right half of the crop."""
     asked: list[int] = field(default_factory=list)
     """Frames whose light was asked for."""
+    rims: float = 0.0
+    """Chance of glasses, everywhere."""
+    looked: int = 0
+    """How often glasses were asked for."""
 
     def detect(
         self, frame: Frame, view: Matrix, view_side: float, *, near: bool, min_score: float
@@ -64,7 +69,8 @@ class DrawnNetworks:
         return np.asarray(away >= radius, np.float32)
 
     def glasses(self, frame: Frame, crop: Matrix) -> np.ndarray:
-        return np.zeros((2, 2), np.float32)
+        self.looked += 1
+        return np.full((16, 16), self.rims, np.float32)
 
     def shading(self, frame: Frame, crop: Matrix) -> np.ndarray:
         self.asked.append(number_of(frame))
@@ -198,6 +204,30 @@ def test_the_light_of_photo_and_frame_is_told_to_what_relights_alone(
     networks.asked.clear()
     swapper.swap(frame)
     assert not networks.asked
+
+
+def test_a_photo_is_asked_for_glasses_and_a_frame_is_not(
+    networks: DrawnNetworks, swapper: Swapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each photo; what is said comes to the engine with the photo, over the square of what is uncovered."""
+    told: list[Photo] = []
+    learn = swapper.engine.learn
+
+    def learning(photos: list[Photo]) -> object:
+        told.extend(photos)
+        return learn(photos)
+
+    monkeypatch.setattr(swapper.engine, "learn", learning)
+    networks.rims, networks.looked = 0.7, 0
+    swapper.set_identity([scene(networks, 1, LIGHT_SKIN, posed()), scene(networks, 2, LIGHT_SKIN, posed(yaw=20))])
+    assert networks.looked == 2
+    for photo in told:
+        assert photo.uncovered is not None
+        middle = photo.face.dense[None, 1:2, :2]
+        assert photo.uncovered.glasses_at(middle) == pytest.approx(0.7)
+        assert photo.uncovered.share_at(middle) == 1
+    swapper.swap(scene(networks, 3, DARK_SKIN, posed()))
+    assert networks.looked == 2
 
 
 def test_every_face_is_swapped_and_the_input_is_not_touched(networks: DrawnNetworks, swapper: Swapper) -> None:

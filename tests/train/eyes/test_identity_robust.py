@@ -22,7 +22,7 @@ from facegraft.frozen.from_onnx import load_onnx  # noqa: E402
 from facegraft.frozen.identity import Identity, IdentityConfig  # noqa: E402
 from facegraft.frozen.nets import IdentityEye  # noqa: E402
 from facegraft.train.eyes.identity_robust import RobustRecipe  # noqa: E402
-from facegraft.train.frozen_nets import ROBUST_FILE, load_frozen, weights_file  # noqa: E402
+from facegraft.train.frozen_nets import IDENTITY_FILE, ROBUST_FILE, load_frozen, weights_file  # noqa: E402
 from facegraft.train.loop import train  # noqa: E402
 from facegraft.train.methods import MethodJob  # noqa: E402
 from tests.data.small_sets import small_set  # noqa: E402
@@ -64,6 +64,24 @@ def test_it_begins_as_the_network_that_ships(recipe: RobustRecipe) -> None:
     assert isinstance(recipe.net, Identity)
     with torch.no_grad():
         torch.testing.assert_close(recipe.say(recipe.net, recipe.held), recipe.plain(recipe.held), atol=1e-4, rtol=0)
+
+
+def test_it_may_begin_from_another_file(faces: Path) -> None:
+    """It learns the plain network's answers all the same."""
+    tables = robust_tables(faces)
+    tables["data"]["start"] = str(weights_file("identity"))
+    recipe = RobustRecipe(tables, torch.device("cpu"))
+    other = Identity(IdentityConfig())
+    load_onnx(other, weights_file("identity"))
+    images = recipe.held[:4]
+    with torch.no_grad():
+        begun, plain = recipe.say(recipe.net, images), recipe.plain(images)
+        torch.testing.assert_close(begun, recipe.say(other, images), atol=1e-4, rtol=0)
+    assert (begun * plain).sum(1).max() < 0.9
+    shipped = Identity(IdentityConfig())
+    load_onnx(shipped, IDENTITY_FILE)
+    with torch.no_grad():
+        torch.testing.assert_close(plain, recipe.say(shipped, images), atol=1e-4, rtol=0)
 
 
 def test_batches_are_the_generators_choice_and_half_of_them_mirrored(recipe: RobustRecipe) -> None:
