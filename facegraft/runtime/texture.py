@@ -20,6 +20,7 @@ from facegraft.faces.shading import Shading
 from facegraft.faces.topology import Topology
 from facegraft.faces.visible import Uncovered, certain, sharper
 from facegraft.runtime.rims import without_rims
+from facegraft.runtime.tinted import without_tint
 
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
@@ -98,8 +99,6 @@ def unroll(
     sheet = atlas(scale)
     position = interpolate(sheet.raster, topology.uv, face.dense[:, :2], topology.triangles)
     texture = _sample(frame, position, eye_distance / scale)
-    if shading is not None:
-        texture = _evened(texture, shading.at(position), scale)
     seen = _seen(face, topology, sheet) * _within(position, frame)
     share = np.zeros_like(seen)
     if uncovered is not None:
@@ -108,9 +107,15 @@ def unroll(
             texture, free = without_rims(texture, free, glasses, scale)
         share = _drawn_in(free, 0.5 * SHY * scale)  # an outline has a fringe of both sides
         seen = seen * sharper(share) * _beside(sharper(free), scale)
+    photo, factors = texture, None if shading is None else shading.at(position)
+    if factors is not None:
+        texture = _evened(photo, factors, scale)
     bare = cv2.resize(_bare(texture, seen), sheet.size_wh, interpolation=cv2.INTER_LINEAR)
     bare = np.maximum(bare, certain(share))
     own = (seen * bare).astype(np.float32)
+    if factors is not None:
+        lit = cv2.resize(layers(LAYER_SCALE)["lit"], sheet.size_wh, interpolation=cv2.INTER_LINEAR)
+        texture = without_tint(photo, texture, factors, own * lit, scale)
     size, rotation, shift = onto_mean(topology, face.dense)
     shape = (size * face.dense @ rotation.T + shift).astype(np.float32)
     return Unrolled(texture, own, scale, shape, face.pose_degrees)
