@@ -17,7 +17,7 @@ EPILOG = """examples:
   facegraft data report faces -o report.html   the diversity report: what is there, what is missing
   facegraft data sheet faces -o sheet.png      samples to look at
   facegraft data benchmark exact-1k -o exact   build a benchmark set; the same on every machine up to rounding
-  facegraft data reverse faces -o undone       swaps whose right answer is a photograph, to train any method with
+  facegraft data reverse faces -o undone       swaps whose right answer is a photograph, to train with
 
 The same command again continues where it stopped, or says that all is done."""
 ACTIONS = {
@@ -75,8 +75,8 @@ def _add_reverse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", type=float, default=0.25, metavar="SHARE", help="identity images not swapped (default: 0.25)"
     )
-    parser.add_argument("--again", action="store_true", help="store what the method makes of each pair, too")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -163,23 +163,24 @@ def _benchmark(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _reverse(args: argparse.Namespace) -> dict[str, object]:
-    import functools
-
     from facegraft.data.dataset import open_dataset
     from facegraft.data.reverse import ReverseOptions, shard_count, usable, write_reversed
     from facegraft.runtime.engine import load_engine
     from facegraft.runtime.swapper import pair_swapper
 
-    name = load_engine(args.method).method
-    pairs = 2 * len(usable(open_dataset(args.dataset))) if args.pairs is None else args.pairs
-    options = ReverseOptions(name, pairs, args.seed, args.plain, args.again)
-    make = functools.partial(pair_swapper, args.method)
-    with progress_bar("shards", shard_count(options)) as update:
+    photographs = len(usable(open_dataset(args.dataset)))
+    pairs = 2 * photographs if args.pairs is None else args.pairs
+    options = ReverseOptions(args.method, pairs, args.seed, args.plain, load_engine(args.method).stamp)
+    shards = shard_count(options)
+    if args.dry_run:
+        print(f"would write {pairs} pairs of {photographs} photographs in {shards} shards to {args.output}")
+        return {"output": str(args.output), "pairs": pairs, "photographs": photographs, "shards": shards}
+    with progress_bar("shards", shards) as update:
         dataset = write_reversed(
-            args.dataset, args.output, options, make, jobs=args.jobs, progress=lambda done, _: update(done)
+            args.dataset, args.output, options, pair_swapper, jobs=args.jobs, progress=lambda done, _: update(done)
         )
     made, lost = len(dataset.pairs), options.pairs - len(dataset.pairs)
-    print(f"{made} pairs with their right answers, {lost} left out (no face found in a swap): {args.output}")
+    print(f"{made} pairs with their right answers, {lost} left out (no face found, or nobody swapped): {args.output}")
     return {"output": str(args.output), "pairs": made, "left_out": lost}
 
 

@@ -25,7 +25,7 @@ VERBS = {
     "verify": "read what a file says about how it was made",
     "ingest": "make an aligned dataset of photographs and clips",
     "synth": "render people with exact labels, and the true answer of a swap, into a dataset",
-    "data": "fetch the assets that people are rendered from; look into a dataset; build the benchmark sets",
+    "data": "fetch the assets that people are rendered from; look into a dataset; build benchmark sets; reverse swaps",
     "methods": "list the face-swapping methods: paper, cost, trained weights and scores",
     "train": "train a method or a network by its config; the same command goes on where it was stopped",
     "export": "write a trained method as a bundle, a trained network as ONNX, with its card",

@@ -75,14 +75,14 @@ class Pairs:
         attributes: Collection[str] | None = None,
     ) -> None:
         self.policy, self.seed, self.group = policy, seed, group
-        self._name, self._named = dataset.card.name, (identities, attributes)
+        self._name = dataset.card.name
         self._rows = [row for row in dataset.rows if row.role == "picture"]
         self._weights = row_weights(self._rows, policy.balance, policy.balance_cap)
         self._places = _grouped(self._rows, lambda row: row.person)
         self._clips = _grouped(self._rows, lambda row: (row.person, row.clip))
         self._offset = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
-        may = np.array([_named(row, identities) for row in self._rows], bool)
-        shown = np.array([_named(row, attributes) for row in self._rows], bool)
+        may = np.array([identities is None or row.person in identities for row in self._rows], bool)
+        shown = np.array([attributes is None or row.person in attributes for row in self._rows], bool)
         several = np.array([len(self._places.get(row.person, ())) > 1 for row in self._rows], bool)
         if policy.second_photo:
             may &= several
@@ -90,7 +90,9 @@ class Pairs:
         self._stranger_pool = _Pool(self._rows, self._weights, np.flatnonzero(shown & self._have_strangers(may)))
         self._same_pool = _Pool(self._rows, self._weights, np.flatnonzero(may & shown))
         self._several_pool = _Pool(self._rows, self._weights, np.flatnonzero(may & shown & several))
-        self._triplets = self._exact(dataset, may, shown) if policy.triplets else []
+        # Swapped pictures do not serve where people are named, or another photo of theirs is asked for.
+        swapped = identities is None and attributes is None and not policy.second_photo
+        self._triplets = self._exact(dataset, may, shown, swapped=swapped) if policy.triplets else []
         self._check()
 
     def rows(self) -> list[Row]:
@@ -185,13 +187,14 @@ class Pairs:
         other = self._choose(rng, places, lambda row: row.key not in (identity.key, attribute.key))
         return other or self._choose(rng, places, lambda row: row.key != identity.key)
 
-    def _exact(self, dataset: Dataset, may: np.ndarray, shown: np.ndarray) -> list[tuple[Row, Row, Row]]:
+    def _exact(
+        self, dataset: Dataset, may: np.ndarray, shown: np.ndarray, *, swapped: bool
+    ) -> list[tuple[Row, Row, Row]]:
         identities = {row.key for row, yes in zip(self._rows, may, strict=True) if yes}
         attributes = {row.key for row, yes in zip(self._rows, shown, strict=True) if yes}
-        made = [row for row in dataset.rows if row.role == "swapped"]
-        # Of people in swapped pictures no other photo can be drawn.
-        identities |= {row.key for row in made if not self.policy.second_photo and _named(row, self._named[0])}
-        attributes |= {row.key for row in made if _named(row, self._named[1])}
+        if swapped:
+            made = {row.key for row in dataset.rows if row.role == "swapped"}
+            identities, attributes = identities | made, attributes | made
         kind = self.policy.truth
         return [
             (dataset.row(pair.identity), dataset.row(pair.attribute), dataset.row(pair.truths[kind]))
@@ -289,10 +292,6 @@ def _grouped(rows: Sequence[Row], group_of: Callable[[Row], Group]) -> dict[Grou
         if row.person:
             places.setdefault(group_of(row), []).append(place)
     return places
-
-
-def _named(row: Row, people: Collection[str] | None) -> bool:
-    return people is None or row.person in people
 
 
 def _are_strangers(one: Row, two: Row) -> bool:

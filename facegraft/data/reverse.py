@@ -28,20 +28,22 @@ from facegraft.core.errors import BadInputError, NoFaceError
 from facegraft.core.files import read_bytes
 from facegraft.core.image_bytes import encode_frame, encode_plane
 from facegraft.core.machine import physical_cores
-from facegraft.core.types import Face, Frame
+from facegraft.core.types import Face, Frame, Mask
 from facegraft.data.dataset import Dataset, DatasetCard, Item, Pair, open_dataset, shard_done, write_card, write_shard
 from facegraft.data.fanout import run_units
+from facegraft.data.framing import mesh_points5
 from facegraft.data.item import Row
-from facegraft.data.synth_folder import begin
+from facegraft.data.synth_folder import begin, sweep
 from facegraft.faces.analyse import MIN_PRESENCE, Analyser
 from facegraft.faces.topology import landmarks68
 
 PLAN_NAME = "reverse.json"
-PAIRS_OF_A_SHARD = 100
 DONOR_DEGREES, HOST_DEGREES = 25.0, 40.0
 """How far the yaw of whose face is put on, and of whom the person is put on, may be from the photograph's."""
 MIRRORED = 0.5
 """Share of people who are mirrored before they are put on another photograph."""
+LEAST_CHANGED = 0.3
+"""Share of the face that is seen that a swap has to change; where it changed less, nobody was swapped."""
 JPEG_QUALITY = 92
 _TRIES = 40
 ABOUT = (
@@ -51,6 +53,8 @@ ABOUT = (
 
 PairSwap = Callable[[Frame, Frame], Frame]
 """Identity picture, attribute picture -> the swapped picture."""
+MakeSwap = Callable[[str], PairSwap]
+"""Name of a method -> what swaps by it. A function of a module: worker processes import it."""
 Progress = Callable[[int, int], None]
 """Shards done, shards in all."""
 
@@ -60,24 +64,27 @@ class ReverseOptions:
     """All that decides the content, besides the photographs.
 
     Attributes:
-        method: What makes the swaps that are to be undone.
-        pairs: How many; where a face is not found in a swap, its pair is left out.
+        method: What makes the swaps that are to be undone: a name, or a bundle's folder.
+        pairs: How many; where a face is not found, or nothing was swapped, a pair is left out.
         seed: Other seeds have other meetings.
         plain: Share of identity images that were not swapped: mirrored, or another photo of the person.
-        again: Also stores what the swapper makes of identity and attribute image, for networks that mend it.
+        stamp: Tells apart two methods of one name (`Engine.stamp`).
+        shard: Pairs of each file.
     """
 
     method: str
     pairs: int
     seed: int = 0
     plain: float = 0.25
-    again: bool = False
+    stamp: str = ""
+    shard: int = 100
 
     def __post_init__(self) -> None:
         if self.pairs < 1 or not 0 <= self.plain <= 1:
-            raise BadInputError(
-                f"--pairs, --plain: expected 1 or more and a share 0..1, found {self.pairs} and {self.plain:g}"
-            )
+            found = f"{self.pairs} and {self.plain:g}"
+            raise BadInputError(f"--pairs, --plain: expected 1 or more and a share 0..1, found {found}")
+        if self.seed < 0:
+            raise BadInputError(f"--seed: expected 0 or more, found {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -107,14 +114,14 @@ class Job:
     options: ReverseOptions
     dataset: str
     folder: str
-    make: Callable[[], PairSwap]
+    make: MakeSwap
 
 
 def write_reversed(
     dataset: Path,
     out: Path,
     options: ReverseOptions,
-    make: Callable[[], PairSwap],
+    make: MakeSwap,
     *,
     jobs: int | None = None,
     progress: Progress = lambda _done, _all: None,
@@ -125,7 +132,7 @@ def write_reversed(
         dataset: Photographs, as `facegraft ingest` keeps them: with their mesh of points.
         out: The new dataset's folder.
         options: What to make.
-        make: Makes the swapper, in each worker process.
+        make: Makes the swapper, once in each worker process.
         jobs: Processes; default: one per core. The files do not depend on it.
         progress: Called after every shard.
 
@@ -137,6 +144,7 @@ def write_reversed(
     rows = usable(open_dataset(dataset))
     shards = shard_count(options)
     begin(out, options, hashlib.blake2b(read_bytes(dataset / "card.json"), digest_size=16).hexdigest(), PLAN_NAME)
+    sweep(out / "shards")
     missing = [number for number in range(shards) if not shard_done(out, number)]
     progress(shards - len(missing), shards)
     if missing or not (out / "card.json").is_file():
@@ -150,18 +158,18 @@ def write_reversed(
 
 def shard_count(options: ReverseOptions) -> int:
     """Files that a set has."""
-    return -(-options.pairs // PAIRS_OF_A_SHARD)
+    return -(-options.pairs // options.shard)
 
 
 def write_one(job: Job) -> int:
     """Makes and writes one shard. Runs in a worker; may be killed at any moment."""
     dataset = open_dataset(Path(job.dataset))
     by_split = _by_split(usable(dataset))
-    workshop = Workshop(dataset, _swapper(job.make), job.options)
+    workshop = Workshop(dataset, _swapper(job.make, job.options.method))
     items: list[Item] = []
     pairs: list[Pair] = []
-    first = job.number * PAIRS_OF_A_SHARD
-    for number in range(first, min(first + PAIRS_OF_A_SHARD, job.options.pairs)):
+    first = job.number * job.options.shard
+    for number in range(first, min(first + job.options.shard, job.options.pairs)):
         if (made := workshop.make(meeting(by_split, job.options, number), f"r{number:06d}")) is not None:
             items += made[0]
             pairs.append(made[1])
@@ -170,9 +178,15 @@ def write_one(job: Job) -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _swapper(make: Callable[[], PairSwap]) -> PairSwap:
+def _swapper(make: MakeSwap, method: str) -> PairSwap:
     """Kept by a worker process from shard to shard."""
-    return make()
+    return make(method)
+
+
+@functools.lru_cache(maxsize=1)
+def _analyser() -> Analyser:
+    """Likewise."""
+    return Analyser()
 
 
 def usable(dataset: Dataset) -> list[Row]:
@@ -200,7 +214,7 @@ def meeting(by_split: dict[str, list[Row]], options: ReverseOptions, number: int
     donor = _stranger(rng, rows, truth, DONOR_DEGREES)
     plain = rng.random() < options.plain
     host = None if plain else _stranger(rng, rows, truth, HOST_DEGREES)
-    others = [row for row in rows if row.key != truth.key and _who(row) == _who(truth)]
+    others = [row for row in rows if row.key != truth.key and truth.person and row.person == truth.person]
     other = others[int(rng.integers(len(others)))] if others and rng.random() < 0.5 else None
     # Nothing but another photo may go in as it is: the answer itself would reward copying.
     mirrored = other is None and (plain or rng.random() < MIRRORED)
@@ -213,85 +227,101 @@ class Workshop:
     Args:
         dataset: Of the photographs.
         swap: The swapper.
-        options: Of the set.
     """
 
-    def __init__(self, dataset: Dataset, swap: PairSwap, options: ReverseOptions) -> None:
-        self._dataset, self._swap, self._options = dataset, swap, options
-        self._analyser = Analyser()
+    def __init__(self, dataset: Dataset, swap: PairSwap) -> None:
+        self._dataset, self._swap, self._analyser = dataset, swap, _analyser()
 
     def make(self, who: Meeting, key: str) -> tuple[list[Item], Pair] | None:
-        """Identity, attribute and truth items and their pair; None where a face is lost, or nothing was swapped."""
+        """Identity, attribute and truth items and their pair; None where a face is lost, or nobody was swapped.
+
+        Raises:
+            BadInputError: A photograph has no mesh of points.
+        """
         truth, donor = self._dataset.read(who.truth), self._dataset.read(who.donor)
+        host = None if who.host is None else self._dataset.read(who.host)
+        photo = truth if who.other is None else self._dataset.read(who.other)
         try:
             attribute = self._swap(donor.frame(), truth.frame())
-            identity, start = self._identity(who, truth)
-            again = self._swap(identity, attribute) if self._options.again else None
+            identity = _mirrored(photo.frame()) if who.mirrored else photo.frame()
+            if host is not None:
+                identity = self._swap(identity, host.frame())
         except NoFaceError:
             return None
-        if np.array_equal(attribute, truth.frame()):
-            return None
-        shown = self._face(attribute, truth.arrays["dense"])
-        person = self._face(identity, start)
+        shown = self._face(attribute, _mesh(truth))
+        person = self._face(identity, _mesh(host) if host is not None else None if who.mirrored else _mesh(photo))
         if shown is None or person is None:
             return None
+        seen = [self._analyser.visible(frame, face) for frame, face in ((attribute, shown), (identity, person))]
+        if _changed(truth, attribute, seen[0]) < LEAST_CHANGED:
+            return None
+        if host is not None and _changed(host, identity, seen[1]) < LEAST_CHANGED:
+            return None
         made = [
-            self._item(f"{key}-identity", identity, person, truth, [who.host]),
-            self._item(f"{key}-attribute", attribute, shown, donor, [who.truth]),
-            self._truth(f"{key}-truth", truth, attribute, again),
+            _item(f"{key}-identity", identity, person, seen[1], photo, [] if host is None else [host]),
+            _item(f"{key}-attribute", attribute, shown, seen[0], donor, [truth]),
+            _truth(f"{key}-truth", truth, attribute),
         ]
         answer = made[2].key
         return made, Pair(made[0].key, made[1].key, {"inner": answer, "inner_recoloured": answer}, "reversed")
 
-    def _identity(self, who: Meeting, truth: Item) -> tuple[Frame, Float32[np.ndarray, "k d"] | None]:
-        """The identity image, and about where its face's points are, where that is known."""
-        photo = truth if who.other is None else self._dataset.read(who.other)
-        frame = np.ascontiguousarray(photo.frame()[:, ::-1]) if who.mirrored else photo.frame()
-        if who.host is None:
-            return frame, None if who.mirrored else photo.arrays["dense"]
-        host = self._dataset.read(who.host)
-        return self._swap(frame, host.frame()), host.arrays["dense"]
-
-    def _face(self, frame: Frame, start: Float32[np.ndarray, "k d"] | None) -> Face | None:
+    def _face(self, frame: Frame, start: Float32[np.ndarray, "k 3"] | None) -> Face | None:
+        """The face near known points, or the largest."""
         if start is None:
             faces = self._analyser.analyse(frame)
             return faces[0] if len(faces) else None
-        dense = np.zeros((1, len(start), 3), np.float32)
-        dense[0, :, : start.shape[1]] = start
-        found = self._analyser.refine(frame, self._analyser.refine(frame, dense).dense)
+        found = self._analyser.refine(frame, self._analyser.refine(frame, start[None]).dense)
         return found[0] if found.scores[0] >= MIN_PRESENCE else None
 
-    def _item(self, key: str, frame: Frame, face: Face, person: Item, beside: Sequence[Row | None]) -> Item:
-        """A picture that goes in. Who is seen in it besides the person counts for its licence and its consent."""
-        shown = [person, *(self._dataset.read(row) for row in beside if row is not None)]
-        visible = np.rint(self._analyser.visible(frame, face) * 255).astype(np.uint8)
-        return Item(
-            key=key,
-            person=person.person,
-            image=encode_frame(frame, JPEG_QUALITY),
-            licence=_joined([item.licence for item in shown]),
-            consent=_joined([item.consent for item in shown]),
-            origin=_joined([item.origin for item in shown]),
-            synthetic=all(item.synthetic for item in shown),
-            role="swapped",
-            split=person.split,
-            planes={"visible": encode_plane(visible)},
-            arrays={
-                "dense": face.dense,
-                "landmarks68": landmarks68(face.dense),
-                "points5": face.points5,
-                "pose_degrees": face.pose_degrees,
-            },
-            facts={"by": self._options.method},
-        )
 
-    def _truth(self, key: str, truth: Item, attribute: Frame, again: Frame | None) -> Item:
-        changed = (truth.frame() != attribute).any(axis=2).astype(np.uint8) * np.uint8(255)
-        planes = truth.planes | {"changed": encode_plane(changed)}
-        if again is not None:
-            planes |= {"again": encode_frame(again, JPEG_QUALITY)}
-        facts = truth.facts | {"truth": "inner", "photo": truth.key}
-        return dataclasses.replace(truth, key=key, role="truth", planes=planes, facts=facts)
+def _item(key: str, frame: Frame, face: Face, visible: Mask, person: Item, beside: Sequence[Item]) -> Item:
+    """A picture that goes in. Who is seen in it besides the person counts for its licence and its consent."""
+    shown = [person, *beside]
+    return Item(
+        key=key,
+        person=person.person,
+        image=encode_frame(frame, JPEG_QUALITY),
+        licence=_joined([item.licence for item in shown]),
+        consent=_joined([item.consent for item in shown]),
+        origin=_joined([item.origin for item in shown]),
+        synthetic=all(item.synthetic for item in shown),
+        role="swapped",
+        split=person.split,
+        planes={"visible": encode_plane(np.rint(visible * 255).astype(np.uint8))},
+        arrays={
+            "dense": face.dense,
+            "landmarks68": landmarks68(face.dense),
+            "points5": face.points5,
+            "pose_degrees": face.pose_degrees,
+        },
+    )
+
+
+def _truth(key: str, truth: Item, attribute: Frame) -> Item:
+    changed = (truth.frame() != attribute).any(axis=2).astype(np.uint8) * np.uint8(255)
+    facts = truth.facts | {"truth": "inner", "photo": truth.key}
+    return dataclasses.replace(
+        truth, key=key, role="truth", planes=truth.planes | {"changed": encode_plane(changed)}, facts=facts
+    )
+
+
+def _mirrored(frame: Frame) -> Frame:
+    return np.ascontiguousarray(frame[:, ::-1])
+
+
+def _mesh(item: Item) -> Float32[np.ndarray, "k 3"]:
+    """About where the face's points lie; of flat ones depth is 0."""
+    mesh_points5(item)  # says which item has none
+    flat = item.arrays["dense"]
+    dense = np.zeros((len(flat), 3), np.float32)
+    dense[:, : flat.shape[1]] = flat
+    return dense
+
+
+def _changed(before: Item, after: Frame, seen: Mask) -> float:
+    """Share of the face that is seen that a swap changed."""
+    differs = (before.frame() != after).any(axis=2)
+    return float((differs * seen).sum()) / max(float(seen.sum()), 1.0)
 
 
 def _stranger(rng: np.random.Generator, rows: Sequence[Row], like: Row, window_degrees: float) -> Row:
@@ -305,7 +335,8 @@ def _stranger(rng: np.random.Generator, rows: Sequence[Row], like: Row, window_d
 
 
 def _who(row: Row) -> str:
-    return row.person or row.key
+    """Whoever is in one clip may be one person."""
+    return row.person or row.clip or row.key
 
 
 def _yaw(row: Row) -> float:
@@ -326,13 +357,14 @@ def _joined(words: Sequence[str]) -> str:
 
 def _card(options: ReverseOptions, dataset: Path, out: Path, photographs: int) -> DatasetCard:
     name, folder = dataset.resolve().name, out.resolve().name
-    words = ["facegraft", "data", "reverse", name, "-o", folder, "--pairs", options.pairs, "--method", options.method]
-    words += ["--seed", options.seed, "--plain", options.plain] + (["--again"] if options.again else [])
+    method = Path(options.method).name
+    words = ["facegraft", "data", "reverse", name, "-o", folder, "--pairs", options.pairs, "--method", method]
+    words += ["--seed", options.seed, "--plain", options.plain]
     return DatasetCard(
         name=folder,
         about=ABOUT,
         command=shlex.join(map(str, words)),
         commit=f"facegraft {__version__}",
         seed=options.seed,
-        options={**dataclasses.asdict(options), "photographs": photographs},
+        options={**dataclasses.asdict(options), "method": method, "photographs": photographs},
     )

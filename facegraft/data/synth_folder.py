@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from facegraft.data.synth_plan import differing
 
 PLAN_NAME = "synth.json"
 VERSION = 1
+ABANDONED_S = 3600.0
 
 
 def begin(out: Path, options: Any, digest: str, plan: str = PLAN_NAME) -> None:
@@ -76,3 +79,11 @@ def _write_plan(path: Path, options: Any, digest: str) -> None:
     facts = {"version": VERSION, "options": dataclasses.asdict(options), "assets_digest": digest}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def sweep(shards: Path) -> None:
+    """Removes what killed workers began; what is young may be another run's."""
+    for path in shards.glob(".facegraft-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()

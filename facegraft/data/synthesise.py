@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import shlex
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from facegraft.data.assets import assets_digest, find_assets
 from facegraft.data.benchmark_sets import SETS, counts, digests, swaps_of_shard
 from facegraft.data.dataset import Dataset, DatasetCard, Item, Pair, open_dataset, shard_done, write_card, write_shard
 from facegraft.data.fanout import run_units
-from facegraft.data.synth_folder import begin
+from facegraft.data.synth_folder import begin, sweep
 from facegraft.data.synth_items import changed_plane, make_items, with_even_light
 from facegraft.data.synth_plan import (
     PICTURES_OF_A_SWAP,
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PICTURES = 8
 """Of each person, where the number of pictures is not given."""
-ABANDONED_S = 3600.0
 UNITS = {
     "depth": "16 bits: tenths of a millimetre from the camera's plane; 0 = background",
     "normals": "red, green, blue: 128 + 127 x (x right, y up, z to the camera); 128, 128, 128 = background",
@@ -173,7 +171,7 @@ def write_set(
     found = find_assets(assets).resolve()
     count = _jobs(jobs, options)  # a wrong option leaves nothing behind
     begin(out, options, digest := assets_digest(found))
-    _sweep(out / "shards")
+    sweep(out / "shards")
     missing = [n for n in range(plan.shards) if not shard_done(out, n)]
     if not missing and (out / "card.json").is_file():
         progress(plan.shards, plan.shards)
@@ -324,14 +322,6 @@ def _one_thread(device: str) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _sweep(shards: Path) -> None:
-    """Removes what killed workers began; what is young may be another run's."""
-    for path in shards.glob(".facegraft-*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink()
 
 
 def _explained(options: SynthOptions, assets: Path) -> dict[str, str]:

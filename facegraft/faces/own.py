@@ -25,8 +25,7 @@ from facegraft.faces.topology import twins
 DENSE_POINTS = 468
 MESH_SIDE = 128
 SEEN_SIDE, CLOSE_SIDE = 160, 256
-"""Of the parser's crop; and where it looks closely, once for a photo: rims of glasses are thinner than a pixel of the
-other."""
+"""Of the parser's crop; and of a closer look, for rims of glasses, which are thinner than a pixel of the other."""
 GLASSES = 9
 """The parser's class (`frozen.parser.CLASSES`)."""
 RIM, COUNTED = (0.45, 0.75), 0.25
@@ -179,7 +178,7 @@ class OwnNetworks:
             crop: Transform from the frame to the unit square around the face, eyes level.
 
         Returns:
-            Over that square, `SEEN_SIDE` pixels wide, or `CLOSE_SIDE` where there are glasses.
+            Over that square, `SEEN_SIDE` pixels wide, or `CLOSE_SIDE` where the first look may see glasses.
         """
         to_input = (crop * np.float32(SEEN_SIDE)).astype(np.float32)
         image = warp(frame, to_input, (SEEN_SIDE, SEEN_SIDE))

@@ -67,8 +67,8 @@ class FastSwapConfig:
     cross_share: float = 0.25
     """Of each batch that is swapped with the next person too; ours. The paper has none."""
     pasted: bool = False
-    """Losses see answers as they will be put back: the face, on the right answer's own background. Else whole pictures,
-    as the paper has it, which take much of a small network for backgrounds that nobody sees; ours."""
+    """Losses see what is drawn inside the attribute image's face mask alone, on the right answer's own background. Else
+    whole pictures, as the paper has it, which take much of a small network for backgrounds that nobody sees; ours."""
     discriminator_width: int = 32
     discriminator_halvings: int = 3
     loss_weights: dict[str, dict[str, float]] = field(
@@ -285,7 +285,7 @@ class FastSwap(Method):
         return made
 
     def _pasted(self, made: Images, on: Float[Tensor, "_n 3 h w"], batch: SwapBatch) -> Images:
-        """The first pictures' answers as they are put back, and a little of what they have around the face."""
+        """What is drawn for the first pictures inside the face, and a little around it, on these backgrounds."""
         if not self.config.pasted:
             return made
         count = len(made)
