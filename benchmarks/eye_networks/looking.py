@@ -60,6 +60,9 @@ class OurEyes:
     def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
         raise MissingPartError("what covers a face is not asked for here")
 
+    def glasses(self, frame: Frame, crop: Matrix) -> Mask:
+        raise MissingPartError("glasses are not asked for here")
+
     def shading(self, frame: Frame, crop: Matrix) -> np.ndarray:
         raise MissingPartError("what light does to a face is not asked for here")
 
