@@ -53,7 +53,7 @@ def rims(glasses: Mask, scale: int) -> Bool[np.ndarray, "h w"]:
     thin = cv2.dilate(cv2.subtract(worn, lenses), _disc(2 * FRINGE * scale))
     lids = np.maximum(layers(LAYER_SCALE)["left_lids"], layers(LAYER_SCALE)["right_lids"])
     eyes = cv2.resize(lids, (thin.shape[1], thin.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(thin, bool) & (lenses == 0) & (eyes < 0.5)
+    return np.asarray(thin, bool) & (eyes < 0.5)
 
 
 def _disc(diameter: float) -> np.ndarray:
