@@ -90,7 +90,8 @@ def test_a_photo_in_blue_light_is_unrolled_in_the_colours_of_skin(told: bool) ->
     white = draw(dense, painted(LIGHT_SKIN, 4), size_wh=(300, 300))
     tint = np.array([0.12, 0.4, 0.9])
     blue = np.clip(white * tint, 0, 255).astype(np.uint8)
-    logarithms = np.broadcast_to(-1.2 * np.log(tint), (8, 8, 3)).astype(np.float32).copy()  # too much of a good thing
+    # Told too strongly, which would leave a tint of the other side; less bright, so that nothing is cut off.
+    logarithms = np.broadcast_to(-1.2 * np.log(tint) - 0.5, (8, 8, 3)).astype(np.float32).copy()
     shading = Shading(logarithms, np.array([[8 / 300, 0, 0], [0, 8 / 300, 0]], np.float32))
     nothing = Shading(np.zeros((8, 8, 3), np.float32), shading.from_frame)
     plain = unroll(white, face, mesh, shading=nothing)
