@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,9 +18,42 @@ def instance_norm(x: Features) -> Features:
 
     Written out, because torch's own refuses maps of a single place while training; those become 0.
     """
+    if x.requires_grad and torch.is_grad_enabled():
+        made: Features = _InstanceNorm.apply(x)
+        return made
+    return _normalised(x)
+
+
+def _normalised(x: Features) -> Features:
     held = x.float()
     variance, mean = torch.var_mean(held, (2, 3), correction=0, keepdim=True)
     return ((held - mean) * torch.rsqrt(variance + EPS)).to(x.dtype)
+
+
+class _InstanceNorm(torch.autograd.Function):
+    """`_normalised` for training, some four times as fast on a CPU.
+
+    Two means over places take the place of `var_mean`, and one map is kept for the way back instead of several.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Features) -> Features:
+        held = x.float()
+        held = held - held.mean((2, 3), keepdim=True)
+        gain = torch.rsqrt(held.square().mean((2, 3), keepdim=True) + EPS)
+        held *= gain
+        ctx.save_for_backward(x, held, gain)
+        return held.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, above: Features) -> Features:
+        x, held, gain = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody asks for the gradient of the gradient, as penalties do
+            back: Features = torch.autograd.grad(_normalised(x), x, above, create_graph=True)[0]
+            return back
+        above = above.float()
+        slope = (above * held).mean((2, 3), keepdim=True)
+        return (gain * (above - above.mean((2, 3), keepdim=True) - held * slope)).to(x.dtype)
 
 
 class InstanceNorm(nn.Module):

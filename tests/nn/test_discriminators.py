@@ -29,6 +29,35 @@ def test_instance_norm_is_torchs_own_and_takes_single_places() -> None:
     assert instance_norm(torch.randn(2, 4, 1, 1)).abs().max() == 0
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_instance_norm_goes_back_as_torchs_own(half: bool) -> None:
+    given, above = (torch.randn(2, 4, 5, 6) for _ in range(2))
+    gradients = []
+    for norm in (instance_norm, lambda x: F.instance_norm(x, eps=1e-5)):
+        x = (given.bfloat16() if half and norm is instance_norm else given).clone().requires_grad_()
+        norm(x).backward(above.to(x.dtype))
+        assert x.grad is not None
+        assert x.grad.dtype == x.dtype
+        gradients.append(x.grad.float())
+    torch.testing.assert_close(*gradients, atol=0.05 if half else 1e-5, rtol=0.02 if half else 1e-5)
+
+
+def test_instance_norm_can_be_asked_for_the_gradient_of_its_gradient() -> None:
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float32).requires_grad_()
+    seconds = []
+    for norm in (instance_norm, lambda x: F.instance_norm(x, eps=1e-5)):
+        (first,) = torch.autograd.grad(norm(x).pow(3).sum(), x, create_graph=True)
+        seconds.append(torch.autograd.grad(first.square().sum(), x)[0])
+    torch.testing.assert_close(*seconds, atol=1e-3, rtol=1e-3)
+
+
+def test_single_places_have_no_gradient() -> None:
+    x = torch.randn(2, 4, 1, 1).requires_grad_()
+    instance_norm(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() < 1e-3
+
+
 @pytest.mark.parametrize(("channels", "groups"), [(12, 12), (24, 12), (40, 10), (7, 7), (34, 2)])
 def test_group_norm_takes_the_most_groups_that_divide(channels: int, groups: int) -> None:
     assert group_norm(channels).num_groups == groups
