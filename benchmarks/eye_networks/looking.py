@@ -57,6 +57,9 @@ class OurEyes:
         self.told.append(self._points.landmarks(frame, crop))
         return self.told[-1].points[:DENSE_POINTS], self.told[-1].presence
 
+    def irises(self, frame: Frame, crop: Matrix) -> np.ndarray:
+        raise MissingPartError("irises are not asked for here")
+
     def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
         raise MissingPartError("what covers a face is not asked for here")
 

@@ -21,7 +21,7 @@ from facegraft.core.geometry import invert, keep_best, transform
 from facegraft.core.types import Face, Faces, Frame, Mask, Matrix, no_faces
 from facegraft.faces.own import OwnNetworks
 from facegraft.faces.shading import Shading
-from facegraft.faces.topology import Topology, five_points, head_pose, load_topology
+from facegraft.faces.topology import NARROW, Topology, eyes_openness, five_points, head_pose, load_topology
 from facegraft.faces.visible import Uncovered, visible_mask
 
 MIN_SCORE = 0.5
@@ -56,6 +56,8 @@ class FaceNetworks(Protocol):
     ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Float32[np.ndarray, "n p 2"]]: ...
 
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "k 3"], float]: ...
+
+    def irises(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "2"]: ...
 
     def uncovered(self, frame: Frame, crop: Matrix) -> Mask: ...
 
@@ -146,7 +148,9 @@ class Analyser:
         """
         crop = self._candidate_of(face.dense).crop(margin)
         share = self.networks.uncovered(frame, crop)
-        return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32))
+        narrow = min(eyes_openness(face.dense)) < NARROW[1]
+        irises = self.networks.irises(frame, self.crop_around(face.dense)) if narrow else None
+        return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32), irises=irises)
 
     def looked_closely(self, frame: Frame, face: Face) -> Uncovered:
         """As `uncovered`, and where there are glasses: for a photo of a person, which is looked at once."""

@@ -177,6 +177,10 @@ class MediaPipeNetworks:
             draw_hand(covered, hand, to_mask)
         return np.asarray(1 - covered, np.float32)
 
+    def irises(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "2"]:
+        """Nothing is said of irises: they count as seen."""
+        return np.ones(2, np.float32)
+
     def glasses(self, frame: Frame, crop: Matrix) -> Mask:
         """Nothing is said of glasses: there are none."""
         return np.zeros((2, 2), np.float32)

@@ -170,6 +170,15 @@ class OwnNetworks:
         found = self.landmarks(frame, crop)
         return found.points[:DENSE_POINTS], found.presence
 
+    def irises(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "2"]:
+        """The chance that each iris is in view, the left one of an upright face first: closed lids hide it.
+
+        Args:
+            frame: The frame.
+            crop: Transform from the frame to the unit square around the face, eyes level.
+        """
+        return self.landmarks(frame, crop).visible[-2:]
+
     def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
         """Where the inner face is seen: 1 = nothing lies before it.
 

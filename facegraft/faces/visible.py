@@ -31,11 +31,13 @@ class Uncovered:
         share: 0 covered .. 1 the face itself, over a square around it.
         from_frame: From frame pixels to pixels of `share`.
         glasses: Chance of frames and dark lenses over the same square, in pixels of its own; None: nobody looked.
+        irises: Chance that the left and the right iris is in view; None: nobody looked, as both eyes are wide open.
     """
 
     share: Mask
     from_frame: Matrix
     glasses: Mask | None = None
+    irises: Float32[np.ndarray, "2"] | None = None
 
     def over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
         """The same on another raster, to which `to_image` takes frame pixels."""

@@ -23,9 +23,10 @@ from facegraft.faces.topology import (
     LEFT_EYE,
     LIPS_INNER,
     LIPS_OUTER,
+    NARROW,
     RIGHT_EYE,
     Topology,
-    openness,
+    eyes_openness,
 )
 from facegraft.faces.visible import Uncovered, visible_face
 from facegraft.runtime.light import Light, apply_light, match_patches, match_sharpness, measure_light
@@ -44,7 +45,9 @@ EVEN_REACH = 0.5
 PATCH_REACH = 0.06
 """Size of the patches in which brightness may differ from the frame's only so much, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
-"""Openness (`topology.openness`) at which an eye counts as closed, and as open; half of all eyes are above 0.2."""
+"""Openness (`topology.openness`) at which an eye counts as closed, and as open."""
+IRIS = (0.25, 0.5)
+"""Chances that the iris of a narrow eye is in view, at which it counts as hidden by closed lids, and as seen."""
 LIPS_APART = 1.6
 """Cells of the grid between the lips of a closed mouth, where the frame's own are seen."""
 RIM = 0.16
@@ -152,7 +155,7 @@ def swap_face(
     packed = pack(LAYER_SCALE, "lit", "skin", "keep", "left_lids", "right_lids")
     lit_skin, skin, keep, left, right = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
     trust = sample(view.trust, at_layers, border=cv2.BORDER_CONSTANT)
-    left_closed, right_closed = closed_eyes(face.dense)
+    left_closed, right_closed = closed_eyes(face.dense, None if uncovered is None else uncovered.irises)
     keep = np.maximum(np.maximum(keep, left_closed * left), right_closed * right)
 
     in_view = plan.inside * _visible(original, plan, topology, uncovered)
@@ -207,11 +210,22 @@ def _measured(texture: Frame, moved: Frame, bare: Mask, reach: float) -> Light:
     return measure_light(small[0], small[1], small[2], sigma=reach * light_wh[0])
 
 
-def closed_eyes(dense: Float32[np.ndarray, "k 3"]) -> tuple[float, float]:
-    """How far each eye is closed, 0..1: a closed eye's lids stay the frame's, since the photo's are open."""
-    left, right = openness(dense, LEFT_EYE, (33, 133)), openness(dense, RIGHT_EYE, (263, 362))
-    open_left, open_right = smoothstep(np.array([left, right]), *CLOSED).tolist()
-    return 1 - open_left, 1 - open_right
+def closed_eyes(
+    dense: Float32[np.ndarray, "k 3"], irises: Float32[np.ndarray, "2"] | None = None
+) -> tuple[float, float]:
+    """How far each eye is closed, 0..1: a closed eye's lids stay the frame's, since the photo's are open.
+
+    Args:
+        dense: The frame's face.
+        irises: Chance that each iris is in view; None: points alone tell.
+    """
+    openness = np.array(eyes_openness(dense))
+    closed = 1 - smoothstep(openness, *CLOSED)
+    if irises is not None:
+        hidden = 1 - smoothstep(irises, *IRIS)
+        closed = np.maximum(closed, hidden * (1 - smoothstep(openness, *NARROW)))
+    left, right = closed.tolist()
+    return left, right
 
 
 def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan | None:
@@ -225,14 +239,14 @@ def make_plan(frame: Frame, face: Face, view: View, topology: Topology) -> Plan 
     goal = _part_lips(goal, LIPS_APART * grid.cell_wh[1])
     raster = rasterise(goal, topology.triangles, grid)
     values = np.concatenate([topology.uv, shift], axis=1)
-    at = interpolate(raster, goal, values, topology.triangles)
-    uv = cv2.medianBlur(np.ascontiguousarray(at[..., :2]), 3)  # where the mesh folds, a lone cell shows its back
+    at = np.ascontiguousarray(interpolate(raster, goal, values, topology.triangles))
+    at = np.asarray(cv2.medianBlur(at, 3), np.float32)  # where the mesh folds, a lone cell shows its back
     inside = raster.covered().astype(np.uint8)
     eye_cells = float(np.linalg.norm(goal[33] - goal[263])) / grid.cell_wh[0]
     distance = cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
     ramp = np.clip((distance[1:-1, 1:-1] - 1.6) / (RIM * eye_cells), 0, 1)
     ramp = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-    return Plan(box, grid, np.asarray(uv, np.float32), at[..., 2:], ramp)
+    return Plan(box, grid, at[..., :2], at[..., 2:], ramp)
 
 
 def working_box(points: Float[np.ndarray, "k d"], width: int, height: int) -> tuple[int, int, int, int] | None:

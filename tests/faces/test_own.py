@@ -110,6 +110,17 @@ def test_a_mirrored_crop_gives_mirrored_points() -> None:
     np.testing.assert_allclose(turned.sigma[twins(538)], plain.sigma, rtol=1e-3)
 
 
+def test_irises_are_told_left_first_and_by_both_looks(tmp_path: Path, frame: np.ndarray) -> None:
+    told = {
+        "points": np.zeros((2, 538, 3)), "sigma": np.ones((2, 538)), "visible": np.ones((2, 538)),
+        "presence": np.ones(2),
+    }  # fmt: skip
+    told["visible"][0, -2:], told["visible"][1, -2:] = (0.1, 0.8), (0.6, 0.3)  # of the mirrored crop: right first
+    write_network(tmp_path / "landmarks.onnx", "crop", 128, told)
+    found = OwnNetworks(tmp_path).irises(frame, turned_square((70.0, 40.0), 50.0, 20.0))
+    np.testing.assert_allclose(found, (0.2, 0.7), atol=1e-6)
+
+
 def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarray) -> None:
     share = np.linspace(0, 1, SEEN_SIDE, dtype=np.float32)[None, None, None].repeat(SEEN_SIDE, 2)
     write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 8, 8)), "visible": share})

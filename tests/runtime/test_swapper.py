@@ -13,7 +13,7 @@ from facegraft.core.errors import BadInputError, NoFaceError
 from facegraft.core.geometry import invert, transform
 from facegraft.core.types import Faces, Frame, Matrix, paste
 from facegraft.faces.analyse import Analyser
-from facegraft.faces.topology import five_points, load_topology
+from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, five_points, load_topology
 from facegraft.faces.track import Tracker
 from facegraft.runtime.clip import ClipSwap
 from facegraft.runtime.select import Everybody, Largest, Selector
@@ -37,6 +37,8 @@ class DrawnNetworks:
     """Logarithm that undoes the light on a frame's right half of the crop."""
     asked: list[int] = field(default_factory=list)
     """Frames whose light was asked for."""
+    eyes_seen: float = 1.0
+    """Chance that an iris is in view."""
     rims: float = 0.0
     """Chance of glasses, everywhere."""
     looked: int = 0
@@ -61,6 +63,9 @@ class DrawnNetworks:
         if not gaps or min(gaps) > 0.4:
             return np.zeros((468, 3), np.float32), 0.0
         return found[int(np.argmin(gaps))], 0.95
+
+    def irises(self, frame: Frame, crop: Matrix) -> np.ndarray:
+        return np.full(2, self.eyes_seen, np.float32)
 
     def uncovered(self, frame: Frame, crop: Matrix) -> np.ndarray:
         places = np.stack(np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5), -1).astype(np.float32) / 64
@@ -278,6 +283,24 @@ def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper)
     held = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
     assert free > 2
     assert held < 0.3 * free
+
+
+def test_lids_stay_where_the_networks_see_no_iris(networks: DrawnNetworks, swapper: Swapper) -> None:
+    dense = posed(size=80)
+    narrow = dense.copy()
+    for ring, corner in ((LEFT_EYE, 33), (RIGHT_EYE, 263)):
+        narrow[list(ring), 1] = dense[corner, 1] + (dense[list(ring), 1] - dense[corner, 1]) * 0.75
+    frame = scene(networks, 1, DARK_SKIN, narrow)
+    low, high = (narrow[list(LEFT_EYE), :2] + 3 * side for side in (-1, 1))
+    (left, top), (right, bottom) = low.min(axis=0).astype(int), high.max(axis=0).astype(int)
+    lid = (slice(top, bottom), slice(left, right))
+    changed = {}
+    for seen in (1.0, 0.0):
+        networks.eyes_seen = seen
+        changed[seen] = np.abs(swapper.swap(frame).astype(int) - frame)
+    assert changed[0.0][lid].mean() < 0.6 * changed[1.0][lid].mean()
+    cheek = dense[50, :2].astype(int)
+    assert changed[0.0][cheek[1], cheek[0]].tolist() == changed[1.0][cheek[1], cheek[0]].tolist()
 
 
 PLACES = {

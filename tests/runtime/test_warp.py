@@ -5,7 +5,8 @@ import pytest
 
 from facegraft.core.types import paste
 from facegraft.faces.layers import LAYER_SCALE, atlas, layers, to_pixels
-from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, load_topology
+from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, RIGHT_EYE, eyes_openness, load_topology
+from facegraft.runtime import warp
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
 from facegraft.runtime.texture import View, complete, smooth_where, unroll
 from facegraft.runtime.warp import Photo, best_view, closed_eyes, encode, swap_face, with_shape, working_box
@@ -77,6 +78,41 @@ def test_the_lids_of_a_closed_eye_stay() -> None:
     shut[list(LEFT_EYE), 1] = dense[33, 1] + np.sign(dense[list(LEFT_EYE), 1] - dense[33, 1])
     assert closed_eyes(dense) == (0.0, 0.0)
     assert closed_eyes(shut) == (1.0, 0.0)
+
+
+def test_a_lone_cell_that_shows_a_fold_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folds of the mesh around open mouths: a strip of lip stood among the teeth."""
+    frame, faces = one_face(skin=LIGHT_SKIN)
+    view = encode([Photo(frame, faces[0])], MESH).views[0]
+    plain = warp.make_plan(frame, faces[0], view, MESH)
+    assert plain is not None
+    row, column = (length // 2 for length in plain.uv.shape[:2])
+    interpolate = warp.interpolate
+
+    def folded(*given: object) -> np.ndarray:
+        at = np.array(interpolate(*given))
+        at[row, column] += 9
+        return at
+
+    monkeypatch.setattr(warp, "interpolate", folded)
+    plan = warp.make_plan(frame, faces[0], view, MESH)
+    assert plan is not None
+    assert np.abs(plan.uv - plain.uv).max() < 0.1
+    assert np.abs(plan.shift - plain.shift).max() < 0.5
+
+
+def test_a_narrow_eye_whose_iris_is_hidden_is_closed() -> None:
+    dense = posed()
+    narrow = dense.copy()
+    for ring, corner in ((LEFT_EYE, 33), (RIGHT_EYE, 263)):
+        narrow[list(ring), 1] = dense[corner, 1] + (dense[list(ring), 1] - dense[corner, 1]) * 0.75
+    assert all(0.15 < each < 0.17 for each in eyes_openness(narrow))
+    assert closed_eyes(narrow) == (0.0, 0.0)
+    assert closed_eyes(narrow, np.array([0.9, 0.6], np.float32)) == (0.0, 0.0)
+    assert closed_eyes(narrow, np.array([0.1, 0.9], np.float32)) == (1.0, 0.0)
+    assert closed_eyes(narrow, np.array([0.9, 0.1], np.float32)) == (0.0, 1.0)
+    assert 0.3 < closed_eyes(narrow, np.array([0.9, 0.375], np.float32))[1] < 0.7
+    assert closed_eyes(dense, np.array([0.1, 0.1], np.float32)) == (0.0, 0.0)  # wide open: dark glass, not lids
 
 
 def test_a_thing_before_the_face_stays() -> None:

@@ -190,20 +190,6 @@ def test_lips_that_are_held_apart_do_not_move_the_frame():
     assert np.abs(make_plan(frame, face, view_of(frame, face), MESH).shift).max() < 0.1
 
 
-def test_a_lone_cell_of_a_folded_mesh_does_not_show_itself(monkeypatch):
-    def folded(points, triangles, grid):
-        raster = rasterise(points, triangles, grid)
-        raster.triangle[56, 24] = np.flatnonzero((triangles == 234).any(axis=1))[0]  # beside an ear
-        return raster
-
-    dense = posed(size=100)
-    frame, face = draw(dense, painted(LIGHT_SKIN)), as_faces(dense)[0]
-    view = view_of(frame, face)
-    smooth = make_plan(frame, face, view, MESH).uv
-    monkeypatch.setattr("facegraft.runtime.warp.rasterise", folded)
-    np.testing.assert_allclose(make_plan(frame, face, view, MESH).uv[56, 24], smooth[56, 24], atol=0.05)
-
-
 def test_best_view_counts_pitch_and_mirrors():
     def view(yaw, pitch):
         none = np.zeros((1, 1), np.float32)

@@ -7,7 +7,7 @@ that grew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from facegraft.losses.shading import factors_between, left_percent, shading_loss
 from facegraft.tensors import Scalar
 from facegraft.train.eyes.crops import CropOptions, Crops, centred_crops, cut, cut_labels, draw_crops
 from facegraft.train.eyes.face_wear import EYES, Wear, wear
+from facegraft.train.eyes.grading import Grading, develop
 from facegraft.train.eyes.pictures import Pictures, load_pictures, train_and_val
+from facegraft.train.eyes.warm_start import warm_start
 from facegraft.train.preview import frames_from_unit, sheet
 from facegraft.train.recipe import to_device
 
@@ -53,7 +55,13 @@ class ShadingData:
     grey_share: float = 0.08
     gamma: float = 1.25
     """Levels of picture and answer are raised to a power between this and its inverse."""
+    grading: Grading = field(default_factory=Grading)
+    """How picture and answer are developed, both alike."""
     shift: float = 0.06
+    start: str = ""
+    """ONNX file of a shading network to go on from; "": from nothing."""
+    start_crops: int = 256
+    """With `start`: how many pictures the network's normalisations are measured on."""
     cache: int = 20_000
     """Pictures in memory, of each dataset."""
     validation: int = 128
@@ -95,6 +103,9 @@ class ShadingRecipe:
         parts = [train_and_val(open_dataset(Path(path))) for path in options.renders]
         self._sets = [_load(train, options.cache) for train, _ in parts]
         self._val = [_load(val, options.validation) for _, val in parts]
+        if options.start:
+            crops = self.batch(torch.Generator().manual_seed(0), options.start_crops).image
+            warm_start(self.net, Path(options.start), crops)
 
     @staticmethod
     def build(model: Mapping[str, Any]) -> Shading:
@@ -118,6 +129,7 @@ class ShadingRecipe:
         image, even, where = torch.cat(images), torch.cat(evens), torch.cat(wheres)
         u = torch.rand((3, count, 1, 1, 1), generator=generator)
         image = torch.where(u[0] < self.options.even_share, even, image)
+        image, even = develop([image, even], self.options.grading, generator)
         grey = u[1] < self.options.grey_share
         power = self.options.gamma ** (2 * u[2] - 1)
         image, even = (
