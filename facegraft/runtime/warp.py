@@ -46,7 +46,7 @@ PATCH_REACH = 0.06
 """Size of the patches in which brightness may differ from the frame's only so much, in outer-eye distances."""
 CLOSED = (0.115, 0.15)
 """Openness (`topology.openness`) at which an eye counts as closed, and as open."""
-IRIS = (0.25, 0.5)
+IRIS = (0.2, 0.45)
 """Chances that the iris of a narrow eye is in view, at which it counts as hidden by closed lids, and as seen."""
 LIPS_APART = 1.6
 """Cells of the grid between the lips of a closed mouth, where the frame's own are seen."""
