@@ -87,7 +87,8 @@ def layers(scale: int) -> dict[str, Mask]:
     skin: bare skin. lit: skin and lips, where light and colour are measured. sure: the part of the skin that hair,
     beard and glasses cover least. safe: the part of that which glasses do not reach. drawn: brows, eyes, lips,
     nostrils, which differ from skin without being occluders. lower: where beards grow. rims: around the eyes, not
-    between them: where glasses run. eyes: with lids and sockets.
+    between them: where glasses run. eyes: with lids and sockets. brows: with
+    a margin.
     """
     topology = load_topology()
     size_wh = atlas(scale).size_wh
@@ -138,6 +139,7 @@ def layers(scale: int) -> dict[str, Mask]:
         "safe": soft((skin * upper * narrow * (1 - round_eyes)).astype(np.float32), 0.05),
         "rims": soft(oval * rims, 0.03),
         "eyes": soft(round_eyes, 0.05),
+        "brows": soft(brows, 0.02),
         "drawn": soft(np.maximum.reduce([brows, near_eyes, lips, nostrils]), 0.02),
     }
 

@@ -19,6 +19,7 @@ from facegraft.core.files import shown
 from facegraft.core.geometry import invert, keep_best, similarity_scale, transform, warp
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.fetch import WEIGHTS
+from facegraft.faces.glasses import Look, worn
 from facegraft.faces.layers import smoothstep
 from facegraft.faces.topology import twins
 
@@ -26,15 +27,15 @@ DENSE_POINTS = 468
 MESH_SIDE = 128
 SEEN_SIDE, CLOSE_SIDE = 160, 256
 """Of the parser's crop; and of a closer look, for rims of glasses, which are thinner than a pixel of the other."""
-GLASSES = 9
-"""The parser's class (`frozen.parser.CLASSES`)."""
+BROW, EYE, GLASSES = 2, 3, 9
+"""The parser's classes (`frozen.parser.CLASSES`)."""
 RIM, COUNTED = (0.45, 0.75), 0.25
 """Chances of glasses at which a place covers the face a little, and wholly; and from which on it is counted."""
 CLEAR = (96.0, 128.0)
 """Sides of the crop in pixels of the frame from which on a closer look tells a little, and all that it can."""
-GLIMPSED, WORN = (0.004, 0.008), (0.006, 0.014)
-"""Shares of the crop that may be glasses, at the first and at the closer look, from which on a pair counts a little and
-wholly. Of 400 faces of LFW 83 are looked at again."""
+GLIMPSED = (0.004, 0.008)
+"""Shares of the crop that may be glasses at the first look, from which on a closer one counts a little, and wholly. Of
+400 faces of LFW 83 are looked at again."""
 LIT_SIDE = 128
 """Of the shading network's crop; it answers at half the size."""
 FAR_SIDE, NEAR_SIDE = 320, 160
@@ -78,9 +79,9 @@ def _of_both(told: Float32[np.ndarray, "2 *any"]) -> Any:
     return (plain + mirrored) / 2
 
 
-def _more_than(chance: Mask, shares: tuple[float, float]) -> float:
-    """Whether so much of a crop may be glasses, 0..1."""
-    return float(smoothstep(np.array([(chance > COUNTED).mean()]), *shares)[0])
+def _glimpsed(chance: Mask) -> float:
+    """Whether so much of a crop may be glasses that it is looked at again, 0..1."""
+    return float(smoothstep(np.array([(chance > COUNTED).mean()]), *GLIMPSED)[0])
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,15 @@ class OwnNetworks:
         image = warp(frame, to_input, (SEEN_SIDE, SEEN_SIDE))
         labels, visible = self._run("parser", "crop", as_input(image), ["labels", "visible"])
         share: Mask = visible[0, 0]
-        glimpsed = _more_than(labels[0, GLASSES], GLIMPSED)
+        glimpsed = _glimpsed(labels[0, GLASSES])
         if glimpsed == 0:
             return share
-        close = self.glasses(frame, crop)
-        rims = smoothstep(close, *RIM) * np.float32(glimpsed * _more_than(close, WORN))
-        fine = cv2.resize(share, (CLOSE_SIDE, CLOSE_SIDE), interpolation=cv2.INTER_LINEAR)
+        close, clear = self.looked_again(frame, crop)
+        wears = worn(close)
+        rims = smoothstep(clear * close.glasses, *RIM) * np.float32(glimpsed * wears)
+        brows = labels[0, GLASSES] * np.float32(glimpsed * clear * (1 - wears))  # and sockets: taken for rims
+        free = np.minimum(share + brows, np.float32(1))
+        fine = cv2.resize(free, (CLOSE_SIDE, CLOSE_SIDE), interpolation=cv2.INTER_LINEAR)
         return np.asarray(fine * (1 - rims), np.float32)
 
     def glasses(self, frame: Frame, crop: Matrix) -> Mask:
@@ -206,11 +210,16 @@ class OwnNetworks:
 
         In crops of few pixels of the frame (`CLEAR`) lids and sockets look like rims: nothing is said of those.
         """
+        close, clear = self.looked_again(frame, crop)
+        return np.asarray(close.glasses * np.float32(clear * worn(close)), np.float32)
+
+    def looked_again(self, frame: Frame, crop: Matrix) -> tuple[Look, float]:
+        """A closer look at the square of `uncovered`, and how much that can tell of glasses, 0..1."""
         to_input = (crop * np.float32(CLOSE_SIDE)).astype(np.float32)
         image = warp(frame, to_input, (CLOSE_SIDE, CLOSE_SIDE))
-        (labels,) = self._run("parser", "crop", as_input(image), ["labels"])
-        clear = smoothstep(np.array([1 / similarity_scale(crop)]), *CLEAR)[0]
-        return np.ascontiguousarray(labels[0, GLASSES] * clear)
+        labels, visible = self._run("parser", "crop", as_input(image), ["labels", "visible"])
+        clear = float(smoothstep(np.array([1 / similarity_scale(crop)]), *CLEAR)[0])
+        return Look(labels[0, GLASSES], labels[0, BROW], labels[0, EYE], visible[0, 0]), clear
 
     def shading(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "s s 3"]:
         """Logarithms of the factors that bring a face's pixel values, RGB, to even light.

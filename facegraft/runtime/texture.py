@@ -20,7 +20,7 @@ from facegraft.faces.shading import Shading
 from facegraft.faces.topology import Topology
 from facegraft.faces.visible import Uncovered, certain, sharper
 from facegraft.runtime.rims import without_rims
-from facegraft.runtime.tinted import without_tint
+from facegraft.runtime.tinted import natural_brows, without_tint
 
 MIN_SCALE, MAX_SCALE = 96, 320
 """Texture pixels per outer-eye distance."""
@@ -116,6 +116,8 @@ def unroll(
     if factors is not None:
         lit = cv2.resize(layers(LAYER_SCALE)["lit"], sheet.size_wh, interpolation=cv2.INTER_LINEAR)
         texture = without_tint(photo, texture, factors, own * lit, scale)
+        brows = cv2.resize(layers(LAYER_SCALE)["brows"], sheet.size_wh, interpolation=cv2.INTER_LINEAR)
+        texture = natural_brows(texture, brows)
     size, rotation, shift = onto_mean(topology, face.dense)
     shape = (size * face.dense @ rotation.T + shift).astype(np.float32)
     return Unrolled(texture, own, scale, shape, face.pose_degrees)

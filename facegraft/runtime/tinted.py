@@ -24,6 +24,11 @@ LEAST = 0.25
 """Share of such a circle that has to be known skin."""
 SKIN = np.array([1.22, 0.97, 0.81], np.float32)
 """Of pixel values: what grey is multiplied by. The frame's own tone replaces it; it only has to look like skin."""
+HAIR = np.array([1.04, 1.0, 0.96], np.float32)
+"""The same for brows."""
+COLD = (0.02, 0.12)
+"""Share by which green exceeds red, or blue either of them, where brows have a colour that hair has not, a little and
+wholly."""
 FLOOR = np.float32(4)
 
 
@@ -43,6 +48,25 @@ def without_tint(photo: Frame, even: Frame, factors: Float32[np.ndarray, "h w 3"
     grey = photo.astype(np.float32).mean(axis=2, keepdims=True) * np.exp(factors.mean(axis=2, keepdims=True))
     share = tinted[..., None]
     return np.clip(np.rint(even * (1 - share) + SKIN * grey * share), 0, 255).astype(np.uint8)
+
+
+def natural_brows(even: Frame, brows: Mask) -> Frame:
+    """The texture with brows in a colour that hair has: brown, red, fair or grey, never green or blue.
+
+    Dark hair takes the colour that a photographer gave to shadows, or that of coloured hair around it.
+
+    Args:
+        even: A texture in even light.
+        brows: Where brows are, 0..1.
+    """
+    levels = even.astype(np.float32)
+    red, green, blue = cv2.split(levels)
+    mean = (red + green + blue) / 3
+    cold = np.maximum(np.maximum(green - red, blue - green), blue - red) / (mean + FLOOR)
+    share = (smoothstep(cold, *COLD) * brows)[..., None]
+    if not share.any():
+        return even
+    return np.clip(np.rint(levels + share * (HAIR * mean[..., None] - levels)), 0, 255).astype(np.uint8)
 
 
 def in_coloured_light(photo: Frame, skin: Mask, scale: int) -> Mask:

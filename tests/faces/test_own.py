@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,17 +12,20 @@ import pytest
 from facegraft.core.errors import MissingPartError
 from facegraft.core.geometry import invert, transform
 from facegraft.core.types import Matrix
+from facegraft.faces import own
 from facegraft.faces.analyse import FaceNetworks
+from facegraft.faces.glasses import Look
 from facegraft.faces.own import (
+    BROW,
     CLEAR,
     CLOSE_SIDE,
+    EYE,
     FAR_SIDE,
     GLASSES,
     GLIMPSED,
     LIT_SIDE,
     NEAR_SIDE,
     SEEN_SIDE,
-    WORN,
     OwnNetworks,
     as_input,
 )
@@ -142,8 +146,23 @@ class Looking(OwnNetworks):
         self.asked.append(side)
         labels = np.zeros((1, 14, side, side), np.float32)
         labels[0, GLASSES] = self.looks[side]
-        told = {"labels": labels, "visible": np.full((1, 1, side, side), 0.9, np.float32)}
+        labels[0, BROW], labels[0, EYE] = 0.3, 0.2
+        told = {"labels": labels, "visible": np.full((1, 1, side, side), 0.7, np.float32)}
         return [told[each] for each in wanted]
+
+
+@pytest.fixture
+def wears(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how surely a closer look says that glasses are worn."""
+
+    def set_to(share: float) -> None:
+        def told(look: Look) -> float:
+            assert [float(part.max()) for part in (look.brow, look.eye, look.visible)] == pytest.approx([0.3, 0.2, 0.7])
+            return share
+
+        monkeypatch.setattr(own, "worn", told)
+
+    return set_to
 
 
 def rim(side: int, share: float, chance: float = 1.0) -> np.ndarray:
@@ -153,55 +172,72 @@ def rim(side: int, share: float, chance: float = 1.0) -> np.ndarray:
     return chances.reshape(side, side)
 
 
-def test_rims_of_glasses_are_looked_at_closely_and_cover_the_face(frame: np.ndarray) -> None:
+def test_rims_of_glasses_are_looked_at_closely_and_cover_the_face(
+    frame: np.ndarray, wears: Callable[[float], None]
+) -> None:
     crop = turned_square((70.0, 40.0), 200.0, 20.0)
     networks = Looking(rim(SEEN_SIDE, 0.02), rim(CLOSE_SIDE, 0.05))
+    wears(1.0)
     found = networks.uncovered(frame, crop)
     assert networks.asked == [SEEN_SIDE, CLOSE_SIDE]
     assert found.shape == (CLOSE_SIDE, CLOSE_SIDE)
     covered = networks.looks[CLOSE_SIDE] > 0
     assert found[covered].max() == 0
-    np.testing.assert_allclose(found[~covered], 0.9, atol=1e-5)
+    np.testing.assert_allclose(found[~covered], 0.7, atol=1e-5)
     assert np.array_equal(Looking(rim(SEEN_SIDE, 0), rim(CLOSE_SIDE, 0.3)).glasses(frame, crop), rim(CLOSE_SIDE, 0.3))
 
 
-@pytest.mark.parametrize(
-    ("glimpsed", "close", "sides"),
-    [((0.02, 0.2), (0.05, 1.0), [SEEN_SIDE]), ((0.02, 1.0), (0.004, 1.0), [SEEN_SIDE, CLOSE_SIDE])],
-)
-def test_a_brow_is_no_pair_of_glasses(
-    frame: np.ndarray, glimpsed: tuple[float, float], close: tuple[float, float], sides: list[int]
-) -> None:
-    """Too faint for a second look; and too little when looked at closely."""
-    networks = Looking(rim(SEEN_SIDE, *glimpsed), rim(CLOSE_SIDE, *close))
+def test_dark_brows_that_look_like_rims_are_the_face(frame: np.ndarray, wears: Callable[[float], None]) -> None:
+    """A closer look says that nothing is worn; what the first one took for glasses is free then."""
+    crop = turned_square((70.0, 40.0), 200.0, 20.0)
+    given = (rim(SEEN_SIDE, 0.05), rim(CLOSE_SIDE, 0.05))
+    wears(0.0)
+    found = Looking(*given).uncovered(frame, crop)
+    rows = round(0.05 * CLOSE_SIDE)
+    np.testing.assert_allclose(found[: rows - 3], 1, atol=1e-5)
+    np.testing.assert_allclose(found[rows + 3 :], 0.7, atol=1e-5)
+    assert Looking(*given).glasses(frame, crop).max() == 0
+    wears(0.25)
+    assert Looking(*given).glasses(frame, crop).max() == pytest.approx(0.25)
+
+
+def test_what_is_too_faint_is_not_looked_at_again(frame: np.ndarray, wears: Callable[[float], None]) -> None:
+    networks = Looking(rim(SEEN_SIDE, 0.02, 0.2), rim(CLOSE_SIDE, 0.05))
+    wears(1.0)
     found = networks.uncovered(frame, turned_square((70.0, 40.0), 200.0, 20.0))
-    assert networks.asked == sides
-    np.testing.assert_allclose(found, 0.9, atol=1e-5)
+    assert networks.asked == [SEEN_SIDE]
+    np.testing.assert_allclose(found, 0.7, atol=1e-5)
 
 
-def test_glasses_come_by_degrees(frame: np.ndarray) -> None:
+def test_glasses_come_by_degrees(frame: np.ndarray, wears: Callable[[float], None]) -> None:
     """No jump from one frame of a clip to the next: neither at the first look, nor at the closer one."""
     crop = turned_square((70.0, 40.0), 200.0, 20.0)
-    for low, high, place in ((*GLIMPSED, 0), (*WORN, 1)):
-        found = []
-        for share in np.linspace(low, high, 7):
-            shares = [0.1, 0.1]
-            shares[place] = float(share)
-            looked = Looking(rim(SEEN_SIDE, shares[0]), rim(CLOSE_SIDE, shares[1])).uncovered(frame, crop)
-            found.append(float(looked[0, 0]))
-        assert found[0] == pytest.approx(0.9, abs=0.05)
+    close = rim(CLOSE_SIDE, 0.1)
+    wears(1.0)
+    firsts = [Looking(rim(SEEN_SIDE, share), close).uncovered(frame, crop) for share in np.linspace(*GLIMPSED, 7)]
+    closer = []
+    for share in np.linspace(0, 1, 7):
+        wears(float(share))
+        closer.append(Looking(rim(SEEN_SIDE, 0.1), close).uncovered(frame, crop))
+    for looks, before in ((firsts, 0.7), (closer, 1.0)):
+        found = [float(look[0, 0]) for look in looks]
+        assert found[0] == pytest.approx(before, abs=0.05)
         assert found[-1] < 0.05
         assert np.abs(np.diff(found)).max() < 0.35
 
 
-def test_a_face_of_few_pixels_is_said_to_wear_none(frame: np.ndarray) -> None:
-    """Its lids and sockets look like rims."""
+def test_a_face_of_few_pixels_is_said_to_wear_none(frame: np.ndarray, wears: Callable[[float], None]) -> None:
+    """Its lids and sockets look like rims; what the first look says of it stands."""
     given = (rim(SEEN_SIDE, 0.1), rim(CLOSE_SIDE, 0.1))
+    wears(1.0)
     for side, expected in ((200.0, 1.0), (CLEAR[1], 1.0), (np.mean(CLEAR), 0.5), (CLEAR[0], 0.0), (40.0, 0.0)):
         crop = turned_square((70.0, 40.0), float(side), 20.0)
         assert Looking(*given).glasses(frame, crop).max() == pytest.approx(expected, abs=0.01)
-    assert len(Looking(*given).uncovered(frame, crop)) == CLOSE_SIDE
-    np.testing.assert_allclose(Looking(*given).uncovered(frame, crop), 0.9, atol=1e-5)
+    for share in (0.0, 1.0):
+        wears(share)
+        found = Looking(*given).uncovered(frame, crop)
+        assert len(found) == CLOSE_SIDE
+        np.testing.assert_allclose(found, 0.7, atol=1e-5)
 
 
 def test_the_factors_of_light_come_over_the_crop_with_their_channels(tmp_path: Path, frame: np.ndarray) -> None:

@@ -90,18 +90,6 @@ def test_eyes_are_never_painted() -> None:
     assert not found[y, x]
 
 
-def test_too_little_is_no_pair_of_glasses() -> None:
-    """A brow, a strand of hair."""
-    glasses = np.zeros(SIZE_HW, np.float32)
-    x, y = eyes()[0]
-    glasses[y - 50 : y - 46, x - 20 : x + 20] = 0.9
-    given = texture(glasses)
-    assert rims(glasses, SCALE).any()
-    kept, free = without_rims(given, 1 - glasses, glasses, SCALE)
-    assert kept is given
-    assert (free == 1 - glasses).all()
-
-
 @pytest.mark.parametrize("looked", [True, False])
 def test_a_photo_with_glasses_is_unrolled_without(looked: bool) -> None:
     """Drawn on the photo around both eyes; the texture has skin there, which counts as the person's."""

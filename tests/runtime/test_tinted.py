@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from facegraft.faces.layers import atlas
+from facegraft.faces.layers import LAYER_SCALE, atlas, layers
 from facegraft.faces.shading import Shading
 from facegraft.faces.topology import load_topology
 from facegraft.runtime.texture import unroll
-from facegraft.runtime.tinted import SKIN, in_coloured_light, without_tint
+from facegraft.runtime.tinted import HAIR, SKIN, in_coloured_light, natural_brows, without_tint
 from tests.faces.drawn import LIGHT_SKIN, as_faces, draw, painted, posed
 
 SCALE = 160
@@ -104,3 +104,34 @@ def test_a_photo_in_blue_light_is_unrolled_in_the_colours_of_skin(told: bool) ->
         np.testing.assert_allclose(ratio / ratio.mean(), SKIN, atol=0.06)
     else:
         assert ratio[2] > 3 * ratio[0]
+
+
+@pytest.mark.parametrize("cold", [(20, 60, 40), (20, 40, 70), (40, 30, 60)])
+def test_brows_are_never_green_or_blue(cold: tuple[int, int, int]) -> None:
+    brows = np.zeros(SIZE_WH[::-1], np.float32)
+    brows[10:20] = 1
+    found = natural_brows(np.broadcast_to(np.uint8(cold), (*brows.shape, 3)).copy(), brows)
+    np.testing.assert_allclose(found[12, 5], HAIR * np.mean(cold), atol=1)
+    assert (found[30] == cold).all()
+
+
+@pytest.mark.parametrize("hair", [(60, 40, 25), (150, 70, 30), (200, 170, 120), (90, 90, 90), (20, 20, 20)])
+def test_brows_of_hairs_own_colours_stay(hair: tuple[int, int, int]) -> None:
+    texture = np.broadcast_to(np.uint8(hair), (*SIZE_WH[::-1], 3)).copy()
+    assert (natural_brows(texture, np.ones(SIZE_WH[::-1], np.float32)) == hair).all()
+
+
+def test_a_texture_in_even_light_has_natural_brows() -> None:
+    """Through `unroll`: green brows on a drawn face, whose light says nothing."""
+    dense = posed(size=100)
+    frame, face = draw(dense, painted(LIGHT_SKIN)), as_faces(dense)[0]
+    x, y = face.dense[[70, 63, 105, 66, 107], :2].mean(axis=0).astype(int)
+    frame[y - 3 : y + 4, x - 12 : x + 13] = (10, 70, 30)
+    nothing = Shading(np.zeros((8, 8, 3), np.float32), np.array([[0.02, 0, 0], [0, 0.02, 0]], np.float32))
+    greens = {}
+    for shading in (None, nothing):
+        texture = unroll(frame, face, load_topology(), None, shading).texture.astype(int)
+        inside = cv2.resize(layers(LAYER_SCALE)["brows"], texture.shape[1::-1]) > 0.95
+        greens[shading is None] = int((texture[inside][:, 1] - texture[inside][:, 0] > 30).sum())
+    assert greens[True] > 50
+    assert greens[False] < 0.1 * greens[True]
