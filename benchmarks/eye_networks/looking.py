@@ -60,7 +60,7 @@ class OurEyes:
     def irises(self, frame: Frame, crop: Matrix) -> np.ndarray:
         raise MissingPartError("irises are not asked for here")
 
-    def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
+    def uncovered(self, frame: Frame, crop: Matrix) -> tuple[Mask, Mask]:
         raise MissingPartError("what covers a face is not asked for here")
 
     def glasses(self, frame: Frame, crop: Matrix) -> Mask:

@@ -59,7 +59,7 @@ class FaceNetworks(Protocol):
 
     def irises(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "2"]: ...
 
-    def uncovered(self, frame: Frame, crop: Matrix) -> Mask: ...
+    def uncovered(self, frame: Frame, crop: Matrix) -> tuple[Mask, Mask]: ...
 
     def glasses(self, frame: Frame, crop: Matrix) -> Mask: ...
 
@@ -147,10 +147,10 @@ class Analyser:
             margin: How far to look, in sides of the box around its points.
         """
         crop = self._candidate_of(face.dense).crop(margin)
-        share = self.networks.uncovered(frame, crop)
+        share, mouth = self.networks.uncovered(frame, crop)
         narrow = min(eyes_openness(face.dense)) < NARROW[1]
         irises = self.networks.irises(frame, self.crop_around(face.dense)) if narrow else None
-        return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32), irises=irises)
+        return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32), mouth=mouth, irises=irises)
 
     def looked_closely(self, frame: Frame, face: Face) -> Uncovered:
         """As `uncovered`, and where there are glasses: for a photo of a person, which is looked at once."""

@@ -83,7 +83,8 @@ def smoothstep(x: Float[np.ndarray, "*n"], low: float, high: float) -> Float32[n
 def layers(scale: int) -> dict[str, Mask]:
     """Fixed layers over the unrolled face, 0..1.
 
-    keep: what stays the attribute image's: eyeballs, mouth interior. left_lids, right_lids: an eye and its lids.
+    keep: what stays the attribute image's: eyeballs, mouth interior. left_lids, right_lids: an eye and its lids. mouth:
+    with the lips.
     skin: bare skin. lit: skin and lips, where light and colour are measured. sure: the part of the skin that hair,
     beard and glasses cover least. safe: the part of that which glasses do not reach. drawn: brows, eyes, lips,
     nostrils, which differ from skin without being occluders. lower: where beards grow. rims: around the eyes, not
@@ -130,6 +131,7 @@ def layers(scale: int) -> dict[str, Mask]:
     skin = oval * (1 - features) * (distance > 0.06)
     return {
         "keep": soft(np.maximum(eyes, mouth), 0.012),
+        "mouth": soft(filled(LIPS_OUTER, grow=0.03), 0.012),
         "left_lids": soft(filled(LEFT_EYE, grow=0.09), 0.03),
         "right_lids": soft(filled(RIGHT_EYE, grow=0.09), 0.03),
         "skin": skin.astype(np.float32),

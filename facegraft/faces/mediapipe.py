@@ -158,8 +158,8 @@ class MediaPipeNetworks:
         dense = np.concatenate([transform(back, points[:, :2]), points[:, 2:] * unit], axis=1)
         return dense.astype(np.float32), float(_sigmoid(logit)[0])
 
-    def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
-        """Where no hand lies before the face that fills the crop; nothing else is looked for.
+    def uncovered(self, frame: Frame, crop: Matrix) -> tuple[Mask, Mask]:
+        """Where no hand lies before the face that fills the crop, and no mouth: nothing else is looked for.
 
         Args:
             frame: The frame.
@@ -175,7 +175,7 @@ class MediaPipeNetworks:
         covered = np.zeros((SEEN_SIDE, SEEN_SIDE), np.float32)
         for hand in self.hands(frame, view, side):
             draw_hand(covered, hand, to_mask)
-        return np.asarray(1 - covered, np.float32)
+        return np.asarray(1 - covered, np.float32), np.zeros_like(covered)
 
     def irises(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "2"]:
         """Nothing is said of irises: they count as seen."""

@@ -27,7 +27,7 @@ DENSE_POINTS = 468
 MESH_SIDE = 128
 SEEN_SIDE, CLOSE_SIDE = 160, 256
 """Of the parser's crop; and of a closer look, for rims of glasses, which are thinner than a pixel of the other."""
-BROW, EYE, GLASSES = 2, 3, 9
+BROW, EYE, MOUTH, GLASSES = 2, 3, 5, 9
 """The parser's classes (`frozen.parser.CLASSES`)."""
 RIM, COUNTED = (0.45, 0.75), 0.25
 """Chances of glasses at which a place covers the face a little, and wholly; and from which on it is counted."""
@@ -180,30 +180,31 @@ class OwnNetworks:
         """
         return self.landmarks(frame, crop).visible[-2:]
 
-    def uncovered(self, frame: Frame, crop: Matrix) -> Mask:
-        """Where the inner face is seen: 1 = nothing lies before it.
+    def uncovered(self, frame: Frame, crop: Matrix) -> tuple[Mask, Mask]:
+        """Where the inner face is seen: 1 = nothing lies before it; and where the inside of its mouth is, 0..1.
 
         Args:
             frame: The frame.
             crop: Transform from the frame to the unit square around the face, eyes level.
 
         Returns:
-            Over that square, `SEEN_SIDE` pixels wide, or `CLOSE_SIDE` where the first look may see glasses.
+            Over that square, `SEEN_SIDE` pixels wide; the first `CLOSE_SIDE` where the first look may see glasses.
         """
         to_input = (crop * np.float32(SEEN_SIDE)).astype(np.float32)
         image = warp(frame, to_input, (SEEN_SIDE, SEEN_SIDE))
         labels, visible = self._run("parser", "crop", as_input(image), ["labels", "visible"])
         share: Mask = visible[0, 0]
+        mouth: Mask = labels[0, MOUTH]
         glimpsed = _glimpsed(labels[0, GLASSES])
         if glimpsed == 0:
-            return share
+            return share, mouth
         close, clear = self.looked_again(frame, crop)
         wears = worn(close)
         rims = smoothstep(clear * close.glasses, *RIM) * np.float32(glimpsed * wears)
         brows = labels[0, GLASSES] * np.float32(glimpsed * clear * (1 - wears))  # and sockets: taken for rims
         free = np.minimum(share + brows, np.float32(1))
         fine = cv2.resize(free, (CLOSE_SIDE, CLOSE_SIDE), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(fine * (1 - rims), np.float32)
+        return np.asarray(fine * (1 - rims), np.float32), mouth
 
     def glasses(self, frame: Frame, crop: Matrix) -> Mask:
         """The chance of frames and dark lenses of glasses over the square of `uncovered`, `CLOSE_SIDE` pixels wide.

@@ -31,12 +31,14 @@ class Uncovered:
         share: 0 covered .. 1 the face itself, over a square around it.
         from_frame: From frame pixels to pixels of `share`.
         glasses: Chance of frames and dark lenses over the same square, in pixels of its own; None: nobody looked.
+        mouth: Chance of the mouth's inside, likewise; None: points alone tell.
         irises: Chance that the left and the right iris is in view; None: nobody looked, as both eyes are wide open.
     """
 
     share: Mask
     from_frame: Matrix
     glasses: Mask | None = None
+    mouth: Mask | None = None
     irises: Float32[np.ndarray, "2"] | None = None
 
     def over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask:
@@ -53,6 +55,13 @@ class Uncovered:
             return None
         finer = np.float32(len(self.glasses) / len(self.share))
         return sample(self.glasses, transform(self.from_frame, places) * finer - np.float32(0.5))
+
+    def mouth_over(self, to_image: Matrix, size_wh: tuple[int, int]) -> Mask | None:
+        """Chance of the mouth's inside on another raster, to which `to_image` takes frame pixels."""
+        if self.mouth is None:
+            return None
+        from_frame = (self.from_frame * np.float32(len(self.mouth) / len(self.share))).astype(np.float32)
+        return warp(self.mouth, compose(invert(from_frame), to_image), size_wh)
 
     def share_at(self, places: Float32[np.ndarray, "h w 2"]) -> Mask:
         """The same at places of the frame, in its pixels."""

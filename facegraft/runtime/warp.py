@@ -48,6 +48,8 @@ CLOSED = (0.115, 0.15)
 """Openness (`topology.openness`) at which an eye counts as closed, and as open."""
 IRIS = (0.2, 0.45)
 """Chances that the iris of a narrow eye is in view, at which it counts as hidden by closed lids, and as seen."""
+MOUTH = (0.4, 0.7)
+"""Chances of the mouth's inside at which a place begins to stay the frame's, and stays wholly."""
 LIPS_APART = 1.6
 """Cells of the grid between the lips of a closed mouth, where the frame's own are seen."""
 RIM = 0.16
@@ -152,8 +154,8 @@ def swap_face(
     size_wh = (original.shape[1], original.shape[0])
     eye_distance = float(np.linalg.norm(face.dense[33] - face.dense[263]))
     at_layers = to_pixels(plan.uv, topology, LAYER_SCALE)
-    packed = pack(LAYER_SCALE, "lit", "skin", "keep", "left_lids", "right_lids")
-    lit_skin, skin, keep, left, right = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
+    packed = pack(LAYER_SCALE, "lit", "skin", "keep", "left_lids", "right_lids", "mouth")
+    lit_skin, skin, keep, left, right, lips = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
     trust = sample(view.trust, at_layers, border=cv2.BORDER_CONSTANT)
     left_closed, right_closed = closed_eyes(face.dense, None if uncovered is None else uncovered.irises)
     keep = np.maximum(np.maximum(keep, left_closed * left), right_closed * right)
@@ -162,6 +164,7 @@ def swap_face(
     cells = eye_distance / plan.grid.cell_wh[0]
     shift = plan.shift * in_view[..., None]
     moved = _moved(original, shift)
+    keep = np.maximum(keep, lips * _inside_mouth(uncovered, plan, shift))
     even, factors, reach = moved, None, LIGHT_REACH
     if shading is not None:
         factors = _factors(shading, plan, shift, SHADOW_REACH * cells)
@@ -189,11 +192,25 @@ def _factors(
     What is finer follows the frame's own features, and would draw them on the result.
     """
     logarithms = cv2.GaussianBlur(shading.over(plan.grid.to_grid(), plan.grid.size_wh), (0, 0), sigma)
+    left, top, right, bottom = plan.box
+    return np.exp(_full(_moved_cells(np.asarray(logarithms, np.float32), plan, shift), (right - left, bottom - top)))
+
+
+def _inside_mouth(uncovered: Uncovered | None, plan: Plan, shift: Float32[np.ndarray, "gh gw 2"]) -> Mask:
+    """Where the networks see teeth and the like, moved as the face is: points of wide open lips are not exact."""
+    mouth = None if uncovered is None else uncovered.mouth_over(plan.grid.to_grid(), plan.grid.size_wh)
+    if mouth is None:
+        return np.zeros(shift.shape[:2], np.float32)
+    return smoothstep(_moved_cells(mouth, plan, shift), *MOUTH)
+
+
+def _moved_cells(
+    field: Float32[np.ndarray, "gh gw *c"], plan: Plan, shift: Float32[np.ndarray, "gh gw 2"]
+) -> Float32[np.ndarray, "gh gw *c"]:
+    """A field on the plan's grid over the frame as it lies on the frame whose face is moved."""
     column, row = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in plan.grid.size_wh))
     at = np.dstack([column, row]) + shift / np.array(plan.grid.cell_wh, np.float32)
-    left, top, right, bottom = plan.box
-    moved = sample(np.asarray(logarithms, np.float32), at.astype(np.float32))
-    return np.exp(_full(moved, (right - left, bottom - top)))
+    return np.asarray(sample(field, at.astype(np.float32)), np.float32)
 
 
 def _visible(original: Frame, plan: Plan, topology: Topology, uncovered: Uncovered | None) -> Mask:

@@ -128,8 +128,17 @@ def test_irises_are_told_left_first_and_by_both_looks(tmp_path: Path, frame: np.
 def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarray) -> None:
     share = np.linspace(0, 1, SEEN_SIDE, dtype=np.float32)[None, None, None].repeat(SEEN_SIDE, 2)
     write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 8, 8)), "visible": share})
-    found = OwnNetworks(tmp_path).uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
+    found = OwnNetworks(tmp_path).uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))[0]
     np.testing.assert_allclose(found, share[0, 0], atol=1e-6)
+
+
+def test_the_inside_of_the_mouth_comes_with_it(tmp_path: Path, frame: np.ndarray) -> None:
+    labels = np.zeros((1, 14, SEEN_SIDE, SEEN_SIDE), np.float32)
+    labels[0, 5] = np.linspace(0, 1, SEEN_SIDE, dtype=np.float32)  # frozen.parser.CLASSES
+    visible = np.ones((1, 1, SEEN_SIDE, SEEN_SIDE), np.float32)
+    write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": labels, "visible": visible})
+    _, mouth = OwnNetworks(tmp_path).uncovered(frame, turned_square((70.0, 40.0), 50.0, 20.0))
+    np.testing.assert_allclose(mouth, labels[0, 5], atol=1e-6)
 
 
 class Looking(OwnNetworks):
@@ -178,7 +187,7 @@ def test_rims_of_glasses_are_looked_at_closely_and_cover_the_face(
     crop = turned_square((70.0, 40.0), 200.0, 20.0)
     networks = Looking(rim(SEEN_SIDE, 0.02), rim(CLOSE_SIDE, 0.05))
     wears(1.0)
-    found = networks.uncovered(frame, crop)
+    found = networks.uncovered(frame, crop)[0]
     assert networks.asked == [SEEN_SIDE, CLOSE_SIDE]
     assert found.shape == (CLOSE_SIDE, CLOSE_SIDE)
     covered = networks.looks[CLOSE_SIDE] > 0
@@ -192,7 +201,7 @@ def test_dark_brows_that_look_like_rims_are_the_face(frame: np.ndarray, wears: C
     crop = turned_square((70.0, 40.0), 200.0, 20.0)
     given = (rim(SEEN_SIDE, 0.05), rim(CLOSE_SIDE, 0.05))
     wears(0.0)
-    found = Looking(*given).uncovered(frame, crop)
+    found = Looking(*given).uncovered(frame, crop)[0]
     rows = round(0.05 * CLOSE_SIDE)
     np.testing.assert_allclose(found[: rows - 3], 1, atol=1e-5)
     np.testing.assert_allclose(found[rows + 3 :], 0.7, atol=1e-5)
@@ -204,7 +213,7 @@ def test_dark_brows_that_look_like_rims_are_the_face(frame: np.ndarray, wears: C
 def test_what_is_too_faint_is_not_looked_at_again(frame: np.ndarray, wears: Callable[[float], None]) -> None:
     networks = Looking(rim(SEEN_SIDE, 0.02, 0.2), rim(CLOSE_SIDE, 0.05))
     wears(1.0)
-    found = networks.uncovered(frame, turned_square((70.0, 40.0), 200.0, 20.0))
+    found = networks.uncovered(frame, turned_square((70.0, 40.0), 200.0, 20.0))[0]
     assert networks.asked == [SEEN_SIDE]
     np.testing.assert_allclose(found, 0.7, atol=1e-5)
 
@@ -214,11 +223,11 @@ def test_glasses_come_by_degrees(frame: np.ndarray, wears: Callable[[float], Non
     crop = turned_square((70.0, 40.0), 200.0, 20.0)
     close = rim(CLOSE_SIDE, 0.1)
     wears(1.0)
-    firsts = [Looking(rim(SEEN_SIDE, share), close).uncovered(frame, crop) for share in np.linspace(*GLIMPSED, 7)]
+    firsts = [Looking(rim(SEEN_SIDE, share), close).uncovered(frame, crop)[0] for share in np.linspace(*GLIMPSED, 7)]
     closer = []
     for share in np.linspace(0, 1, 7):
         wears(float(share))
-        closer.append(Looking(rim(SEEN_SIDE, 0.1), close).uncovered(frame, crop))
+        closer.append(Looking(rim(SEEN_SIDE, 0.1), close).uncovered(frame, crop)[0])
     for looks, before in ((firsts, 0.7), (closer, 1.0)):
         found = [float(look[0, 0]) for look in looks]
         assert found[0] == pytest.approx(before, abs=0.05)
@@ -235,7 +244,7 @@ def test_a_face_of_few_pixels_is_said_to_wear_none(frame: np.ndarray, wears: Cal
         assert Looking(*given).glasses(frame, crop).max() == pytest.approx(expected, abs=0.01)
     for share in (0.0, 1.0):
         wears(share)
-        found = Looking(*given).uncovered(frame, crop)
+        found = Looking(*given).uncovered(frame, crop)[0]
         assert len(found) == CLOSE_SIDE
         np.testing.assert_allclose(found, 0.7, atol=1e-5)
 

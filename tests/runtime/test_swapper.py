@@ -37,6 +37,8 @@ class DrawnNetworks:
     """Logarithm that undoes the light on a frame's right half of the crop."""
     asked: list[int] = field(default_factory=list)
     """Frames whose light was asked for."""
+    mouth_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Where the inside of every mouth is seen: x, y and radius in the frame's pixels."""
     eyes_seen: float = 1.0
     """Chance that an iris is in view."""
     rims: float = 0.0
@@ -67,11 +69,13 @@ class DrawnNetworks:
     def irises(self, frame: Frame, crop: Matrix) -> np.ndarray:
         return np.full(2, self.eyes_seen, np.float32)
 
-    def uncovered(self, frame: Frame, crop: Matrix) -> np.ndarray:
+    def uncovered(self, frame: Frame, crop: Matrix) -> tuple[np.ndarray, np.ndarray]:
         places = np.stack(np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5), -1).astype(np.float32) / 64
         x, y, radius = self.covered_at.get(number_of(frame), (0.0, 0.0, 0.0))
         away = np.linalg.norm(transform(invert(crop), places) - np.array([x, y]), axis=-1)
-        return np.asarray(away >= radius, np.float32)
+        in_mouth = np.linalg.norm(transform(invert(crop), places) - np.array(self.mouth_at[:2]), axis=-1)
+        mouth = np.asarray(in_mouth < self.mouth_at[2], np.float32)
+        return np.asarray(away >= radius, np.float32), mouth
 
     def glasses(self, frame: Frame, crop: Matrix) -> np.ndarray:
         self.looked += 1
@@ -283,6 +287,24 @@ def test_a_hand_before_the_face_stays(networks: DrawnNetworks, swapper: Swapper)
     held = np.abs(swapper.swap(frame).astype(int) - frame)[middle].mean()
     assert free > 2
     assert held < 0.3 * free
+
+
+def test_teeth_stay_that_the_networks_see_on_the_lips(networks: DrawnNetworks, swapper: Swapper) -> None:
+    """Points of smiling lips are not exact. What is seen far from lips is no mouth."""
+    dense = posed(size=80)
+    frame = scene(networks, 1, DARK_SKIN, dense)
+    lip, cheek = (tuple(dense[point, :2].astype(int)) for point in (17, 50))
+    frame[lip[1] - 4 : lip[1] + 5, lip[0] - 4 : lip[0] + 5] = 250
+    spots = [(slice(y - 2, y + 3), slice(x - 2, x + 3)) for x, y in (lip, cheek)]
+    changed = []
+    for place in ((0.0, 0.0, 0.0), (*map(float, lip), 9.0), (*map(float, cheek), 9.0)):
+        networks.mouth_at = place
+        difference = np.abs(swapper.swap(frame).astype(int) - frame)
+        changed.append([float(difference[spot].mean()) for spot in spots])
+    unseen, on_lips, on_cheek = changed
+    assert on_lips[0] < 0.3 * unseen[0]
+    assert on_lips[1] == pytest.approx(unseen[1], abs=0.5)
+    assert on_cheek[1] == pytest.approx(unseen[1], abs=0.5)
 
 
 def test_lids_stay_where_the_networks_see_no_iris(networks: DrawnNetworks, swapper: Swapper) -> None:
