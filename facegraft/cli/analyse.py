@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facegraft.cli.arguments import some_path
 from facegraft.core.errors import BadInputError, MissingPartError
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ COLOUR = (64, 255, 64)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("file", type=Path, metavar="PICTURE_OR_CLIP", help="what to look at")
-    parser.add_argument("--draw", type=Path, metavar="OUT", help="pictures: write a copy with the faces drawn in")
-    parser.add_argument("--people", type=Path, metavar="FOLDER", help="clips: where to write (default: ./NAME-people)")
+    parser.add_argument("file", type=some_path, metavar="PICTURE_OR_CLIP", help="what to look at")
+    parser.add_argument("--draw", type=some_path, metavar="OUT", help="pictures: write a copy with the faces drawn in")
+    parser.add_argument(
+        "--people", type=some_path, metavar="FOLDER", help="clips: where to write (default: ./NAME-people)"
+    )
     parser.add_argument(
         "--every", type=float, default=0.0, metavar="S", help="clips: look at a frame every S seconds (default: all)"
     )
