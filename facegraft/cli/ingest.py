@@ -48,7 +48,14 @@ LIMITS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("paths", type=some_path, nargs="+", metavar="PATH", help="photographs, clips, folders of them")
-    parser.add_argument("-o", "--output", type=some_path, required=True, metavar="DIR", help="the dataset's folder")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=some_path,
+        required=True,
+        metavar="DIR",
+        help="the dataset's folder: new, empty, or begun by ingest; not among the photographs",
+    )
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of a crop (default: 256)")
     parser.add_argument("--template", default="ffhq", metavar="NAME", help="alignment (default: ffhq)")
     parser.add_argument(
