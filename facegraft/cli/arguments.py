@@ -22,5 +22,7 @@ def some_text(text: str) -> str:
         argparse.ArgumentTypeError: It is empty.
     """
     if not text:
-        raise argparse.ArgumentTypeError("expected a name, found an empty one; is a variable of a script not set?")
+        raise argparse.ArgumentTypeError(
+            "expected a name, found an empty one (a variable of a script that is not set?)"
+        )
     return text
