@@ -69,7 +69,7 @@ def main() -> None:
     widest = max(map(len, rows))
     white = np.full((args.side, args.side, 3), 255, np.uint8)
     sheet = np.concatenate([np.concatenate(row + [white] * (widest - len(row)), axis=1) for row in rows])
-    origin = origin_now(swapper.method, title=args.out.name)
+    origin = origin_now(swapper.method, title="swapped pictures")
     write_marked(args.out, picture_from_frame(sheet), origin, level="metadata", quality=82)
 
 

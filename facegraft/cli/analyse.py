@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facegraft.cli.arguments import some_path
 from facegraft.core.errors import BadInputError, MissingPartError
 
 if TYPE_CHECKING:
@@ -28,14 +29,22 @@ Then write pictures into people.toml and run: facegraft swap --map clip-people/p
 Telling the people of a clip apart needs the recogniser: facegraft models fetch --recogniser
 The last line printed is JSON."""
 MAPPING_NAME = "people.toml"
+THUMBNAIL_MARK = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+    b'xmp:CreatorTool="facegraft analyse"/></rdf:RDF></x:xmpmeta>'
+)
+"""XMP of the thumbnails: where nobody could be told apart there is no mapping file to say that they are ours."""
 COLOUR = (64, 255, 64)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("file", type=Path, metavar="PICTURE_OR_CLIP", help="what to look at")
-    parser.add_argument("--draw", type=Path, metavar="OUT", help="pictures: write a copy with the faces drawn in")
-    parser.add_argument("--people", type=Path, metavar="FOLDER", help="clips: where to write (default: ./NAME-people)")
+    parser.add_argument("file", type=some_path, metavar="PICTURE_OR_CLIP", help="what to look at")
+    parser.add_argument("--draw", type=some_path, metavar="OUT", help="pictures: write a copy with the faces drawn in")
+    parser.add_argument(
+        "--people", type=some_path, metavar="FOLDER", help="clips: where to write (default: ./NAME-people)"
+    )
     parser.add_argument(
         "--every", type=float, default=0.0, metavar="S", help="clips: look at a frame every S seconds (default: all)"
     )
@@ -51,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadInputError(f"--draw is for pictures, {args.file} is a clip; use --people FOLDER for its thumbnails")
     if frame is not None and (args.people is not None or args.every):
         raise BadInputError(f"--people and --every are for clips, {args.file} is a picture; use --draw OUT")
+    if args.draw is not None and args.draw.exists() and args.draw.samefile(args.file):
+        raise BadInputError(f"--draw {args.draw}: input and output are the same file; name another output")
     found = _analyse_clip(args) if frame is None else _analyse_picture(args, frame)
     print(json.dumps(found))
     return 0
@@ -246,13 +257,23 @@ def _frames(path: Path) -> Iterator[tuple[float, float, Any]]:
 
 
 def _earlier(folder: Path) -> list[MappedPerson]:
-    """What the folder's mapping file says so far: read first, as one that was broken by hand must not be lost."""
+    """What the folder's mapping file says so far: read first, as one that was broken by hand must not be lost.
+
+    Raises:
+        BadInputError: It is broken; or there is none, and a picture that is not ours has the name of a thumbnail.
+    """
+    from facegraft.core.files import read_bytes
     from facegraft.faces.mapping import read_mapping
 
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"--people {folder}: expected a folder, found a file; name another")
     path = folder / MAPPING_NAME
-    return read_mapping(path) if path.is_file() else []
+    if path.is_file():
+        return read_mapping(path)
+    for picture in sorted(folder.glob("person-[1-9]*.jpg")):
+        if picture.stem[7:].isdecimal() and THUMBNAIL_MARK not in read_bytes(picture):
+            raise BadInputError(f"--people {folder}: {picture.name} in it is not of `facegraft analyse`; name another")
+    return []
 
 
 def _write(folder: Path, clip: Path, people: list[Person], names: list[str], before: list[MappedPerson]) -> Path | None:
@@ -262,7 +283,7 @@ def _write(folder: Path, clip: Path, people: list[Person], names: list[str], bef
 
     folder.mkdir(parents=True, exist_ok=True)
     for person, name in zip(people, names, strict=True):
-        save_frame(folder / name, person.thumbnail, quality=92)
+        save_frame(folder / name, person.thumbnail, quality=92, xmp=THUMBNAIL_MARK)
     entries = mapped(people, names)
     if not entries:
         return None

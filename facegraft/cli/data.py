@@ -37,7 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_assets(children["assets"])
     for name in ("info", "report", "sheet"):
         children[name].add_argument("dataset", type=Path, metavar="DIR", help="a dataset")
-    children["report"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="an .html file")
+    children["report"].add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="an .html file; its figures go beside it as .json",
+    )
     children["report"].add_argument("--thumbnails", action="store_true", help="show samples of real people too")
     children["sheet"].add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a picture")
     children["sheet"].add_argument("--count", type=int, default=64, metavar="N", help="pictures (default: 64)")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facegraft.cli.arguments import some_path
 from facegraft.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -46,8 +47,15 @@ LIMITS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="photographs, clips, folders of them")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the dataset's folder")
+    parser.add_argument("paths", type=some_path, nargs="+", metavar="PATH", help="photographs, clips, folders of them")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=some_path,
+        required=True,
+        metavar="DIR",
+        help="the dataset's folder: new, empty, or begun by ingest; not among the photographs",
+    )
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of a crop (default: 256)")
     parser.add_argument("--template", default="ffhq", metavar="NAME", help="alignment (default: ffhq)")
     parser.add_argument(
@@ -61,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-person", type=float, metavar="COS", help="cluster: cosine from which faces are of one person (0.97)"
     )
-    parser.add_argument("--manifest", type=Path, metavar="CSV", help="person, licence, consent ... of each file")
+    parser.add_argument("--manifest", type=some_path, metavar="CSV", help="person, licence, consent ... of each file")
     parser.add_argument("--licence", metavar="NAME", help="of files that the manifest does not name, such as CC0-1.0")
     parser.add_argument("--consent", default="", metavar="TEXT", help="what the people agreed to")
     parser.add_argument("--synthetic", action="store_true", help="the pictures were made by a program")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+
+from facegraft.cli.arguments import some_path, some_text
 
 EPILOG = """examples:
   facegraft swap person.jpg photo.jpg -o swapped.jpg
@@ -18,7 +19,8 @@ EPILOG = """examples:
   facegraft swap person.jpg photo.jpg --method bundles/simswap     by a bundle that `facegraft export` made
 
 An interrupted clip goes on with the same command. Every output says that it was made
-(`facegraft verify FILE`); --provenance none turns that off. The last line of the output is JSON."""
+(`facegraft verify FILE`); --provenance none turns that off. Where nobody was swapped nothing says so.
+The last line of the output is JSON."""
 
 # facegraft.runtime.video.options has the same lists; importing it would load numpy, and --help should not wait for that
 CODECS = ("h264", "hevc", "vp9", "av1")
@@ -30,23 +32,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument(
         "inputs",
-        type=Path,
+        type=some_path,
         nargs="+",
         metavar="FILE",
         help="pictures of the identity, then the attribute picture, clip or folder (with --map: that alone)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
+        "-o", "--output", type=some_path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
     )
     who = parser.add_argument_group("who is swapped")
     who.add_argument(
         "--which",
+        type=some_text,
         default="all",
         metavar="WHO",
         help="all, largest, a face's number, or a picture of the person (default: all)",
     )
     who.add_argument(
         "--map",
+        type=some_text,
         action="append",
         default=[],
         metavar="PERSON=IDENTITY",
@@ -57,10 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-no-face",
         choices=("fail", "keep", "skip"),
         default="fail",
-        help="nobody to swap: an error, a plain copy, or (pictures) no output (default: fail)",
+        help="nobody to swap: an error, a plain copy of the file (its pixels where the format or an option changes "
+        "them), or, pictures only, no output (default: fail)",
     )
     parser.add_argument(
         "--method",
+        type=some_text,
         default="warp",
         metavar="NAME",
         help="a bundle's folder or name, or warp, which needs no training (default: warp)",
@@ -87,14 +93,15 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--provenance",
         choices=("full", "metadata", "none"),
         default="full",
-        help="what the file says about being made: signed manifest and metadata, metadata, nothing (default: full)",
+        help="what the file says about being made: signed manifest and metadata, metadata, nothing (default: full). "
+        "BMP holds none of it and is written with none only",
     )
     out.add_argument("--consent", metavar="TEXT", help="who agreed to what; written into the provenance")
     out.add_argument("--watermark", action="store_true", help="also an invisible mark in all of the pixels")
     report = out.add_mutually_exclusive_group()
     report.add_argument(
         "--report",
-        type=Path,
+        type=some_path,
         metavar="FILE",
         help="JSON with what was done and how good it is (default: OUTPUT.report.json, or report.json in a folder)",
     )

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegraft import __version__
+from facegraft.cli.swap_files import CLIP_SUFFIXES, Say, check_out, default_out, is_clip, kind_of, pairs
 from facegraft.cli.watching import Watch, WatchedSwapper
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
 from facegraft.core.files import sha256, shown, sniff
@@ -35,14 +36,6 @@ from facegraft.runtime.swapper import DEFAULT, Swapper
 from facegraft.runtime.video import Progress as ClipProgress
 from facegraft.runtime.video import VideoOptions
 from facegraft.runtime.video.probe import probe
-
-CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-"""What can be written as a clip."""
-
-READ_ONLY_SUFFIXES = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
-"""Clips that are read and written as .mp4."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class Work:
         out = args.output or default_out(attribute)
         for_clips = {name: getattr(args, name) for name in ("crf", "codec", "preset", "start", "end", "drop")}
         given = [f"--{name}" for name, value in for_clips.items() if value not in (None, [])]
-        if given and not _is_clip(out) and not attribute.is_dir():
+        if given and not is_clip(out) and not attribute.is_dir():
             raise BadInputError(
                 f"{', '.join(given)}: only for clips, and {shown(out)} is to be a picture; leave it out"
             )
@@ -100,7 +93,7 @@ class Work:
             drop=tuple(args.drop),
             restart=args.restart,
         )
-        _check_out(out, [*identities, *_map_pictures(args.map), Path(args.which)])
+        check_out(out, attribute, [*identities, *_map_pictures(args.map), Path(args.which)])
         return cls(
             identities, attribute, out, args.which, args.map, args.method, args.min_score, args.on_no_face,
             args.quality, video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
@@ -124,21 +117,6 @@ class Report:
         return {"facegraft": __version__, "method": self.method, "files": self.files, "failed": self.failed}
 
 
-def default_out(attribute: Path) -> Path:
-    """NAME-swapped beside the attribute file; clips in containers that cannot be written become .mp4."""
-    suffix = attribute.suffix
-    if attribute.is_dir():
-        attribute = attribute.resolve()
-        if not attribute.name:
-            raise BadInputError(f"{attribute}: name the folder to write to by -o")
-        return attribute.with_name(attribute.name + "-swapped")
-    return attribute.with_name(f"{attribute.stem}-swapped{'.mp4' if suffix.lower() in READ_ONLY_SUFFIXES else suffix}")
-
-
-def _is_clip(out: Path) -> bool:
-    return out.suffix.lower() in CLIP_SUFFIXES
-
-
 def swap_all(work: Work, say: Say) -> Report:
     """Does one file, or each file of a folder; a file that fails does not stop a folder.
 
@@ -152,7 +130,7 @@ def swap_all(work: Work, say: Say) -> Report:
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
             return report
-        for attribute, out in _pairs(work, say):
+        for attribute, out in pairs(work.attribute, work.out, say, dry_run=work.dry_run):
             if out.exists() and not work.video.restart and not work.dry_run:
                 say(f"{shown(out)}: already there; --restart makes it anew")
                 report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
@@ -166,44 +144,8 @@ def swap_all(work: Work, say: Say) -> Report:
     return report
 
 
-def _pairs(work: Work, say: Say) -> Iterator[tuple[Path, Path]]:
-    """The pictures and clips of a folder, and where each result goes."""
-    if work.out.exists() and not work.out.is_dir():
-        raise BadInputError(f"{shown(work.out)}: the attribute is a folder, so the output must be one; it is a file")
-    listed = sorted(path for path in work.attribute.iterdir() if path.is_file())
-    found = [path for path in listed if _kind(path) in ("image", "video")]
-    if len(found) < len(listed):
-        say(f"note: {len(listed) - len(found)} files of {shown(work.attribute)} are neither pictures nor clips")
-    if not found:
-        raise BadInputError(f"{shown(work.attribute)}: no picture or clip in this folder; name another")
-    if not work.dry_run:
-        work.out.mkdir(parents=True, exist_ok=True)
-    names = [_written_name(path) for path in found]
-    for path, name in zip(found, names, strict=True):
-        alone = names.count(name) == 1
-        yield path, work.out / (name if alone else path.name + Path(name).suffix)  # a.avi and a.mp4 keep apart
-
-
-def _written_name(path: Path) -> str:
-    return f"{path.stem}.mp4" if path.suffix.lower() in READ_ONLY_SUFFIXES else path.name
-
-
-def _kind(path: Path) -> str:
-    try:
-        return (sniff(path) or "").partition("/")[0]
-    except FacegraftError:
-        return "image"  # it will fail when its turn comes, with its reason
-
-
 def _map_pictures(mapping: list[str]) -> list[Path]:
     return [Path(part) for entry in mapping for part in (entry, *entry.split("="))]
-
-
-def _check_out(out: Path, inputs: list[Path]) -> None:
-    """Refuses to write over a picture that the job reads."""
-    for path in inputs:
-        if out.is_file() and path.is_file() and out.samefile(path):
-            raise BadInputError(f"{shown(out)}: is an input of this job; name another output")
 
 
 class _People:
@@ -258,22 +200,26 @@ class _People:
 
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
         """Swaps one picture or clip and says what was done."""
-        origin = origin_now(self.method, consent=self._work.consent, title=out.name)
-        kind = _kind(attribute)
-        if _is_clip(out) and kind == "image" and sniff(attribute) != "image/gif":
+        check_out(out, attribute, [path for paths in self._pictures.values() for path in paths])
+        title = "swapped clip" if is_clip(out) else "swapped picture"  # a file's name may say who is in it
+        origin = origin_now(self.method, consent=self._work.consent, title=title)
+        kind = kind_of(attribute)
+        if is_clip(out) and kind == "image" and sniff(attribute) != "image/gif":
             raise BadInputError(
                 f"{shown(attribute)} is a picture, and {shown(out)} names a clip; end it in .jpg or .png"
             )
-        if kind == "video" and not _is_clip(out):
+        if kind == "video" and not is_clip(out):
             raise BadInputError(f"{shown(attribute)} is a clip; end {shown(out)} in one of {' '.join(CLIP_SUFFIXES)}")
-        if _is_clip(out):
+        if is_clip(out):
             return self._clip(attribute, out, origin, say)
         return self._picture(attribute, out, origin, say)
 
     def _picture(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
         selector = Selector(self._rule, self._recogniser)
         if self._work.dry_run:
-            faces = plan_picture(self._swapper, selector.choose, attribute, out, self._work.max_pixels)
+            faces = plan_picture(
+                self._swapper, selector.choose, attribute, out, self._work.max_pixels, level=self._work.level
+            )
             if not faces[1] and self._work.on_no_face == "fail":
                 raise NoFaceError(f"{shown(attribute)}: none of {faces[0]} faces would be swapped")
             say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")

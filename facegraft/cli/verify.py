@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from facegraft.cli.arguments import some_path
 
 if TYPE_CHECKING:
     from facegraft.provenance.report import ProvenanceReport
@@ -27,7 +28,7 @@ that says nothing may still be swapped. What is written, and how to turn it off:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="pictures and videos")
+    parser.add_argument("files", type=some_path, nargs="+", metavar="FILE", help="pictures and videos")
     parser.add_argument(
         "--watermark",
         action="store_true",

@@ -44,6 +44,7 @@ from facegraft.core.image_formats import FORMAT_BY_SUFFIX, Coding, Pixels, eight
 from facegraft.core.image_metadata import (
     Metadata,
     exif_orientation,
+    manifest_notes,
     read_metadata,
     upright_exif,
     upright_xmp,
@@ -289,6 +290,7 @@ def _read_heic(heif: Any, data: bytes, max_pixels: int) -> Picture:
     opened = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     _check_size(opened.size, max_pixels)
     notes = ["further pictures in the file left out"] if len(opened) > 1 else []
+    notes += manifest_notes("HEIC", data)
     pixels = np.asarray(opened)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     info = opened.info

@@ -18,14 +18,16 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 _SIZE_TAGS = {0x0100: "width", 0x0101: "height", 0xA002: "width", 0xA003: "height"}
 _THUMBNAIL_PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))
-_ICC_TAG, _XMP_TAG, _PHOTOSHOP_TAG, _LAYERS_TAG = 34675, 700, 34377, 37724
+_ICC_TAG, _XMP_TAG, _PHOTOSHOP_TAG, _LAYERS_TAG, _C2PA_TAG = 34675, 700, 34377, 37724, 52545
+_RESOLUTION_TAGS = {282, 283}
+_C2PA_BOX = b"jumdc2pa"
 
 _TIFF_STRUCTURE = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
     | {321, 322, 323, 324, 325, 330, 332, 338, 339, 340, 341, 342, 347, *range(512, 522), 529, 530, 531, 532}
-    | {_EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _ICC_TAG, _XMP_TAG, _LAYERS_TAG}
+    | {_EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _ICC_TAG, _XMP_TAG, _LAYERS_TAG, _C2PA_TAG}
 )
-"""Tags that describe how pixels are stored, or that have a field of their own in `Metadata`."""
+"""Tags that describe how pixels are stored, are true only of those, or have a field of their own in `Metadata`."""
 
 _PNG_COLOUR_CHUNKS = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
 _PNG_OWN_FIELDS = {b"iCCP", b"eXIf", b"tRNS", b"hIST", b"pHYs", b"acTL", b"fcTL", b"fdAT"}
@@ -71,6 +73,7 @@ def read_metadata(im: Image.Image, data: bytes, orientation: int, notes: list[st
         blocks = _png_blocks(im, data)
     elif isinstance(im, TiffImagePlugin.TiffImageFile):
         tags = _tiff_tags(im, notes)
+    notes.extend(manifest_notes(im.format or "", data))
     exif = _tiff_exif(im, tags, notes) if im.format == "TIFF" else im.info.get("exif")
     dpi = _dpi(im)
     return Metadata(
@@ -81,6 +84,12 @@ def read_metadata(im: Image.Image, data: bytes, orientation: int, notes: list[st
         blocks=blocks,
         tags=tags,
     )
+
+
+def manifest_notes(name: str, data: bytes) -> list[str]:
+    """Says that a signed manifest is not copied to changed pixels; a JPEG's segments say so themselves."""
+    held = name != "JPEG" and _C2PA_BOX in data
+    return ["the C2PA manifest left out: true only of the old pixels"] if held else []
 
 
 def exif_orientation(exif: bytes | None) -> int:
@@ -185,8 +194,10 @@ def _xmp(im: Image.Image) -> bytes | None:
 
 
 def _dpi(im: Image.Image) -> tuple[float, float] | None:
-    """A JPEG's comes from JFIF alone: Pillow invents 72 where the file says nothing."""
+    """A JPEG's comes from JFIF alone: where the file says nothing Pillow invents 72, and 1 for a TIFF."""
     if im.format == "JPEG" and im.info.get("jfif_unit") not in (1, 2):
+        return None
+    if isinstance(im, TiffImagePlugin.TiffImageFile) and not set(im.tag_v2) >= _RESOLUTION_TAGS:
         return None
     try:
         dpi = tuple(float(value) for value in im.info.get("dpi", ()))

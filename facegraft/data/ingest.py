@@ -31,9 +31,11 @@ from facegraft.data.filters import Rejection, count_reasons
 from facegraft.data.grouping import group_people_of_clips
 from facegraft.data.ingest_plan import (
     NO_LICENCE,
+    STAGING,
     Defaults,
     Plan,
     check_options,
+    check_place,
     make_plan,
     read_plan,
     write_plan,
@@ -45,7 +47,6 @@ from facegraft.faces.fetch import recogniser_path
 from facegraft.faces.people import SAME_IN_CLIP
 
 PEOPLE = ("folder", "cluster", "none")
-STAGING = ".ingest"
 SUMMARY_NAME = "summary.json"
 REJECTED_NAME = "rejected.csv"
 SHARD_ITEMS = 1000
@@ -172,10 +173,7 @@ def planned(paths: Sequence[Path], out: Path, options: IngestOptions) -> Plan:
         raise BadInputError(f"--same-person: expected -1 to 1, found {options.same_person:g}")
     if not options.licence.strip():
         raise BadInputError("--licence: expected a licence's name, found nothing; leave it out if it is unknown")
-    if out.exists() and not out.is_dir():
-        raise BadInputError(f"{shown(out)}: expected a folder for the dataset, found a file; name another by -o")
-    if (out / "card.json").exists() or (out / "shards").exists():
-        raise BadInputError(f"{shown(out)}: holds a dataset that ingest did not make; name another folder by -o")
+    check_place(paths, out)
     defaults = Defaults(options.people, options.licence, options.consent, options.synthetic, options.manifest)
     return make_plan(paths, out, defaults, _options_dict(paths, options))
 

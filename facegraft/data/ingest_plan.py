@@ -24,6 +24,7 @@ from facegraft.data.filters import Rejection
 from facegraft.data.item import SPLITS
 
 PLAN_NAME = "ingest.json"
+STAGING = ".ingest"
 SINCE = {"max_hidden": 1}
 """Options that an earlier plan does not name, and the value that does as it did."""
 VERSION = 1
@@ -94,6 +95,26 @@ class Defaults:
     consent: str = ""
     synthetic: bool = False
     manifest: Path | None = None
+
+
+def check_place(paths: Sequence[Path], out: Path) -> None:
+    """Refuses a dataset's folder that is anything else already; one with a plan is ours, begun or finished.
+
+    Raises:
+        BadInputError: It is a file, holds something, or lies in a folder of the input.
+    """
+    if (out / PLAN_NAME).exists():
+        return
+    if out.exists() and not out.is_dir():
+        raise BadInputError(f"{shown(out)}: expected a folder for the dataset, found a file; name another by -o")
+    if (out / "card.json").exists() or (out / "shards").exists():
+        raise BadInputError(f"{shown(out)}: holds a dataset that ingest did not make; name another folder by -o")
+    for path in paths:
+        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+            raise BadInputError(f"{shown(out)}: lies in {shown(path)}, which is to be read; name another folder by -o")
+    names = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    if held := [name for name in names if name == STAGING or not name.startswith(".")]:
+        raise BadInputError(f"{shown(out)}: holds {shown(Path(held[0]))} already; name a new or empty folder by -o")
 
 
 def make_plan(paths: Sequence[Path], out: Path, defaults: Defaults, options: dict[str, Any]) -> Plan:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import atomic_path
+from facegraft.core.files import atomic_path, read_bytes
 from facegraft.data.dataset import Dataset, Item
 from facegraft.data.item import Row
 from facegraft.data.measure import hull_share, measure
@@ -168,11 +168,12 @@ def write_report(
         The figures: "items", "people", "missing", "histograms" ... all plain JSON.
 
     Raises:
-        BadInputError: No pictures; a name that is no .html.
+        BadInputError: No pictures; a name that is no .html; the .json beside it is there and no such report.
         OutputError: The files cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
-        raise BadInputError(f"{out}: expected a name that ends in .html; report.json is written beside it")
+        raise BadInputError(f"{out}: expected a name that ends in .html; its figures are written beside it as .json")
+    _check_beside(out.with_suffix(".json"))
     if not 0 <= min_share <= 1:
         raise BadInputError(f"min share: expected 0 to 1, found {min_share}")
     rows = [row for row in dataset.rows if row.role == "picture"]
@@ -186,6 +187,18 @@ def write_report(
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return facts
+
+
+def _check_beside(figures: Path) -> None:
+    """Nobody named that file, so only an earlier report of ours is replaced."""
+    if not figures.exists():
+        return
+    try:
+        found = json.loads(read_bytes(figures))
+    except (ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, dict) and found.keys() >= {"items", "missing", "histograms"}):
+        raise BadInputError(f"{figures}: is there and is no report; move it, or name another by -o")
 
 
 def values_of(dataset: Dataset, row: Row) -> dict[str, float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facegraft.core.errors import BadInputError, MissingPartError, OutputError
 from facegraft.core.files import sniff
-from facegraft.provenance.containers import add_video_xmp
+from facegraft.provenance.containers import DEMUXERS, add_video_xmp
 from facegraft.provenance.keys import signing_key
 from facegraft.provenance.manifest import Level, Origin
 from facegraft.provenance.signing import SIGNABLE, is_installed, sign_file
@@ -78,7 +78,8 @@ def finish_file(
     if level == "metadata":
         return notes
     if kind not in SIGNABLE:
-        return [*notes, _left_out(f"{kind or 'this format'} cannot hold one; its tags say it")]
+        instead = "; its tags say it" if kind in DEMUXERS else ""
+        return [*notes, _left_out(f"{kind or 'this format'} cannot hold one{instead}")]
     if missing := prepare_marking(level, key_folder=key_folder):
         return [*notes, *missing]
     try:

@@ -45,7 +45,7 @@ class Origin:
         method: Name of the swap method, for example "warp".
         created: UTC time in ISO 8601, for example "2026-11-22T11:00:00Z".
         consent: Who agreed to what, in free words; at most 4000 characters, like every text here.
-        title: Name the signed manifest gives the file; written nowhere else.
+        title: What the signed manifest calls the file, such as "swapped clip"; written nowhere else.
         attribute_name: File name of the attribute picture or video; left out unless the caller wants it told.
         attribute_sha256: Its hash, as 64 hexadecimal digits.
 
@@ -121,7 +121,8 @@ def container_metadata(origin: Origin, existing: Mapping[str, str] | None = None
     comment = next((value for key, value in (existing or {}).items() if key.lower() == "comment"), "")
     kept = [line for line in comment.splitlines() if not _COMMENT.search(line)]
     ours = f"Face swapped with {origin.agent} (method {origin.method}). digitalSourceType={origin.digital_source_type}"
-    return {**theirs, "comment": "\n".join([*kept, ours]), TAG: json.dumps(origin.as_dict())}
+    told = {name: value for name, value in origin.as_dict().items() if name != "title"}
+    return {**theirs, "comment": "\n".join([*kept, ours]), TAG: json.dumps(told)}
 
 
 _COMMENT = re.compile(r"Face swapped with (\S+) (\S+) \(method (.*)\)\. digitalSourceType=(\S+)")

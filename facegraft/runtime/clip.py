@@ -5,6 +5,7 @@ Everything that a later frame depends on is in `state()`, so a job that was inte
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from facegraft.core.types import Face, Faces, Frame, Patch
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import finish_file, prepare_marking
 from facegraft.provenance.manifest import Level, Origin, container_metadata, origin_now
-from facegraft.runtime.pictures import changed_share, mark_patch
+from facegraft.runtime.pictures import COPIED, changed_share, mark_patch
 from facegraft.runtime.select import Selector, which_rule
 from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper
 from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
@@ -123,7 +124,8 @@ def swap_clip(
         job_key: Stands for identities, method and choice: another key does not continue this job's segments.
         origin: What the file says about itself.
         level: How much of it is written.
-        on_no_face: "keep" writes a clip in which nobody was swapped; anything else is an error at its end.
+        on_no_face: "keep" writes a clip in which nobody was swapped, as a plain copy where suffix and options leave it
+            as it is; anything else is an error at its end.
         progress: Called as frames are finished.
 
     Raises:
@@ -135,6 +137,9 @@ def swap_clip(
     def told() -> Level:
         return level if edit.counts.swaps else "none"  # a clip that was not changed must not say that it was
 
+    def copies() -> bool:
+        return not edit.counts.swaps and _is_plain(options) and out.suffix.lower() == attribute.suffix.lower()
+
     def tags() -> dict[str, str]:
         return {} if told() == "none" else container_metadata(origin, clip_tags(attribute))
 
@@ -144,6 +149,8 @@ def swap_clip(
                 f"{shown(attribute)}: no face was swapped in {edit.counts.frames} frames "
                 f"({edit.counts.frames_with_face} show one); see `facegraft analyse`, or pass --on-no-face keep"
             )
+        if copies():
+            shutil.copyfile(attribute, path)
         notes.extend(line for line in finish_file(path, origin, told(), attribute=attribute) if line not in notes)
 
     video = process_video(
@@ -156,7 +163,17 @@ def swap_clip(
         container_metadata=tags,
         finish=finish,
     )
+    if copies():
+        return ClipReport(out, replace(video, codec="copy", dropped=(), notes=(COPIED,)), edit.counts)
     return ClipReport(out, replace(video, notes=(*video.notes, *notes)), edit.counts)
+
+
+def _is_plain(options: VideoOptions) -> bool:
+    """Whether nothing is asked that changes the clip itself."""
+    usual = VideoOptions()
+    return usual == replace(
+        options, segment_s=usual.segment_s, threads=usual.threads, queue=usual.queue, restart=usual.restart
+    )
 
 
 def swap_video(
@@ -169,7 +186,7 @@ def swap_video(
     engine = swapper.engine
     person = engine.digest(swapper.identities[DEFAULT]).hex()
     key = f"{engine.method} {engine.stamp} {__version__} {which} {person}"
-    origin = origin_now(engine.method, title=out.name)
+    origin = origin_now(engine.method, title="swapped clip")
     return swap_clip(edit, attribute, out, options or VideoOptions(), job_key=key, origin=origin)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ Choose = Callable[[Frame, Faces], dict[int, str]]
 """Which identity goes on which row of the faces."""
 
 ON_NO_FACE = ("fail", "keep", "skip")
-"""fail: an error. keep: the picture is written as it is. skip: nothing is written."""
+"""fail: an error. keep: a plain copy, byte for byte where the format stays. skip: nothing is written."""
+
+COPIED = "nobody was swapped: written is a plain copy, byte for byte"
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,32 @@ def swap_picture(
     picture = read_picture(attribute, max_pixels=max_pixels)
     faces = swapper.analyser.analyse(picture.frame)
     who = choose(picture.frame, faces) if len(faces) else {}
-    if not who and on_no_face != "keep":
-        if on_no_face == "fail":
-            found = f"none of its faces (0 to {len(faces) - 1}) was chosen" if len(faces) else "no face found"
-            look = f"facegraft analyse {shown(attribute)} --draw faces.png"
-            raise NoFaceError(f"{shown(attribute)}: {found}; see `{look}`, or pass --on-no-face keep")
-        return PictureReport(None, len(faces), 0, 0.0, time.perf_counter() - began, picture.notes)
-    patches = swapper.patches(picture.frame, faces, who)
+    patches = swapper.patches(picture.frame, faces, who) if who else []
     swapped = len(patches)
+    notes: tuple[str, ...] = picture.notes
+    if not swapped and on_no_face == "fail":
+        why = "could be swapped" if who else "was chosen"
+        found = f"none of its faces (0 to {len(faces) - 1}) {why}" if len(faces) else "no face found"
+        look = f"facegraft analyse {shown(attribute)} --draw faces.png"
+        raise NoFaceError(f"{shown(attribute)}: {found}; see `{look}`, or pass --on-no-face keep")
+    if not swapped:  # what was not changed must not say that it was, and carries no mark
+        written = out if on_no_face == "keep" else None
+        notes = notes if written is None else _keep(attribute, out, picture, origin, quality)
+        return PictureReport(written, len(faces), 0, 0.0, time.perf_counter() - began, notes)
     share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
     if watermark:
         patches = [*patches, mark_patch(picture.frame, patches)]
-    told: Level = level if patches else "none"  # a picture that was not changed must not say that it was
-    notes = write_marked(out, picture, origin, patches, level=told, quality=quality, attribute=attribute)
+    notes = write_marked(out, picture, origin, patches, level=level, quality=quality, attribute=attribute)
     return PictureReport(out, len(faces), swapped, share, time.perf_counter() - began, notes)
+
+
+def _keep(attribute: Path, out: Path, picture: Picture, origin: Origin, quality: int | None) -> tuple[str, ...]:
+    """A copy of the file itself where its format stays and no quality is asked; else its pixels, written anew."""
+    if quality is not None or output_format(out, picture) != picture.format:
+        return ("nobody was swapped", *write_marked(out, picture, origin, level="none", quality=quality))
+    with atomic_path(out) as temporary:
+        shutil.copyfile(attribute, temporary)
+    return (COPIED,)
 
 
 def write_marked(
@@ -94,7 +109,11 @@ def write_marked(
 
     Returns:
         One sentence for everything that was changed or left out.
+
+    Raises:
+        BadInputError, OutputError: The file cannot be written, or its format cannot say that it was made.
     """
+    check_mark(out, picture, level)
     kind = "image/" + output_format(out, picture).lower()
     with atomic_path(out) as temporary:  # it keeps the suffix, which names the format
         xmp = picture_xmp(origin, picture.xmp, level, kind)
@@ -131,12 +150,31 @@ def check_names(attribute: Path, out: Path) -> None:
         raise BadInputError(f"{shown(out)}: input and output are the same file; name another output")
 
 
+def check_mark(out: Path, picture: Picture, level: Level) -> None:
+    """Refuses a format that has no room for a word of how the picture was made.
+
+    Raises:
+        BadInputError: It is BMP, and the level is not "none".
+    """
+    if level != "none" and output_format(out, picture) == "BMP":
+        raise BadInputError(f"{shown(out)}: a BMP cannot say that it was made; write a .png, or pass --provenance none")
+
+
 def plan_picture(
-    swapper: Swapper, choose: Choose, attribute: Path, out: Path, max_pixels: int = DEFAULT_MAX_PIXELS
+    swapper: Swapper,
+    choose: Choose,
+    attribute: Path,
+    out: Path,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    *,
+    level: Level = "none",
 ) -> tuple[int, int]:
     """Reads and analyses without writing: how many faces there are, how many would be swapped."""
     check_names(attribute, out)
     picture = read_picture(attribute, max_pixels=max_pixels)
     output_format(out, picture)
     faces = swapper.analyser.analyse(picture.frame)
-    return len(faces), len(choose(picture.frame, faces)) if len(faces) else 0
+    swapped = len(choose(picture.frame, faces)) if len(faces) else 0
+    if swapped:
+        check_mark(out, picture, level)
+    return len(faces), swapped

@@ -90,6 +90,42 @@ def test_picture(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.parametrize("way", ["itself", "symbolic link", "hard link"])
+def test_a_picture_is_not_drawn_over_itself(
+    way: str, root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photo, out = tmp_path / "a.jpg", tmp_path / "link.jpg"
+    before = (root / "examples" / "attribute_1.jpg").read_bytes()
+    photo.write_bytes(before)
+    if way == "symbolic link":
+        out.symlink_to(photo)
+    elif way == "hard link":
+        out.hardlink_to(photo)
+    else:
+        out = photo
+    assert "input and output are the same file" in complaint(capfd, photo, "--draw", out)
+    assert photo.read_bytes() == before
+
+
+def test_pictures_of_others_are_not_thumbnails(
+    root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path / "none"))  # so no mapping file says whose the folder is
+    clip, folder = root / "examples" / "clip.mp4", tmp_path / "cast"
+    folder.mkdir()
+    mine = folder / "person-1.jpg"
+    save_frame(mine, np.zeros((8, 8, 3), np.uint8))
+    before = mine.read_bytes()
+    words = (clip, "--people", folder, "--every", "2", "--json")
+    assert "person-1.jpg in it is not of `facegraft analyse`" in complaint(capfd, *words)
+    assert [path.read_bytes() for path in folder.iterdir()] == [before]
+    mine.rename(folder / "person-one.jpg")
+    for _ in range(2):  # what we wrote ourselves is written anew
+        assert main(["analyse", *map(str, words)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["person-1.jpg", "person-one.jpg"]
+    assert (folder / "person-one.jpg").read_bytes() == before
+
+
 def test_people_of_a_clip(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from facegraft.core.errors import MissingPartError
     from facegraft.faces.fetch import recogniser_path

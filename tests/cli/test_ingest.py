@@ -59,7 +59,7 @@ def test_wrong_options_are_one_line(tmp_path: Path, wall: Path, capfd: pytest.Ca
 
 def test_dry_run_counts_and_writes_nothing(tmp_path: Path, wall: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    out, facts = run(capfd, tmp_path, "-o", tmp_path / "set", "--dry-run")
+    out, facts = run(capfd, tmp_path, "-o", tmp_path.with_name("set"), "--dry-run")
     assert "would read 1 photographs and 0 clips" in out
     assert facts == {"output": None, "photos": 1, "clips": 0, "parts": 1, "not_readable": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "wall.png"]

@@ -158,3 +158,13 @@ def test_tiff_tags_and_compression_are_kept(tmp_path):
     assert (out.tag_v2[305], out.tag_v2[270], out.tag_v2[274]) == ("Darkroom 1", "a face", 1)
     assert out.info["compression"] == "raw"
     assert out.size == (FACE.shape[0], FACE.shape[1])
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg"])
+def test_a_tiff_without_resolution_gets_none(tmp_path, suffix):
+    picture = read_picture(stored(tmp_path, "in.tif", pillow_bytes(FACE, "TIFF")))
+    assert picture.metadata.dpi is None
+    out = tmp_path / f"out{suffix}"
+    write_picture(out, picture, [])
+    assert read_picture(out).metadata.dpi is None
+    assert suffix != ".tif" or not {282, 283, 296} & set(opened(out).tag_v2)

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from facegraft.data import ingest_plan
 from facegraft.data.dataset import Dataset, open_dataset
 from facegraft.data.duplicates import fingerprint
 from facegraft.data.filters import Limits
-from facegraft.data.ingest import STAGING, IngestOptions, IngestProgress, ingest
+from facegraft.data.ingest import IngestOptions, IngestProgress, ingest, planned
 from facegraft.data.ingest_crop import cut, find_faces, inside_frame, place_facts
+from facegraft.data.ingest_plan import STAGING
 from facegraft.data.ingest_unit import Recipe
 from facegraft.faces.align import alignment, template_points
 from facegraft.faces.analyse import Analyser
@@ -275,14 +277,41 @@ def test_wrong_options_write_nothing(photos: Path, tmp_path: Path) -> None:
         with pytest.raises(BadInputError, match=complaint):
             ingest([photos], out, options)
     assert not out.exists()
+    (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(OutputError, match="cannot be made"):
-        ingest([photos], photos / "notes.txt" / "set")
+        ingest([photos], tmp_path / "notes.txt" / "set")
 
 
 def test_another_dataset_is_not_touched(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text("{}")
     with pytest.raises(BadInputError, match="holds a dataset that ingest did not make"):
         ingest([photos], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "rejected.csv", "CARD.md", "report.html", "holiday.jpg", STAGING])
+def test_a_folder_that_holds_something_else_is_not_touched(name: str, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    out.mkdir()
+    (out / ".hidden").write_text("of the system")
+    (out / name).write_text("mine")
+    for call in (ingest, lambda paths, out: planned(paths, out, IngestOptions())):
+        with pytest.raises(BadInputError, match=f"holds {re.escape(name)} already"):
+            call([photos], out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {".hidden": "of the system", name: "mine"}
+
+
+def test_a_dataset_does_not_lie_among_its_photographs(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, folder / "set", folder / "new" / "set", tmp_path / "link" / "set"):
+        with pytest.raises(BadInputError, match=r"lies in .*holiday, which is to be read"):
+            ingest([photos, folder], out)
+    assert not list(folder.iterdir())
+
+
+def test_a_dry_run_goes_where_the_real_one_went(done: Path, photos: Path) -> None:
+    assert planned([photos], done, IngestOptions()).files > 0
 
 
 def cut_tight(frame: np.ndarray, face: Face, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -165,3 +165,16 @@ def test_wrong_calls_are_one_line(tmp_path: Path) -> None:
         write_report(drawn, tmp_path / "report.html", min_share=3)
     with pytest.raises(BadInputError, match="no pictures to report on"):
         write_report(dataclasses.replace(drawn, rows=()), tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("text", ['{"mine": 1}', "[1]", "not JSON", ""])
+def test_a_file_beside_that_is_no_report_stays(tmp_path: Path, text: str) -> None:
+    drawn, beside = dataset(tmp_path, [face(5)]), tmp_path / "r.json"
+    beside.write_text(text)
+    with pytest.raises(BadInputError, match=r"r\.json: is there and is no report"):
+        write_report(drawn, tmp_path / "r.html")
+    assert beside.read_text() == text
+    assert not (tmp_path / "r.html").exists()
+    beside.unlink()
+    facts = write_report(drawn, tmp_path / "r.html")
+    assert write_report(drawn, tmp_path / "r.html") == facts, "a report of ours is replaced"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.image import picture_from_frame, write_picture
+from facegraft.core.image import picture_from_frame, read_picture, write_picture
 from facegraft.core.types import Frame
 from facegraft.provenance.containers import boxes
 from facegraft.provenance.finish import finish_file, picture_xmp, prepare_marking
@@ -129,6 +129,21 @@ def test_a_changed_file_is_broken_although_its_xmp_still_speaks(swap: Callable[.
     assert report.status == "broken"
     assert report.verdict == "signed by this computer's own key, but changed since then (assertion.dataHash.mismatch)"
     assert report.xmp["method"] == "warp"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "avif", "heic"])
+def test_an_old_manifest_never_goes_onto_changed_pixels_and_that_is_said(
+    swap: Callable[..., Path], tmp_path: Path, suffix: str
+) -> None:
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif")
+    path, out = swap(f"swapped.{suffix}"), tmp_path / f"out.{suffix}"
+    assert read_provenance(path).manifest is not None
+    notes = write_picture(out, read_picture(path), [])
+    assert sum("C2PA" in note for note in notes) == 1
+    assert read_provenance(out).manifest is None
+    write_picture(out.with_suffix(".jpg"), read_picture(path), [])
+    assert b"jumdc2pa" not in out.with_suffix(".jpg").read_bytes()
 
 
 def test_a_stripped_file_still_has_its_watermark(swap: Callable[..., Path], frame: Frame, tmp_path: Path) -> None:
