@@ -5,34 +5,30 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegraft import __version__
+from facegraft.cli.swap_telling import Say, clip_bar, told_clip, told_picture, told_quality
 from facegraft.cli.watching import Watch, WatchedSwapper
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
 from facegraft.core.files import sha256, shown, sniff
 from facegraft.core.image import read_picture
-from facegraft.evaluate.after import Quality
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import Recogniser
 from facegraft.faces.fetch import recogniser_path
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import prepare_marking
 from facegraft.provenance.manifest import Origin, origin_now
-from facegraft.runtime.clip import ClipReport, ClipSwap, swap_clip
+from facegraft.runtime.clip import ClipSwap, swap_clip
 from facegraft.runtime.engine import load_engine
-from facegraft.runtime.pictures import PictureReport, plan_picture, swap_picture
+from facegraft.runtime.pictures import plan_picture, swap_picture
 from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, which_rule
 from facegraft.runtime.swapper import DEFAULT, Swapper
-from facegraft.runtime.video import Progress as ClipProgress
 from facegraft.runtime.video import VideoOptions
 from facegraft.runtime.video.probe import probe
 
@@ -41,8 +37,6 @@ CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 READ_ONLY_SUFFIXES = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
 """Clips that are read and written as .mp4."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -292,9 +286,9 @@ class _People:
             watermark=self._work.watermark,
             max_pixels=self._work.max_pixels,
         )
-        told = _told_picture(attribute, done, say)
+        told = told_picture(attribute, done, say)
         if self._watch and done.swapped and done.written:
-            told["quality"] = _told_quality(self._watch.picture(done.written, watermark=self._work.watermark), say)
+            told["quality"] = told_quality(self._watch.picture(done.written, watermark=self._work.watermark), say)
         return told
 
     def _clip(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
@@ -306,7 +300,7 @@ class _People:
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
             return {"attribute": str(attribute), "written": None}
         began = time.perf_counter()
-        with _bar(shown(attribute)) as progress:
+        with clip_bar(shown(attribute)) as progress:
             done = swap_clip(
                 edit,
                 attribute,
@@ -318,9 +312,9 @@ class _People:
                 on_no_face=self._work.on_no_face,
                 progress=progress,
             )
-        told = _told_clip(attribute, done, time.perf_counter() - began, say)
+        told = told_clip(attribute, done, time.perf_counter() - began, say)
         if self._watch and done.counts.swaps:
-            told["quality"] = _told_quality(self._watch.clip(resumed_from=done.video.resumed_from), say)
+            told["quality"] = told_quality(self._watch.clip(resumed_from=done.video.resumed_from), say)
         return told
 
     def _key(self) -> str:
@@ -337,60 +331,3 @@ class _People:
 def _rule_bytes(rule: Rule) -> bytes:
     people = getattr(rule, "people", ())
     return b"".join(person.embedding.tobytes() + str(person.key).encode() for person in people)
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[ClipProgress], None]]:
-    """A progress bar on standard error with frames, frames per second and time left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]:.1f} fps"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None, fps=0.0)
-
-        def update(now: ClipProgress) -> None:
-            bar.update(task, completed=now.frames, total=now.total, fps=now.fps)
-
-        yield update
-
-
-def _told_picture(attribute: Path, done: PictureReport, say: Say) -> dict[str, Any]:
-    if done.written is None:
-        say(f"{shown(attribute)}: nothing to swap, nothing written")
-    else:
-        say(
-            f"{shown(done.written)}: {done.swapped} of {done.faces} faces swapped, "
-            f"{done.changed_share:.1%} of the pixels changed, {done.seconds:.1f} s"
-        )
-    for note in done.notes:
-        say(f"note: {note}")
-    facts = asdict(done) | {"written": None if done.written is None else str(done.written)}
-    return {"attribute": str(attribute), **facts}
-
-
-def _told_clip(attribute: Path, done: ClipReport, seconds: float, say: Say) -> dict[str, Any]:
-    counts, video = done.counts, done.video
-    now = video.frames - video.resumed_from
-    say(
-        f"{shown(done.written)}: {video.frames} frames, {counts.frames_with_face} with a face, "
-        f"{counts.changed_share / max(counts.frames, 1):.1%} of the pixels changed, "
-        f"{now / max(seconds, 1e-9):.1f} fps, {seconds:.1f} s"
-    )
-    if counts.swaps == 0:
-        say("note: no face was swapped in any frame")
-    for note in (*video.notes, *(f"dropped: {stream}" for stream in video.dropped)):
-        say(f"note: {note}")
-    facts = {"frames_with_face": counts.frames_with_face, "swaps": counts.swaps, "seconds": seconds}
-    facts["fps"] = now / max(seconds, 1e-9)
-    share = {"changed_share": counts.changed_share / max(counts.frames, 1)}
-    return {"attribute": str(attribute), "written": str(done.written), **asdict(video), **facts, **share}
-
-
-def _told_quality(found: Quality, say: Say) -> dict[str, Any]:
-    for line in found.lines():
-        say(line if line.startswith("not measured") else f"quality: {line}")
-    return found.as_dict()
