@@ -17,8 +17,9 @@ EPILOG = """examples:
   facegraft swap person.jpg holiday/ -o swapped/                   every picture and clip of a folder
   facegraft swap person.jpg photo.jpg --method bundles/simswap     by a bundle that `facegraft export` made
 
-An interrupted clip goes on with the same command. Every output says that it was made
-(`facegraft verify FILE`); --provenance none turns that off. The last line of the output is JSON."""
+An interrupted clip goes on with the same command. Hidden files of a folder, whose names begin with a dot, are left out.
+Every output says that it was made (`facegraft verify FILE`); --provenance none turns that off. The last line of the
+output is JSON."""
 
 # facegraft.runtime.video.options has the same lists; importing it would load numpy, and --help should not wait for that
 CODECS = ("h264", "hevc", "vp9", "av1")

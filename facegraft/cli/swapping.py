@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 
 from facegraft import __version__
+from facegraft.cli.stopping import GOES_ON, goes_on
 from facegraft.cli.swap_telling import Say, clip_bar, told_clip, told_picture, told_quality
 from facegraft.cli.watching import Watch, WatchedSwapper
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
@@ -30,6 +31,7 @@ from facegraft.runtime.pictures import plan_picture, swap_picture
 from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, which_rule
 from facegraft.runtime.swapper import DEFAULT, Swapper
 from facegraft.runtime.video import VideoOptions
+from facegraft.runtime.video.journal import job_folder
 from facegraft.runtime.video.probe import probe
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -101,6 +103,11 @@ class Work:
             not args.no_report and not args.dry_run,
         )  # fmt: skip
 
+    @property
+    def goes_on(self) -> str:
+        """What an interruption says where files or segments are finished."""
+        return GOES_ON.replace("command", "command without --restart") if self.video.restart else GOES_ON
+
 
 @dataclass
 class Report:
@@ -146,25 +153,30 @@ def swap_all(work: Work, say: Say) -> Report:
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
             return report
-        for attribute, out in _pairs(work, say):
-            if out.exists() and not work.video.restart and not work.dry_run:
-                say(f"{shown(out)}: already there; --restart makes it anew")
-                report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
-                continue
-            try:
-                report.files.append(people.swap_file(attribute, out, say))
-            except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
-                say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
-                report.files.append({"attribute": str(attribute), "error": str(error)})
-                report.failed += 1
+        with goes_on(lambda: any(one.get("written") for one in report.files), work.goes_on):
+            _swap_folder(people, work, report, say)
     return report
+
+
+def _swap_folder(people: _People, work: Work, report: Report, say: Say) -> None:
+    for attribute, out in _pairs(work, say):
+        if out.exists() and not work.video.restart and not work.dry_run:
+            say(f"{shown(out)}: already there; --restart makes it anew")
+            report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
+            continue
+        try:
+            report.files.append(people.swap_file(attribute, out, say))
+        except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
+            say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
+            report.files.append({"attribute": str(attribute), "error": str(error)})
+            report.failed += 1
 
 
 def _pairs(work: Work, say: Say) -> Iterator[tuple[Path, Path]]:
     """The pictures and clips of a folder, and where each result goes."""
     if work.out.exists() and not work.out.is_dir():
         raise BadInputError(f"{shown(work.out)}: the attribute is a folder, so the output must be one; it is a file")
-    listed = sorted(path for path in work.attribute.iterdir() if path.is_file())
+    listed = sorted(path for path in work.attribute.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [path for path in listed if _kind(path) in ("image", "video")]
     if len(found) < len(listed):
         say(f"note: {len(listed) - len(found)} files of {shown(work.attribute)} are neither pictures nor clips")
@@ -300,7 +312,7 @@ class _People:
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
             return {"attribute": str(attribute), "written": None}
         began = time.perf_counter()
-        with clip_bar(shown(attribute)) as progress:
+        with goes_on(job_folder(out).exists, self._work.goes_on), clip_bar(shown(attribute)) as progress:
             done = swap_clip(
                 edit,
                 attribute,
