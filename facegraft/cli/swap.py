@@ -37,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of the identity, then the attribute picture, clip or folder (with --map: that alone)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: NAME-swapped beside the attribute file; GIFs that move become .mp4, others .png",
     )
     who = parser.add_argument_group("who is swapped")
     who.add_argument(
@@ -71,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
-    out.add_argument("--quality", type=int, metavar="Q", help="of pictures, 1..100 (default: as the attribute picture)")
+    out.add_argument("--quality", type=int, metavar="Q", help="of lossy pictures, 1..100 (default: as the attribute's)")
     out.add_argument("--crf", type=int, metavar="N", help="of clips: the encoder's constant quality, lower is better")
     out.add_argument("--max-megapixels", type=float, default=200, metavar="M", help="largest picture (default: 200)")
     out.add_argument("--codec", choices=CODECS, help="of clips (default: by container and bit depth)")

@@ -22,7 +22,10 @@ Say = Callable[[str], None]
 
 @contextmanager
 def clip_bar(name: str) -> Iterator[Callable[[ClipProgress], None]]:
-    """A progress bar on standard error with frames, frames per second and time left."""
+    """A progress bar on standard error with frames, frames per second and time left.
+
+    It shows itself at the first frame, so that what fails before says its one line alone. Without a terminal: none.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -30,13 +33,18 @@ def clip_bar(name: str) -> Iterator[Callable[[ClipProgress], None]]:
         TextColumn("{task.fields[fps]:.1f} fps"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None, fps=0.0)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    task = bar.add_task(name, total=None, fps=0.0)
 
-        def update(now: ClipProgress) -> None:
-            bar.update(task, completed=now.frames, total=now.total, fps=now.fps)
+    def update(now: ClipProgress) -> None:
+        bar.start()
+        bar.update(task, completed=now.frames, total=now.total, fps=now.fps)
 
+    try:
         yield update
+    finally:
+        bar.stop()
 
 
 def told_picture(attribute: Path, done: PictureReport, say: Say) -> dict[str, Any]:

@@ -14,18 +14,21 @@ import cv2
 
 from facegraft import __version__
 from facegraft.cli.stopping import GOES_ON, goes_on
+from facegraft.cli.swap_kinds import check_kinds, check_options, is_clip, kind_of, written_suffix
 from facegraft.cli.swap_telling import Say, clip_bar, told_clip, told_picture, told_quality
 from facegraft.cli.watching import Watch, WatchedSwapper
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
-from facegraft.core.files import sha256, shown, sniff
-from facegraft.core.image import read_picture
+from facegraft.core.files import check_output, output_place, sha256, shown
+from facegraft.core.image import limit_of, read_picture
+from facegraft.core.types import Frame
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import Recogniser
 from facegraft.faces.fetch import recogniser_path
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import prepare_marking
 from facegraft.provenance.manifest import Origin, origin_now
-from facegraft.runtime.clip import ClipSwap, swap_clip
+from facegraft.provenance.watermark import check_room
+from facegraft.runtime.clip import ClipSwap, check_clip, swap_clip
 from facegraft.runtime.engine import load_engine
 from facegraft.runtime.pictures import plan_picture, swap_picture
 from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, which_rule
@@ -33,12 +36,6 @@ from facegraft.runtime.swapper import DEFAULT, Swapper
 from facegraft.runtime.video import VideoOptions
 from facegraft.runtime.video.journal import job_folder
 from facegraft.runtime.video.probe import probe
-
-CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-"""What can be written as a clip."""
-
-READ_ONLY_SUFFIXES = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
-"""Clips that are read and written as .mp4."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,9 @@ class Work:
             )
         if not 0 <= args.min_score <= 1:
             raise BadInputError(f"--min-score must be 0 to 1, found {args.min_score}")
-        if not 0 < args.max_megapixels <= 10_000:
-            raise BadInputError(f"--max-megapixels must be above 0 and at most 10000, found {args.max_megapixels}")
-        max_pixels = int(args.max_megapixels * 1e6)
+        max_pixels = limit_of(args.max_megapixels)
         out = args.output or default_out(attribute)
-        for_clips = {name: getattr(args, name) for name in ("crf", "codec", "preset", "start", "end", "drop")}
-        given = [f"--{name}" for name, value in for_clips.items() if value not in (None, [])]
-        if given and not _is_clip(out) and not attribute.is_dir():
-            raise BadInputError(
-                f"{', '.join(given)}: only for clips, and {shown(out)} is to be a picture; leave it out"
-            )
+        check_options(args, attribute, out)
         video = VideoOptions(
             codec=args.codec,
             quality=args.crf,
@@ -126,18 +116,13 @@ class Report:
 
 
 def default_out(attribute: Path) -> Path:
-    """NAME-swapped beside the attribute file; clips in containers that cannot be written become .mp4."""
-    suffix = attribute.suffix
+    """NAME-swapped beside the attribute file; what cannot be written as it is becomes .mp4, or .png where it stands."""
     if attribute.is_dir():
         attribute = attribute.resolve()
         if not attribute.name:
             raise BadInputError(f"{attribute}: name the folder to write to by -o")
         return attribute.with_name(attribute.name + "-swapped")
-    return attribute.with_name(f"{attribute.stem}-swapped{'.mp4' if suffix.lower() in READ_ONLY_SUFFIXES else suffix}")
-
-
-def _is_clip(out: Path) -> bool:
-    return out.suffix.lower() in CLIP_SUFFIXES
+    return attribute.with_name(f"{attribute.stem}-swapped{written_suffix(attribute)}")
 
 
 def swap_all(work: Work, say: Say) -> Report:
@@ -160,7 +145,7 @@ def swap_all(work: Work, say: Say) -> Report:
 
 def _swap_folder(people: _People, work: Work, report: Report, say: Say) -> None:
     for attribute, out in _pairs(work, say):
-        if out.exists() and not work.video.restart and not work.dry_run:
+        if out.exists() and not work.video.restart:
             say(f"{shown(out)}: already there; --restart makes it anew")
             report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
             continue
@@ -177,28 +162,17 @@ def _pairs(work: Work, say: Say) -> Iterator[tuple[Path, Path]]:
     if work.out.exists() and not work.out.is_dir():
         raise BadInputError(f"{shown(work.out)}: the attribute is a folder, so the output must be one; it is a file")
     listed = sorted(path for path in work.attribute.iterdir() if path.is_file() and not path.name.startswith("."))
-    found = [path for path in listed if _kind(path) in ("image", "video")]
+    found = [path for path in listed if kind_of(path) in ("image", "video")]
     if len(found) < len(listed):
         say(f"note: {len(listed) - len(found)} files of {shown(work.attribute)} are neither pictures nor clips")
     if not found:
         raise BadInputError(f"{shown(work.attribute)}: no picture or clip in this folder; name another")
     if not work.dry_run:
         work.out.mkdir(parents=True, exist_ok=True)
-    names = [_written_name(path) for path in found]
+    names = [path.stem + written_suffix(path) for path in found]
     for path, name in zip(found, names, strict=True):
         alone = names.count(name) == 1
         yield path, work.out / (name if alone else path.name + Path(name).suffix)  # a.avi and a.mp4 keep apart
-
-
-def _written_name(path: Path) -> str:
-    return f"{path.stem}.mp4" if path.suffix.lower() in READ_ONLY_SUFFIXES else path.name
-
-
-def _kind(path: Path) -> str:
-    try:
-        return (sniff(path) or "").partition("/")[0]
-    except FacegraftError:
-        return "image"  # it will fail when its turn comes, with its reason
 
 
 def _map_pictures(mapping: list[str]) -> list[Path]:
@@ -256,30 +230,35 @@ class _People:
 
     def _embed(self, path: Path) -> Any:
         assert self._recogniser is not None  # noqa: S101 - only passed on where there is one
-        return embed_person(read_picture(path).frame, path, self._analyser, self._recogniser)
+        return embed_person(self._read(path), path, self._analyser, self._recogniser)
+
+    def _read(self, path: Path) -> Frame:
+        return read_picture(path, max_pixels=self._work.max_pixels).frame
 
     def _learn(self, key: str, paths: list[Path]) -> None:
-        frames = [read_picture(path, max_pixels=self._work.max_pixels).frame for path in paths]
+        frames = [self._read(path) for path in paths]
         self.remarks += self._swapper.set_identity(frames, key, names=[shown(path) for path in paths])
 
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
         """Swaps one picture or clip and says what was done."""
         origin = origin_now(self.method, consent=self._work.consent, title=out.name)
-        kind = _kind(attribute)
-        if _is_clip(out) and kind == "image" and sniff(attribute) != "image/gif":
-            raise BadInputError(
-                f"{shown(attribute)} is a picture, and {shown(out)} names a clip; end it in .jpg or .png"
-            )
-        if kind == "video" and not _is_clip(out):
-            raise BadInputError(f"{shown(attribute)} is a clip; end {shown(out)} in one of {' '.join(CLIP_SUFFIXES)}")
-        if _is_clip(out):
+        check_kinds(attribute, out)
+        if is_clip(out):
             return self._clip(attribute, out, origin, say)
         return self._picture(attribute, out, origin, say)
 
+    def _place(self, out: Path) -> Path:
+        """Where it is tried whether a file can be written: in a dry run a folder's own folder is not there yet."""
+        if not (self._work.dry_run and self._work.attribute.is_dir()):
+            return out
+        return next(parent for parent in out.parents if parent.exists()) / out.name
+
     def _picture(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
-        selector = Selector(self._rule, self._recogniser)
+        selector, mark = Selector(self._rule, self._recogniser), self._work.watermark
+        check_output(place := self._place(out))
         if self._work.dry_run:
-            faces = plan_picture(self._swapper, selector.choose, attribute, out, self._work.max_pixels)
+            limit = self._work.max_pixels
+            faces = plan_picture(self._swapper, selector.choose, attribute, place, limit, watermark=mark)
             if not faces[1] and self._work.on_no_face == "fail":
                 raise NoFaceError(f"{shown(attribute)}: none of {faces[0]} faces would be swapped")
             say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")
@@ -295,24 +274,26 @@ class _People:
             level=self._work.level,
             quality=self._work.quality,
             on_no_face=self._work.on_no_face,
-            watermark=self._work.watermark,
+            watermark=mark,
             max_pixels=self._work.max_pixels,
         )
         told = told_picture(attribute, done, say)
         if self._watch and done.swapped and done.written:
-            told["quality"] = told_quality(self._watch.picture(done.written, watermark=self._work.watermark), say)
+            told["quality"] = told_quality(self._watch.picture(done.written, watermark=mark), say)
         return told
 
     def _clip(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
         tracker = Tracker(self._analyser, self._recogniser)
         selector, make = Selector(self._rule, self._recogniser), self._watch.edit if self._watch else ClipSwap
         edit = make(self._swapper, tracker, selector, watermark=self._work.watermark)
+        if self._work.watermark:
+            check_room(*probe(attribute).size_hw)
         if self._work.dry_run:
-            clip = probe(attribute)
+            clip = check_clip(attribute, self._place(out), self._work.video, origin=origin, level=self._work.level)
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
             return {"attribute": str(attribute), "written": None}
         began = time.perf_counter()
-        with goes_on(job_folder(out).exists, self._work.goes_on), clip_bar(shown(attribute)) as progress:
+        with goes_on(job_folder(output_place(out)).exists, self._work.goes_on), clip_bar(shown(attribute)) as progress:
             done = swap_clip(
                 edit,
                 attribute,

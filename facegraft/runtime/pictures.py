@@ -17,7 +17,7 @@ from facegraft.core.image import DEFAULT_MAX_PIXELS, Picture, encode_picture, ou
 from facegraft.core.types import Faces, Frame, Patch, paste
 from facegraft.provenance.finish import finish_file, picture_xmp
 from facegraft.provenance.manifest import Level, Origin
-from facegraft.provenance.watermark import embed_mark
+from facegraft.provenance.watermark import check_room, embed_mark
 from facegraft.runtime.swapper import Swapper
 
 Choose = Callable[[Frame, Faces], dict[int, str]]
@@ -73,7 +73,7 @@ def swap_picture(
     patches = swapper.patches(picture.frame, faces, who)
     swapped = len(patches)
     share = changed_share(patches, picture.frame.shape[0] * picture.frame.shape[1])
-    if watermark:
+    if watermark and patches:
         patches = [*patches, mark_patch(picture.frame, patches)]
     told: Level = level if patches else "none"  # a picture that was not changed must not say that it was
     notes = write_marked(out, picture, origin, patches, level=told, quality=quality, attribute=attribute)
@@ -132,11 +132,24 @@ def check_names(attribute: Path, out: Path) -> None:
 
 
 def plan_picture(
-    swapper: Swapper, choose: Choose, attribute: Path, out: Path, max_pixels: int = DEFAULT_MAX_PIXELS
+    swapper: Swapper,
+    choose: Choose,
+    attribute: Path,
+    out: Path,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    *,
+    watermark: bool = False,
 ) -> tuple[int, int]:
-    """Reads and analyses without writing: how many faces there are, how many would be swapped."""
+    """Reads and analyses without writing: how many faces there are, how many would be swapped.
+
+    Raises:
+        BadInputError, OutputError: As `swap_picture`.
+    """
     check_names(attribute, out)
     picture = read_picture(attribute, max_pixels=max_pixels)
     output_format(out, picture)
     faces = swapper.analyser.analyse(picture.frame)
-    return len(faces), len(choose(picture.frame, faces)) if len(faces) else 0
+    who = choose(picture.frame, faces) if len(faces) else {}
+    if watermark and who:
+        check_room(*picture.frame.shape[:2])
+    return len(faces), len(who)
