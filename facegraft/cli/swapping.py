@@ -251,7 +251,8 @@ class _People:
         """Where it is tried whether a file can be written: in a dry run a folder's own folder is not there yet."""
         if not (self._work.dry_run and self._work.attribute.is_dir()):
             return out
-        return next(parent for parent in out.parents if parent.exists()) / out.name
+        above = next(parent for parent in out.parents if parent.exists())
+        return above / out.name if above == out.parent or not (above / out.name).exists() else above / f"new-{out.name}"
 
     def _picture(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
         selector, mark = Selector(self._rule, self._recogniser), self._work.watermark

@@ -187,6 +187,8 @@ def test_a_dry_run_of_a_folder_looks_where_its_folder_will_be(
     words = (examples / "identity_1.jpg", tmp_path / "in", "--dry-run", "-o")
     assert swap(*words, tmp_path / "a" / "b") == 0
     assert f"into {tmp_path / 'a' / 'b' / 'photo.jpg'}" in capsys.readouterr().out
+    assert swap(*words, tmp_path / "in" / "swapped") == 0, "beside a photo of the same name"
+    capsys.readouterr()
     assert swap(*words, "/proc/a/b") == 2
     assert "cannot be written" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
