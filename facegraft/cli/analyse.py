@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=float, default=0.0, metavar="S", help="clips: look at a frame every S seconds (default: all)"
     )
+    parser.add_argument("--max-megapixels", type=float, default=200, metavar="M", help="largest picture (default: 200)")
     parser.add_argument("--json", action="store_true", help="print the last line only")
     parser.add_argument("--dry-run", action="store_true", help="look and list, but write nothing")
 
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not (math.isfinite(args.every) and args.every >= 0):
         raise BadInputError(f"--every {args.every}: expected seconds, 0 or more")
-    frame = _picture(args.file)
+    frame = _picture(args.file, args.max_megapixels)
     if frame is None and args.draw is not None:
         raise BadInputError(f"--draw is for pictures, {args.file} is a clip; use --people FOLDER for its thumbnails")
     if frame is not None and (args.people is not None or args.every):
@@ -70,20 +71,21 @@ def run(args: argparse.Namespace) -> int:
 # --- pictures -----------------------------------------------------------------------------------------
 
 
-def _picture(path: Path) -> Frame | None:
+def _picture(path: Path, max_megapixels: float | int) -> Frame | None:
     """The upright pixels, or None for a clip, which an animated picture is too.
 
     Raises:
         BadInputError: Neither; or a damaged picture.
     """
     from facegraft.core.files import sniff
-    from facegraft.core.image import read_picture
+    from facegraft.core.image import limit_of, read_picture
 
+    max_pixels = limit_of(max_megapixels)
     kind = sniff(path) or ""
     if not kind.startswith("image/"):
         return None
     try:
-        return read_picture(path).frame
+        return read_picture(path, max_pixels=max_pixels).frame
     except BadInputError:
         if kind == "image/gif":
             return None
@@ -221,18 +223,28 @@ def _watch(path: Path, every_s: float, recogniser: Recogniser | None, *, quiet: 
     tracker, sightings = Tracker(Analyser(), recogniser), Sightings()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     looked, seen_until, end_s = 0, -math.inf, 0.0
+    last: tuple[Frame, Faces, float, float] | None = None
+
+    def add(until_s: float) -> None:
+        """The last look counts as long as looks are apart, but not beyond `until_s`."""
+        if last is not None:
+            frame, faces, time_s, duration_s = last
+            seen_s = max(duration_s, min(every_s, until_s - time_s))
+            sightings.add(frame, faces, time_s=time_s, duration_s=seen_s)
+
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
         task = progress.add_task("looking for people", total=original.frames)
         for time_s, duration_s, decode in _frames(path):
             progress.advance(task)
-            end_s = time_s + duration_s
+            end_s = max(end_s, time_s + duration_s)
             if time_s - seen_until < every_s - 1e-6:
                 continue
             seen_until = time_s
             looked += 1
+            add(time_s)
             frame = decode()
-            faces = tracker.update(frame, time_s)
-            sightings.add(frame, faces, time_s=time_s, duration_s=max(duration_s, every_s))
+            last = (frame, tracker.update(frame, time_s), time_s, duration_s)
+    add(end_s)
     return sightings, looked, end_s
 
 

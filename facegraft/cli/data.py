@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from facegraft.cli.stopping import goes_on
 from facegraft.core.errors import BadInputError
 
 EPILOG = """examples:
@@ -114,7 +115,7 @@ def _assets(args: argparse.Namespace) -> dict[str, object]:
     if args.dry_run:
         print(f"would {'take them from ' + str(args.given) if args.given else 'fetch them'} to {folder}")
         return {"folder": str(folder), "files": len(assets), "bytes": size}
-    with progress_bar("assets", len(assets)) as update:
+    with goes_on(lambda: any(map(Path.is_file, folder.rglob("*")))), progress_bar("assets", len(assets)) as update:
         if args.given:
             copied = copy_assets(args.given, folder, link=args.link, progress=lambda done, *_: update(done))
             facts: dict[str, object] = {"copied": copied.files, "converted": copied.converted}
@@ -182,13 +183,20 @@ def _reverse(args: argparse.Namespace) -> dict[str, object]:
     if args.dry_run:
         print(f"would write {pairs} pairs of {photographs} photographs in {shards} shards to {args.output}")
         return {"output": str(args.output), "pairs": pairs, "photographs": photographs, "shards": shards}
-    with progress_bar("shards", shards) as update:
+    with shards_stay(args.output), progress_bar("shards", shards) as update:
         dataset = write_reversed(
             args.dataset, args.output, options, pair_swapper, jobs=args.jobs, progress=lambda done, _: update(done)
         )
     made, lost = len(dataset.pairs), options.pairs - len(dataset.pairs)
     print(f"{made} pairs with their right answers, {lost} left out (no face found, or nobody swapped): {args.output}")
     return {"output": str(args.output), "pairs": made, "left_out": lost}
+
+
+def shards_stay(folder: Path) -> AbstractContextManager[None]:
+    """For writing a dataset: an interruption leaves whole shards, from which the same command goes on."""
+    from facegraft.data.card import shard_paths
+
+    return goes_on(lambda: bool(shard_paths(folder)))
 
 
 @contextmanager

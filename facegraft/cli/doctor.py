@@ -131,7 +131,14 @@ def run(args: argparse.Namespace) -> int:
     _print_table("machine", list(machine.items()))
     probes = _probe_all(args.timeout)
     _print_table("ONNX Runtime: one convolution on each provider", [_probe_row(probe) for probe in probes])
-    lacks = [*package_lacks(packages), *_video_lacks(video), *_device_lacks(probes), *_model_lacks(), *_verb_lacks()]
+    lacks = [
+        *package_lacks(packages),
+        *_video_lacks(video),
+        *_device_lacks(probes),
+        *_model_lacks(),
+        *_asset_lacks(),
+        *_verb_lacks(),
+    ]
     _print_table("verbs", _verb_rows(lacks))
     works = not any(lack.blocks for lack in lacks)
     print(
@@ -271,6 +278,21 @@ def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
             "and `eval` has one judge of identity less"
         )
         yield Lack(("swap", "analyse", "eval"), what, "facegraft models fetch --recogniser", blocks=False)
+
+
+def _asset_lacks() -> Iterator[Lack]:
+    """Of MakeHuman's files, of which people are rendered."""
+    try:
+        from facegraft.core.errors import MissingPartError
+        from facegraft.data.assets import VARIABLE, find_assets
+    except Exception:  # noqa: BLE001 - numpy or Pillow is broken: the packages' table says why
+        return
+    try:
+        find_assets()
+    except MissingPartError as error:
+        where = str(error).partition(";")[0]
+        what = f"{where}: no person can be rendered ({VARIABLE} names another folder that has them)"
+        yield Lack(("synth", "data"), what, "facegraft data assets", blocks=False)
 
 
 def _verb_lacks() -> Iterator[Lack]:

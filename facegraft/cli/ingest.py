@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facegraft.cli.arguments import some_path
+from facegraft.cli.stopping import goes_on
 from facegraft.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from facegraft.core.machine import physical_cores
     from facegraft.data.ingest import ingest, planned
+    from facegraft.data.ingest_plan import STAGING
 
     options = _options(args)
     if args.jobs is not None and args.jobs < 1:
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         return _tell_plan(args.output, planned(args.paths, args.output, options))
     began = time.perf_counter()
     command = shlex.join(["facegraft", *map(_without_place, args.words)])
-    with _bar() as progress:
+    with goes_on(lambda: any((args.output / STAGING / "units").glob("*.json"))), _bar() as progress:
         done = ingest(
             args.paths,
             args.output,

@@ -1,7 +1,7 @@
 """The `facegraft` command: finds the verb, prints errors as one line, decides the exit code.
 
 Exit codes: 0 done; 1 a check came out negative, or facegraft itself failed; 2 the input, an option or the
-machine has to change first; 130 interrupted; 141 nobody reads the output any more.
+machine has to change first; 130 interrupted, by Ctrl-C or SIGTERM; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Never
 
 import facegraft
+from facegraft.cli.stopping import terminated_like_interrupted
 from facegraft.core.errors import FacegraftError
 from facegraft.core.log import set_up_logging
 
@@ -57,9 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: From argparse: 0 after `--help` and `--version`, 2 after a wrong option.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         _print_anything(stream)
     verb = next((word for word in arguments if not word.startswith("-")), None)
+    with terminated_like_interrupted():
+        return _run(verb, arguments)
+
+
+def _run(verb: str | None, arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         args = make_parser(verb).parse_args(arguments)
@@ -67,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         set_up_logging(debug=debug)
         code: int = args.run(args)
         sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
-    except KeyboardInterrupt:
-        complain(verb, "interrupted; the same command continues where it stopped")
+    except KeyboardInterrupt as stop:
+        complain(verb, "; ".join(["interrupted", *map(str, stop.args)]))
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -149,6 +157,17 @@ def _message(error: FacegraftError | OSError | MemoryError) -> str:
         name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
         return error.strerror if name is None else f"{name}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def _open_closed_streams() -> None:
+    """A stream that the caller closed leads nowhere; else the next file to be opened would take its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.fstat(number)
+                continue
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _print_anything(stream: object) -> None:

@@ -18,9 +18,9 @@ EPILOG = """examples:
   facegraft swap person.jpg holiday/ -o swapped/                   every picture and clip of a folder
   facegraft swap person.jpg photo.jpg --method bundles/simswap     by a bundle that `facegraft export` made
 
-An interrupted clip goes on with the same command. Every output says that it was made
-(`facegraft verify FILE`); --provenance none turns that off. Where nobody was swapped nothing says so.
-The last line of the output is JSON."""
+An interrupted clip goes on with the same command. Hidden files of a folder, whose names begin with a dot, are left out.
+Every output says that it was made (`facegraft verify FILE`); --provenance none turns that off. Where nobody was swapped
+nothing says so. The last line of the output is JSON."""
 
 # facegraft.runtime.video.options has the same lists; importing it would load numpy, and --help should not wait for that
 CODECS = ("h264", "hevc", "vp9", "av1")
@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of the identity, then the attribute picture, clip or folder (with --map: that alone)",
     )
     parser.add_argument(
-        "-o", "--output", type=some_path, metavar="FILE", help="default: NAME-swapped beside the attribute file"
+        "-o",
+        "--output",
+        type=some_path,
+        metavar="FILE",
+        help="default: NAME-swapped beside the attribute file; GIFs that move become .mp4, others .png",
     )
     who = parser.add_argument_group("who is swapped")
     who.add_argument(
@@ -76,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
-    out.add_argument("--quality", type=int, metavar="Q", help="of pictures, 1..100 (default: as the attribute picture)")
+    out.add_argument("--quality", type=int, metavar="Q", help="of lossy pictures, 1..100 (default: as the attribute's)")
     out.add_argument("--crf", type=int, metavar="N", help="of clips: the encoder's constant quality, lower is better")
     out.add_argument("--max-megapixels", type=float, default=200, metavar="M", help="largest picture (default: 200)")
     out.add_argument("--codec", choices=CODECS, help="of clips (default: by container and bit depth)")

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facegraft.core.errors import BadInputError, FacegraftError
-from facegraft.core.files import shown, sniff
-
-CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-"""What can be written as a clip."""
-
-READ_ONLY_SUFFIXES = (".gif", ".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
-"""Clips that are read and written as .mp4."""
-
-Say = Callable[[str], None]
+from facegraft.cli.swap_kinds import kind_of, written_suffix
+from facegraft.cli.swap_telling import Say
+from facegraft.core.errors import BadInputError
+from facegraft.core.files import shown
 
 
 def default_out(attribute: Path) -> Path:
-    """NAME-swapped beside the attribute file; clips in containers that cannot be written become .mp4."""
-    suffix = attribute.suffix
+    """NAME-swapped beside the attribute file; what cannot be written as it is becomes .mp4, or .png where it stands."""
     if attribute.is_dir():
         attribute = attribute.resolve()
         if not attribute.name:
             raise BadInputError(f"{attribute}: name the folder to write to by -o")
         return attribute.with_name(attribute.name + "-swapped")
-    return attribute.with_name(f"{attribute.stem}-swapped{'.mp4' if suffix.lower() in READ_ONLY_SUFFIXES else suffix}")
-
-
-def is_clip(out: Path) -> bool:
-    return out.suffix.lower() in CLIP_SUFFIXES
+    return attribute.with_name(f"{attribute.stem}-swapped{written_suffix(attribute)}")
 
 
 def pairs(attribute: Path, out: Path, say: Say, *, dry_run: bool) -> Iterator[tuple[Path, Path]]:
-    """The pictures and clips of a folder, and where each result goes."""
+    """The pictures and clips of a folder, and where each result goes; hidden files are left out."""
     if out.exists() and not out.is_dir():
         raise BadInputError(f"{shown(out)}: the attribute is a folder, so the output must be one; it is a file")
-    listed = sorted(path for path in attribute.iterdir() if path.is_file())
+    listed = sorted(path for path in attribute.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [path for path in listed if kind_of(path) in ("image", "video")]
     if len(found) < len(listed):
         say(f"note: {len(listed) - len(found)} files of {shown(attribute)} are neither pictures nor clips")
@@ -44,21 +33,10 @@ def pairs(attribute: Path, out: Path, say: Say, *, dry_run: bool) -> Iterator[tu
         raise BadInputError(f"{shown(attribute)}: no picture or clip in this folder; name another")
     if not dry_run:
         out.mkdir(parents=True, exist_ok=True)
-    names = [_written_name(path) for path in found]
+    names = [path.stem + written_suffix(path) for path in found]
     for path, name in zip(found, names, strict=True):
         alone = names.count(name) == 1
         yield path, out / (name if alone else path.name + Path(name).suffix)  # a.avi and a.mp4 keep apart
-
-
-def _written_name(path: Path) -> str:
-    return f"{path.stem}.mp4" if path.suffix.lower() in READ_ONLY_SUFFIXES else path.name
-
-
-def kind_of(path: Path) -> str:
-    try:
-        return (sniff(path) or "").partition("/")[0]
-    except FacegraftError:
-        return "image"  # it will fail when its turn comes, with its reason
 
 
 def check_out(out: Path, attribute: Path, others: Sequence[Path]) -> None:

@@ -5,36 +5,36 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facegraft import __version__
-from facegraft.cli.swap_files import CLIP_SUFFIXES, Say, check_out, default_out, is_clip, kind_of, pairs
+from facegraft.cli.stopping import GOES_ON, goes_on
+from facegraft.cli.swap_files import check_out, default_out, pairs
+from facegraft.cli.swap_kinds import check_kinds, check_options, is_clip
+from facegraft.cli.swap_telling import Say, clip_bar, told_clip, told_picture, told_quality
 from facegraft.cli.watching import Watch, WatchedSwapper
 from facegraft.core.errors import BadInputError, FacegraftError, MissingPartError, NoFaceError
-from facegraft.core.files import sha256, shown, sniff
-from facegraft.core.image import read_picture
-from facegraft.evaluate.after import Quality
+from facegraft.core.files import check_output, output_place, sha256, shown
+from facegraft.core.image import limit_of, read_picture
+from facegraft.core.types import Frame
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import Recogniser
 from facegraft.faces.fetch import recogniser_path
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import prepare_marking
 from facegraft.provenance.manifest import Origin, origin_now
-from facegraft.runtime.clip import ClipReport, ClipSwap, swap_clip
+from facegraft.provenance.watermark import check_room
+from facegraft.runtime.clip import ClipSwap, check_clip, swap_clip
 from facegraft.runtime.engine import load_engine
-from facegraft.runtime.pictures import PictureReport, plan_picture, swap_picture
+from facegraft.runtime.pictures import plan_picture, swap_picture
 from facegraft.runtime.select import Rule, Selector, embed_person, map_rule, which_rule
 from facegraft.runtime.swapper import DEFAULT, Swapper
-from facegraft.runtime.video import Progress as ClipProgress
 from facegraft.runtime.video import VideoOptions
+from facegraft.runtime.video.journal import job_folder
 from facegraft.runtime.video.probe import probe
 
 
@@ -74,16 +74,9 @@ class Work:
             )
         if not 0 <= args.min_score <= 1:
             raise BadInputError(f"--min-score must be 0 to 1, found {args.min_score}")
-        if not 0 < args.max_megapixels <= 10_000:
-            raise BadInputError(f"--max-megapixels must be above 0 and at most 10000, found {args.max_megapixels}")
-        max_pixels = int(args.max_megapixels * 1e6)
+        max_pixels = limit_of(args.max_megapixels)
         out = args.output or default_out(attribute)
-        for_clips = {name: getattr(args, name) for name in ("crf", "codec", "preset", "start", "end", "drop")}
-        given = [f"--{name}" for name, value in for_clips.items() if value not in (None, [])]
-        if given and not is_clip(out) and not attribute.is_dir():
-            raise BadInputError(
-                f"{', '.join(given)}: only for clips, and {shown(out)} is to be a picture; leave it out"
-            )
+        check_options(args, attribute, out)
         video = VideoOptions(
             codec=args.codec,
             quality=args.crf,
@@ -99,6 +92,11 @@ class Work:
             args.quality, video, args.provenance, args.consent, args.watermark, args.dry_run, max_pixels,
             not args.no_report and not args.dry_run,
         )  # fmt: skip
+
+    @property
+    def goes_on(self) -> str:
+        """What an interruption says where files or segments are finished."""
+        return GOES_ON.replace("command", "command without --restart") if self.video.restart else GOES_ON
 
 
 @dataclass
@@ -130,18 +128,23 @@ def swap_all(work: Work, say: Say) -> Report:
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
             return report
-        for attribute, out in pairs(work.attribute, work.out, say, dry_run=work.dry_run):
-            if out.exists() and not work.video.restart and not work.dry_run:
-                say(f"{shown(out)}: already there; --restart makes it anew")
-                report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
-                continue
-            try:
-                report.files.append(people.swap_file(attribute, out, say))
-            except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
-                say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
-                report.files.append({"attribute": str(attribute), "error": str(error)})
-                report.failed += 1
+        with goes_on(lambda: any(one.get("written") for one in report.files), work.goes_on):
+            _swap_folder(people, work, report, say)
     return report
+
+
+def _swap_folder(people: _People, work: Work, report: Report, say: Say) -> None:
+    for attribute, out in pairs(work.attribute, work.out, say, dry_run=work.dry_run):
+        if out.exists() and not work.video.restart:
+            say(f"{shown(out)}: already there; --restart makes it anew")
+            report.files.append({"attribute": str(attribute), "written": str(out), "already_there": True})
+            continue
+        try:
+            report.files.append(people.swap_file(attribute, out, say))
+        except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
+            say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
+            report.files.append({"attribute": str(attribute), "error": str(error)})
+            report.failed += 1
 
 
 def _map_pictures(mapping: list[str]) -> list[Path]:
@@ -192,34 +195,38 @@ class _People:
 
     def _embed(self, path: Path) -> Any:
         assert self._recogniser is not None  # noqa: S101 - only passed on where there is one
-        return embed_person(read_picture(path).frame, path, self._analyser, self._recogniser)
+        return embed_person(self._read(path), path, self._analyser, self._recogniser)
+
+    def _read(self, path: Path) -> Frame:
+        return read_picture(path, max_pixels=self._work.max_pixels).frame
 
     def _learn(self, key: str, paths: list[Path]) -> None:
-        frames = [read_picture(path, max_pixels=self._work.max_pixels).frame for path in paths]
+        frames = [self._read(path) for path in paths]
         self.remarks += self._swapper.set_identity(frames, key, names=[shown(path) for path in paths])
 
     def swap_file(self, attribute: Path, out: Path, say: Say) -> dict[str, Any]:
         """Swaps one picture or clip and says what was done."""
         check_out(out, attribute, [path for paths in self._pictures.values() for path in paths])
+        check_kinds(attribute, out)
         title = "swapped clip" if is_clip(out) else "swapped picture"  # a file's name may say who is in it
         origin = origin_now(self.method, consent=self._work.consent, title=title)
-        kind = kind_of(attribute)
-        if is_clip(out) and kind == "image" and sniff(attribute) != "image/gif":
-            raise BadInputError(
-                f"{shown(attribute)} is a picture, and {shown(out)} names a clip; end it in .jpg or .png"
-            )
-        if kind == "video" and not is_clip(out):
-            raise BadInputError(f"{shown(attribute)} is a clip; end {shown(out)} in one of {' '.join(CLIP_SUFFIXES)}")
         if is_clip(out):
             return self._clip(attribute, out, origin, say)
         return self._picture(attribute, out, origin, say)
 
+    def _place(self, out: Path) -> Path:
+        """Where it is tried whether a file can be written: in a dry run a folder's own folder is not there yet."""
+        if not (self._work.dry_run and self._work.attribute.is_dir()):
+            return out
+        above = next(parent for parent in out.parents if parent.exists())
+        return above / out.name if above == out.parent or not (above / out.name).exists() else above / f"new-{out.name}"
+
     def _picture(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
-        selector = Selector(self._rule, self._recogniser)
+        selector, mark = Selector(self._rule, self._recogniser), self._work.watermark
+        check_output(place := self._place(out))
         if self._work.dry_run:
-            faces = plan_picture(
-                self._swapper, selector.choose, attribute, out, self._work.max_pixels, level=self._work.level
-            )
+            limit, level = self._work.max_pixels, self._work.level
+            faces = plan_picture(self._swapper, selector.choose, attribute, place, limit, level=level, watermark=mark)
             if not faces[1] and self._work.on_no_face == "fail":
                 raise NoFaceError(f"{shown(attribute)}: none of {faces[0]} faces would be swapped")
             say(f"would swap {faces[1]} of {faces[0]} faces of {shown(attribute)} into {shown(out)}")
@@ -235,24 +242,26 @@ class _People:
             level=self._work.level,
             quality=self._work.quality,
             on_no_face=self._work.on_no_face,
-            watermark=self._work.watermark,
+            watermark=mark,
             max_pixels=self._work.max_pixels,
         )
-        told = _told_picture(attribute, done, say)
+        told = told_picture(attribute, done, say)
         if self._watch and done.swapped and done.written:
-            told["quality"] = _told_quality(self._watch.picture(done.written, watermark=self._work.watermark), say)
+            told["quality"] = told_quality(self._watch.picture(done.written, watermark=mark), say)
         return told
 
     def _clip(self, attribute: Path, out: Path, origin: Origin, say: Say) -> dict[str, Any]:
         tracker = Tracker(self._analyser, self._recogniser)
         selector, make = Selector(self._rule, self._recogniser), self._watch.edit if self._watch else ClipSwap
         edit = make(self._swapper, tracker, selector, watermark=self._work.watermark)
+        if self._work.watermark:
+            check_room(*probe(attribute).size_hw)
         if self._work.dry_run:
-            clip = probe(attribute)
+            clip = check_clip(attribute, self._place(out), self._work.video, origin=origin, level=self._work.level)
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
             return {"attribute": str(attribute), "written": None}
         began = time.perf_counter()
-        with _bar(shown(attribute)) as progress:
+        with goes_on(job_folder(output_place(out)).exists, self._work.goes_on), clip_bar(shown(attribute)) as progress:
             done = swap_clip(
                 edit,
                 attribute,
@@ -264,9 +273,9 @@ class _People:
                 on_no_face=self._work.on_no_face,
                 progress=progress,
             )
-        told = _told_clip(attribute, done, time.perf_counter() - began, say)
+        told = told_clip(attribute, done, time.perf_counter() - began, say)
         if self._watch and done.counts.swaps:
-            told["quality"] = _told_quality(self._watch.clip(resumed_from=done.video.resumed_from), say)
+            told["quality"] = told_quality(self._watch.clip(resumed_from=done.video.resumed_from), say)
         return told
 
     def _key(self) -> str:
@@ -283,60 +292,3 @@ class _People:
 def _rule_bytes(rule: Rule) -> bytes:
     people = getattr(rule, "people", ())
     return b"".join(person.embedding.tobytes() + str(person.key).encode() for person in people)
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[ClipProgress], None]]:
-    """A progress bar on standard error with frames, frames per second and time left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]:.1f} fps"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None, fps=0.0)
-
-        def update(now: ClipProgress) -> None:
-            bar.update(task, completed=now.frames, total=now.total, fps=now.fps)
-
-        yield update
-
-
-def _told_picture(attribute: Path, done: PictureReport, say: Say) -> dict[str, Any]:
-    if done.written is None:
-        say(f"{shown(attribute)}: nothing to swap, nothing written")
-    else:
-        say(
-            f"{shown(done.written)}: {done.swapped} of {done.faces} faces swapped, "
-            f"{done.changed_share:.1%} of the pixels changed, {done.seconds:.1f} s"
-        )
-    for note in done.notes:
-        say(f"note: {note}")
-    facts = asdict(done) | {"written": None if done.written is None else str(done.written)}
-    return {"attribute": str(attribute), **facts}
-
-
-def _told_clip(attribute: Path, done: ClipReport, seconds: float, say: Say) -> dict[str, Any]:
-    counts, video = done.counts, done.video
-    now = video.frames - video.resumed_from
-    say(
-        f"{shown(done.written)}: {video.frames} frames, {counts.frames_with_face} with a face, "
-        f"{counts.changed_share / max(counts.frames, 1):.1%} of the pixels changed, "
-        f"{now / max(seconds, 1e-9):.1f} fps, {seconds:.1f} s"
-    )
-    if counts.swaps == 0:
-        say("note: no face was swapped in any frame")
-    for note in (*video.notes, *(f"dropped: {stream}" for stream in video.dropped)):
-        say(f"note: {note}")
-    facts = {"frames_with_face": counts.frames_with_face, "swaps": counts.swaps, "seconds": seconds}
-    facts["fps"] = now / max(seconds, 1e-9)
-    share = {"changed_share": counts.changed_share / max(counts.frames, 1)}
-    return {"attribute": str(attribute), "written": str(done.written), **asdict(video), **facts, **share}
-
-
-def _told_quality(found: Quality, say: Say) -> dict[str, Any]:
-    for line in found.lines():
-        say(line if line.startswith("not measured") else f"quality: {line}")
-    return found.as_dict()

@@ -110,10 +110,10 @@ def describe_plan(options: SynthOptions, out: Path) -> dict[str, object]:
 
 def write_with_bar(options: SynthOptions, out: Path, *, jobs: int | None, assets: Path | None) -> dict[str, object]:
     """Writes a set with a progress bar, says what is there, and returns it."""
-    from facegraft.cli.data import progress_bar
+    from facegraft.cli.data import progress_bar, shards_stay
     from facegraft.data.synthesise import make_plan, write_set
 
-    with progress_bar("shards", make_plan(options).shards) as update:
+    with shards_stay(out), progress_bar("shards", make_plan(options).shards) as update:
         dataset = write_set(options, out, jobs=jobs, assets=assets, progress=lambda done, _: update(done))
     card = dataset.card
     print(f"{card.items} pictures of {card.people} people, {card.pairs} exact pairs: {out}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facegraft.cli.stopping import goes_on
 from facegraft.core.errors import BadInputError, MissingPartError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise MissingPartError("torch is missing: pip install 'facegraft[train]'") from error
     from facegraft.core.config import load_config
     from facegraft.train.devices import pick_device
+    from facegraft.train.folder import STATE
     from facegraft.train.loop import train
 
     if args.threads is not None:
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     pick_device(args.device)
     if args.dry_run:
         return _describe(tables)
-    with _live_line() as progress:
+    with goes_on((args.folder / STATE).exists), _live_line() as progress:
         done = train(tables, args.folder, device=args.device, progress=progress)
     trained = done.images_seen - done.images_before
     print(f"{trained} images trained, {done.images_seen} in all: {args.folder}" if trained else f"done: {args.folder}")

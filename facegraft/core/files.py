@@ -154,14 +154,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder is missing or may not be written, the disk is full, or `path` is a folder or device.
     """
-    final = _checked_output(path)
+    final = output_place(path)
     suffix = final.suffix if len(final.suffix) <= 12 else ""
     temporary = final.with_name(f".facegraft-{secrets.token_hex(8)}{suffix}")
     try:
         # Not mkstemp: its files are closed to the group, whatever the user's umask says.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
-        _settle(temporary, final)
+        settle(temporary, final)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in (temporary, final):
             raise  # another file's fault, such as an input that vanished
@@ -171,8 +171,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _settle(temporary: Path, final: Path) -> None:
-    """Content to disk, then the name, then the folder's entry: a power cut leaves the old file or the new."""
+def check_output(path: Path) -> None:
+    """Finds out whether `atomic_path` could write there: an empty file is made beside it, and removed at once.
+
+    Raises:
+        OutputError: As `atomic_path`.
+    """
+    with suppress(_NotNowError), atomic_path(path):
+        raise _NotNowError
+
+
+class _NotNowError(Exception):
+    """Nothing is to be written yet."""
+
+
+def settle(temporary: Path, final: Path) -> None:
+    """Content to disk, then the name, then the folder's entry: a power cut leaves the old file or the new.
+
+    An old file's mode is kept; that `final` is no link is the caller's care, see `output_place`.
+    """
     with temporary.open("rb+") as stream:
         os.fsync(stream.fileno())
     if final.exists():
@@ -195,8 +212,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _checked_output(path: Path) -> Path:
-    """Where the file will lie. Asks the system itself: pathlib takes names that cannot exist for free ones."""
+def output_place(path: Path) -> Path:
+    """Where the file will lie: a link is followed.
+
+    Asks the system itself: pathlib takes names that cannot exist for free ones.
+
+    Raises:
+        OutputError: Nothing can be written there: the folder is missing, or it is a folder or device.
+    """
     try:
         final = Path(os.path.realpath(path)) if path.is_symlink() else path
         mode = final.stat().st_mode

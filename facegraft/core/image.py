@@ -140,6 +140,17 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
         raise BadInputError(f"{shown(path)}: {what} ({cause}); save it anew or use another file") from error
 
 
+def limit_of(megapixels: float | int) -> int:
+    """The pixels of `--max-megapixels`.
+
+    Raises:
+        BadInputError: Out of range.
+    """
+    if not 0 < megapixels <= 10_000:
+        raise BadInputError(f"--max-megapixels must be above 0 and at most 10000, found {megapixels}")
+    return round(megapixels * 1e6)
+
+
 def picture_from_frame(frame: Frame) -> Picture:
     """A picture without a file: plain RGB, no metadata, PNG unless the output's name says otherwise."""
     return Picture(frame, frame, "PNG", "RGB", 1, Metadata(), Coding())
@@ -250,7 +261,7 @@ def patched(pixels: Pixels, patches: list[Patch]) -> Pixels:
 
 
 _KNOWN = "known are JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP"
-_RAISE_LIMIT = "raise the limit (--max-megapixels) if you trust it"
+_RAISE_LIMIT = "scale it down first (swap and analyse take larger ones with --max-megapixels, if you trust them)"
 _UNKNOWN_LAYOUT = "16-bit colour in a layout that is not known; save it as a plain 16-bit TIFF or PNG"
 _TEXT_BLOCKS = {b"tEXt", b"zTXt", b"iTXt", b"\xfe"}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, JpegImagePlugin, TiffImagePlugin
+from PIL import GifImagePlugin, Image, ImageCms, JpegImagePlugin, TiffImagePlugin
 
 from facegraft.core.image_formats import Coding, Pixels
 
@@ -55,6 +56,15 @@ def _webp_is_lossless(data: bytes) -> bool:
     while data[at : at + 4] not in (b"VP8L", b"VP8 ", b""):
         at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1) // 2 * 2
     return data[at : at + 4] == b"VP8L"
+
+
+def is_animated_gif(path: Path) -> bool:
+    """Whether a file is a GIF of several pictures; one that is damaged counts as a picture."""
+    try:
+        with path.open("rb") as file:
+            return GifImagePlugin.GifImageFile(file).is_animated
+    except Exception:  # noqa: BLE001 - hostile data fails in every way there is; reading the picture says in which
+        return False
 
 
 def check_single(im: Image.Image, notes: list[str]) -> None:

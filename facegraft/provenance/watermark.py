@@ -60,13 +60,9 @@ def embed_mark(frame: Frame, bits: int = MARK) -> Frame:
     """
     if not 0 <= bits < 1 << _BITS:
         raise BadInputError(f"watermark: expected a number of {_BITS} bits, found {bits}")
+    check_room(frame.shape[0], frame.shape[1])
     blocks = _blocks(frame)
     rows, columns = blocks.shape[:2]
-    if rows * columns < _FEWEST_BLOCKS:
-        raise BadInputError(
-            f"watermark: a frame of {frame.shape[1]}x{frame.shape[0]} has {rows * columns} blocks of 8x8, "
-            f"{_FEWEST_BLOCKS} are needed; leave small pictures unmarked"
-        )
     number, dither = _plan(rows, columns)
     lattice = dither + ((bits >> number) & 1).astype(np.float32) * np.float32(_STEP / 2)
     off = (blocks @ _basis() - lattice) / np.float32(_STEP)
@@ -78,6 +74,20 @@ def embed_mark(frame: Frame, bits: int = MARK) -> Frame:
     levels = np.rint(change).astype(np.int16)
     inside[...] = cv2.add(inside, cv2.merge([levels, levels, levels]), dtype=cv2.CV_8U)  # clips to 0..255
     return marked
+
+
+def check_room(height: int, width: int) -> None:
+    """Whether a frame of this size holds a mark.
+
+    Raises:
+        BadInputError: It is too small.
+    """
+    blocks = (height // 8) * (width // 8)
+    if blocks < _FEWEST_BLOCKS:
+        raise BadInputError(
+            f"watermark: a frame of {width}x{height} has {blocks} blocks of 8x8, "
+            f"{_FEWEST_BLOCKS} are needed; leave small pictures unmarked"
+        )
 
 
 def read_mark(frame: Frame) -> tuple[int, float]:

@@ -21,8 +21,8 @@ from facegraft.provenance.manifest import Level, Origin, container_metadata, ori
 from facegraft.runtime.pictures import COPIED, changed_share, mark_patch
 from facegraft.runtime.select import Selector, which_rule
 from facegraft.runtime.swapper import DEFAULT, FaceState, Swapper
-from facegraft.runtime.video import Progress, VideoOptions, VideoReport, process_video
-from facegraft.runtime.video.probe import open_clip
+from facegraft.runtime.video import Progress, VideoOptions, VideoReport, check_video, process_video
+from facegraft.runtime.video.probe import Original, open_clip
 
 
 @runtime_checkable
@@ -174,6 +174,16 @@ def _is_plain(options: VideoOptions) -> bool:
     return usual == replace(
         options, segment_s=usual.segment_s, threads=usual.threads, queue=usual.queue, restart=usual.restart
     )
+
+
+def check_clip(attribute: Path, out: Path, options: VideoOptions, *, origin: Origin, level: Level = "full") -> Original:
+    """What `swap_clip` would fail at before its first frame is swapped; nothing is written.
+
+    Raises:
+        BadInputError, OutputError: As `process_video`.
+    """
+    tags = {} if level == "none" else container_metadata(origin, clip_tags(attribute))
+    return check_video(attribute, out, options, tags)
 
 
 def swap_video(

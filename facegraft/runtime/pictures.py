@@ -18,7 +18,7 @@ from facegraft.core.image import DEFAULT_MAX_PIXELS, Picture, encode_picture, ou
 from facegraft.core.types import Faces, Frame, Patch, paste
 from facegraft.provenance.finish import finish_file, picture_xmp
 from facegraft.provenance.manifest import Level, Origin
-from facegraft.provenance.watermark import embed_mark
+from facegraft.provenance.watermark import check_room, embed_mark
 from facegraft.runtime.swapper import Swapper
 
 Choose = Callable[[Frame, Faces], dict[int, str]]
@@ -168,13 +168,20 @@ def plan_picture(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     *,
     level: Level = "none",
+    watermark: bool = False,
 ) -> tuple[int, int]:
-    """Reads and analyses without writing: how many faces there are, how many would be swapped."""
+    """Reads and analyses without writing: how many faces there are, how many would be swapped.
+
+    Raises:
+        BadInputError, OutputError: As `swap_picture`.
+    """
     check_names(attribute, out)
     picture = read_picture(attribute, max_pixels=max_pixels)
     output_format(out, picture)
     faces = swapper.analyser.analyse(picture.frame)
-    swapped = len(choose(picture.frame, faces)) if len(faces) else 0
-    if swapped:
+    who = choose(picture.frame, faces) if len(faces) else {}
+    if who:
         check_mark(out, picture, level)
-    return len(faces), swapped
+    if watermark and who:
+        check_room(*picture.frame.shape[:2])
+    return len(faces), len(who)

@@ -62,24 +62,26 @@ class Swapper:
             names: What to call each photo in an error and in what is said of it.
 
         Returns:
-            Lines that tell why swaps will not be good: no photo shows the face from the front, or none is sharp. Mostly
-            none.
+            Lines that tell why swaps will not be good (no photo shows the face from the front, or none is sharp), and
+            which photos show several faces. Mostly none.
 
         Raises:
             NoFaceError: A photo shows no face.
         """
-        photos = []
+        photos, several = [], []
         for number, frame in enumerate(frames):
             faces = self.analyser.analyse(frame)
+            name = names[number] if number < len(names) else f"identity picture {number + 1} of {len(frames)}"
+            if len(faces) > 1:
+                several.append(f"{name}: shows {len(faces)} faces; the largest is the identity")
             if len(faces) == 0:
-                name = names[number] if number < len(names) else f"identity picture {number + 1} of {len(frames)}"
                 raise NoFaceError(f"{name}: no face found in it; use another picture of the person")
             uncovered, shading = self.analyser.looked_closely(frame, faces[0]), self._shading(frame, faces[0])
             photos.append(Photo(frame, faces[0], uncovered, shading))
         if not photos:
             raise NoFaceError("an identity needs at least one picture, got none")
         self.identities[key] = self.engine.learn(photos)
-        return _said_of(photos, names[0] if names else "the identity picture")
+        return several + _said_of(photos, names[0] if names else "the identity picture")
 
     def swap(self, frame: Frame) -> Frame:
         """A copy of the frame with every face replaced by the identity's.

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from facegraft import __version__
-from facegraft.core.errors import BadInputError, OutputError
+from facegraft.core.errors import BadInputError, FacegraftError, OutputError
 from facegraft.core.files import atomic_path, read_bytes, shown
 from facegraft.core.image import save_frame
 from facegraft.core.machine import commit, processor
@@ -54,6 +54,29 @@ def open_run(folder: Path, options: AnyRunConfig) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{shown(folder)}: cannot be made ({reason}); choose another") from error
+
+
+@contextlib.contextmanager
+def taken_back(folder: Path) -> Iterator[None]:
+    """A new run that fails before anything is learnt leaves no folder: its data or config has to change first."""
+    was_there, had_config = folder.is_dir(), (folder / CONFIG).exists()
+    try:
+        yield
+    except FacegraftError:
+        if not had_config and folder.is_dir():
+            _take_back(folder, keep=was_there)
+        raise
+
+
+def _take_back(folder: Path, *, keep: bool) -> None:
+    made = {entry.name for entry in folder.rglob("*")}
+    if CONFIG not in made or made - {CONFIG, LOCK, PREVIEW}:
+        return
+    for name in (CONFIG, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    (folder / PREVIEW).rmdir()
+    if not keep:
+        folder.rmdir()
 
 
 def snapshot_path(folder: Path, images_seen: int) -> Path:

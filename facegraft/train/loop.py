@@ -113,7 +113,7 @@ def train(
     run_dir = Path(run_dir)
     options = run_config(tables)
     found = pick_device(device)
-    with joined(found) as processes:
+    with joined(found) as processes, files.taken_back(run_dir) if processes.first else contextlib.nullcontext():
         if options.train.batch % processes.world:
             whole = f"a multiple of the {processes.world} processes"
             raise BadInputError(f"train.batch: expected {whole}, found {options.train.batch}")

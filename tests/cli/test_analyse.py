@@ -15,6 +15,7 @@ from facegraft.cli.analyse import drawn
 from facegraft.cli.main import main
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Faces
+from tests.odd_videos import Clip, write_clip
 
 MAN_AND_WOMAN = "intel_head-pose-face-detection-female-and-male_CCBY4.gif"
 
@@ -176,3 +177,23 @@ def test_without_recogniser_tracks_are_listed(
     assert found["mapping"] is None
     assert sorted(track for person in found["people"] for track in person["tracks"]) == [0, 1]
     assert cv2.imread(found["people"][0]["thumbnail"]).shape == (192, 192, 3)
+
+
+def test_a_face_is_seen_no_longer_than_the_clip_lasts(
+    root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    small = cv2.resize(read_picture(root / "examples" / "attribute_1.jpg").frame, (256, 256))
+    clip = write_clip(tmp_path / "clip.mp4", [np.asarray(small, np.uint8)] * 30, Clip(size_hw=(256, 256)))
+    assert main(["analyse", str(clip), "--every", "1", "--dry-run"]) == 0
+    found = last_line(capfd)
+    assert found["frames"] == 2
+    assert found["people"][0]["seconds"] == pytest.approx(found["seconds"], abs=0.05)
+    assert 1.1 < found["seconds"] < 1.3
+
+
+def test_the_limit_of_a_picture_can_be_raised(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = root / "examples" / "attribute_1.jpg"
+    assert "--max-megapixels" in complaint(capfd, picture, "--max-megapixels", "0.1")
+    assert "above 0" in complaint(capfd, picture, "--max-megapixels", "0")
+    assert main(["analyse", str(picture), "--max-megapixels", "1"]) == 0

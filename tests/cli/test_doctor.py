@@ -61,6 +61,24 @@ def test_what_is_fetched_on_request_blocks_nothing_and_is_named(
     assert "people cannot be told apart" in lacks[1].what
 
 
+def test_missing_assets_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGRAFT_MAKEHUMAN", str(tmp_path))
+    (lack,) = doctor._asset_lacks()
+    assert lack.what.startswith(f"{tmp_path}: MakeHuman's assets are not here: no person can be rendered")
+    assert "FACEGRAFT_MAKEHUMAN" in lack.what
+    assert (lack.verbs, lack.mend, lack.blocks) == (("synth", "data"), "facegraft data assets", False)
+    assert any(name == "synth" and lack.mend in text for name, text in doctor._verb_rows([lack]))
+    base = tmp_path / "data" / "3dobjs" / "base.obj"
+    base.parent.mkdir(parents=True)
+    base.write_bytes(b"the first of them")
+    (lack,) = doctor._asset_lacks()
+    assert "of MakeHuman's assets are missing, first " in lack.what
+
+
+def test_whole_assets_lack_nothing(makehuman: Path) -> None:
+    assert list(doctor._asset_lacks()) == []
+
+
 def test_a_damaged_file_of_the_teacher_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from facegraft.faces.fetch import MODELS
 

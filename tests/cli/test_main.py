@@ -61,7 +61,8 @@ def raising(error: BaseException) -> Callable[[object], int]:
         ),
         (MemoryError(), 2, "facegraft doctor: not enough memory"),
         (ZeroDivisionError("oh"), 1, "facegraft doctor: ZeroDivisionError: oh (a fault in facegraft: run with --debug"),
-        (KeyboardInterrupt(), 130, "facegraft doctor: interrupted; the same command continues where it stopped"),
+        (KeyboardInterrupt(), 130, "facegraft doctor: interrupted\n"),
+        (KeyboardInterrupt("it goes on"), 130, "facegraft doctor: interrupted; it goes on\n"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(
@@ -192,6 +193,17 @@ def test_without_standard_error_nothing_goes_to_standard_output() -> None:
     program = "import sys\nsys.stderr = None\nfrom facegraft.cli.main import complain\ncomplain('swap', 'x')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere_and_are_no_error(closed: str, root: Path, tmp_path: Path) -> None:
+    file = root / "examples" / "identity_1.jpg"
+    line = f'"{sys.executable}" -m facegraft verify "{file}" {closed}; echo $? > "{tmp_path}/code"'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+    assert (tmp_path / "code").read_text() == "1\n", "the picture says nothing of how it was made"
+    assert done.stderr == b""
+    assert bool(done.stdout) is (closed == "2>&-")
 
 
 def test_version() -> None:

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from facegraft.cli import swap as verb
 from facegraft.cli.main import main
@@ -143,6 +145,55 @@ def test_a_clip_in_which_nobody_is_swapped_says_so(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("attribute", "words", "says"),
+    [
+        ("photo.jpg", ["-o", "no/out.png"], "its folder no does not exist"),
+        ("photo.jpg", ["-o", "there"], "is a folder"),
+        ("photo.jpg", ["-o", "/proc/out.png"], "cannot be written"),
+        ("photo.jpg", ["-o", "out.jpg", "--quality", "999"], "--quality must be 1 to 100"),
+        ("small.png", ["-o", "out.png", "--watermark"], "leave small pictures unmarked"),
+        ("clip.mp4", ["-o", "out.webm"], "audio"),
+        ("clip.mp4", ["-o", "no/out.mp4"], "its folder no does not exist"),
+        ("clip.mp4", ["-o", "out.mp4", "--start", "100"], "no frames between 100.0 s and the end"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(
+    attribute: str, words: list[str], says: str, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("there").mkdir()
+    Path("photo.jpg").write_bytes((examples / "attribute_1.jpg").read_bytes())
+    Path("clip.mp4").write_bytes((examples / "clip.mp4").read_bytes())
+    face = cv2.resize(read_picture(examples / "identity_1.jpg").frame, (80, 80), interpolation=cv2.INTER_AREA)
+    save_frame(Path("small.png"), np.asarray(face, np.uint8))
+    before = sorted(tmp_path.rglob("*"))
+    said = []
+    for more in (["--dry-run"], []):
+        assert swap(examples / "identity_1.jpg", attribute, *words, *more) == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1], "a dry run says what the run says"
+    assert says in said[0]
+    assert said[0].count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_of_a_folder_looks_where_its_folder_will_be(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "photo.jpg").write_bytes((examples / "attribute_1.jpg").read_bytes())
+    words = (examples / "identity_1.jpg", tmp_path / "in", "--dry-run", "-o")
+    assert swap(*words, tmp_path / "a" / "b") == 0
+    assert f"into {tmp_path / 'a' / 'b' / 'photo.jpg'}" in capsys.readouterr().out
+    assert swap(*words, tmp_path / "in" / "swapped") == 0, "beside a photo of the same name"
+    capsys.readouterr()
+    assert swap(*words, "/proc/a/b") == 2
+    assert "cannot be written" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_a_dry_run_writes_nothing(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     person = examples / "identity_1.jpg"
     for attribute, out in (("attribute_1.jpg", "a.png"), ("clip.mp4", "b.mp4")):
@@ -162,6 +213,10 @@ def test_a_dry_run_writes_nothing(examples: Path, tmp_path: Path, capsys: pytest
         (["a.jpg", "b.mp4", "--start", "5", "--end", "2"], "after"),
         (["a.jpg", "b.mp4", "--crf", "900"], "0 (best) to 63"),
         (["a.jpg", "b.jpg", "--start", "1"], "only for clips"),
+        (["a.jpg", "b.mp4", "--quality", "90"], "only for pictures"),
+        (["a.jpg", "b.jpg", "--quality", "90", "-o", "out.png"], ".png keeps every pixel"),
+        (["a.jpg", "b.jpg", "--quality", "0"], "1 to 100"),
+        (["a.jpg", "b.jpg", "--consent", "yes", "--provenance", "none"], "use one"),
         (["a.jpg", "b.jpg", "-o", "out.mp4"], "is a picture"),
         (["a.jpg", "b.mp4", "-o", "out.png"], "is a clip"),
         (["a.jpg", "b.jpg", "-o", "a.jpg"], "is an input of this job"),
@@ -183,6 +238,65 @@ def test_wrong_options_are_one_line(
     assert errors.count("\n") == 1
     assert says in errors
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_clip_that_is_refused_shows_no_empty_bar(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    words = (examples / "identity_1.jpg", examples / "clip.mp4", "-o")
+    assert swap(*words, tmp_path / "out.webm", "--no-report") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert swap(*words, tmp_path / "out.mp4", "--end", "0.2", "--no-report") == 0
+    assert "fps" in capsys.readouterr().err
+    monkeypatch.delenv("FORCE_COLOR")
+    assert swap(*words, tmp_path / "out.mp4", "--end", "0.2", "--no-report") == 0
+    assert capsys.readouterr().err == "", "a file is no place for a bar"
+
+
+def test_gifs_that_move_are_clips_and_others_pictures(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = cv2.resize(read_picture(examples / "attribute_1.jpg").frame, (400, 600), interpolation=cv2.INTER_AREA)
+    frames = [Image.fromarray(np.roll(small, 2 * step, axis=1)) for step in range(3)]
+    still, moving, clear = tmp_path / "still.gif", tmp_path / "moving.gif", tmp_path / "clear.gif"
+    frames[0].save(still)
+    frames[0].save(moving, save_all=True, append_images=frames[1:])
+    see_through = [frame.convert("RGBA") for frame in frames]
+    for frame in see_through:
+        frame.putpixel((0, 0), (0, 0, 0, 0))
+    see_through[0].save(clear, save_all=True, append_images=see_through[1:], disposal=2)
+    person, lost = examples / "identity_1.jpg", "note: transparency is not kept"
+    for gif, name, notes in ((still, "still-swapped.png", 0), (moving, "moving-swapped.mp4", 0), (clear, "c.mp4", 1)):
+        words = () if notes == 0 else ("-o", tmp_path / name)
+        assert swap(person, gif, "--no-report", *words) == 0
+        assert capsys.readouterr().out.count(lost) == notes
+        assert (tmp_path / name).is_file()
+    assert swap(person, moving, "-o", tmp_path / "x.gif") == 2
+    assert f"is a clip; name it -o {tmp_path / 'x.mp4'}" in capsys.readouterr().err
+    assert swap(person, still, "-o", tmp_path / "x.mp4") == 2
+    assert "is a picture" in capsys.readouterr().err
+
+
+def test_a_photo_of_two_people_is_said_to_give_the_larger(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (examples / "attribute_3.jpg", examples / "attribute_1.jpg", "-o", tmp_path / "out.png", "--dry-run")
+    assert swap(*words) == 0
+    assert f"note: {examples / 'attribute_3.jpg'}: shows 2 faces; the largest is the id" in capsys.readouterr().out
+
+
+def test_a_picture_of_whom_to_swap_may_be_as_large_as_the_others(
+    examples: Path, tmp_path: Path, recogniser: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, large = tmp_path / "small.jpg", examples / "attribute_1.jpg"
+    face = cv2.resize(read_picture(large).frame, None, fx=0.3, fy=0.3)
+    save_frame(small, np.asarray(face, np.uint8))
+    words = (small, small, "-o", tmp_path / "out.png", "--max-megapixels", "0.06", "--dry-run", "--which")
+    assert swap(*words, small) == 0
+    capsys.readouterr()
+    assert swap(*words, large) == 2
+    assert "attribute_1.jpg: 768x768 is 0.6 megapixels, above the limit of 0.06" in capsys.readouterr().err
 
 
 def test_a_picture_is_not_written_over_itself(examples: Path, tmp_path: Path) -> None:

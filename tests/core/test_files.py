@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from facegraft.core.errors import BadInputError, OutputError
-from facegraft.core.files import atomic_path, check_input_file, read_bytes, sha256, shown, sniff, sniff_bytes
+from facegraft.core.files import (
+    atomic_path,
+    check_input_file,
+    check_output,
+    read_bytes,
+    sha256,
+    shown,
+    sniff,
+    sniff_bytes,
+)
 
 
 def only(folder: Path) -> list[str]:
@@ -26,6 +35,18 @@ def test_the_name_appears_when_the_block_ends(tmp_path):
         assert not out.exists()
     assert out.read_bytes() == b"new"
     assert only(tmp_path) == ["out.png"]
+
+
+def test_an_output_is_checked_and_left_as_it_is(tmp_path: Path) -> None:
+    old = tmp_path / "old.png"
+    old.write_bytes(b"old")
+    check_output(old)
+    check_output(tmp_path / "new.png")
+    for name in ("", "missing/new.png"):
+        with pytest.raises(OutputError):
+            check_output(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+    assert old.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
@@ -135,7 +156,7 @@ def test_sha256(tmp_path):
     assert sha256(tmp_path / "long") == hashlib.sha256(bytes(3_000_000)).hexdigest()
 
 
-@pytest.mark.parametrize("use", [check_input_file, read_bytes, sha256, sniff])
+@pytest.mark.parametrize("use", [check_input_file, check_output, read_bytes, sha256, sniff])
 def test_what_is_no_plain_file_is_refused_without_opening_it(tmp_path, use):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "", "missing", "x" * 300, "nul\0"):

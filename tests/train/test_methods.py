@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,23 @@ def test_a_run_leaves_what_it_promises(unbroken: Path) -> None:
     facts = json.loads((unbroken / "run.json").read_text())
     assert facts["method"] == "simswap"
     assert facts["data"]["path.0"]["licences"] == {"CC0-1.0": 42}
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(faces: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "new", tmp_path / "there"):
+        if folder.name == "there":
+            folder.mkdir()
+        with pytest.raises(BadInputError, match=r"data.val_share is 0"):
+            run(folder, tables(faces, data={"val_share": 0}))
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_folder_of_a_run_stays_when_it_cannot_go_on(faces: Path, tmp_path: Path, unbroken: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    before = sorted(path.name for path in (tmp_path / "run").rglob("*"))
+    with pytest.raises(BadInputError):
+        run(tmp_path / "run", tables(faces, data={"val_share": 0}))
+    assert sorted(path.name for path in (tmp_path / "run").rglob("*")) == before
 
 
 def test_each_phase_moves_its_own_weights(faces: Path, tmp_path: Path, unbroken: Path) -> None:

@@ -3,7 +3,7 @@
 `process_video` is the one call. Packets, times, rotation, tags and streams are kept; what cannot be is said.
 """
 
-from facegraft.runtime.video.job import process_video
+from facegraft.runtime.video.job import check_video, process_video
 from facegraft.runtime.video.options import CODECS, KINDS, PRESETS, FrameEdit, Progress, VideoOptions, VideoReport
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Progress",
     "VideoOptions",
     "VideoReport",
+    "check_video",
     "process_video",
 ]

@@ -15,7 +15,7 @@ from av.codec.context import Flags
 
 from facegraft.core.errors import BadInputError, OutputError
 from facegraft.runtime.video.options import VideoOptions
-from facegraft.runtime.video.probe import Colour, HdrStatic, Original
+from facegraft.runtime.video.probe import Colour, HdrStatic, Original, open_clip
 
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 _DEPTHS = {"h264": (8, 10), "hevc": (8, 10, 12), "vp9": (8,), "av1": (8, 10)}
@@ -66,6 +66,8 @@ def plan_encoding(original: Original, options: VideoOptions, suffix: str) -> Enc
     if quality > _WORST[codec]:
         raise BadInputError(f"quality of {codec} must be 0 (best) to {_WORST[codec]}, found {quality}")
     pixel_format, notes = _pixel_format(found, bits, chroma, codec)
+    if any(part.is_alpha for part in found.components) and not _is_opaque_gif(original):
+        notes.append("transparency is not kept")
     interlaced = original.interlaced and codec == "h264"
     if original.interlaced and not interlaced:
         notes.append(f"the clip is interlaced; {codec} is written as progressive frames, field for field as they were")
@@ -125,13 +127,23 @@ def _pixel_format(found: av.VideoFormat, bits: int, chroma: int, codec: str) -> 
         notes.append(f"{bits} bits a sample become {depth}, the most that {codec} holds here")
     if kept != chroma:
         notes.append(f"chroma {chroma} becomes {kept}, which is all that {codec} holds here")
-    if any(part.is_alpha for part in found.components):
-        notes.append("transparency is not kept")
     if found.is_rgb or found.has_palette:
         notes.append(f"RGB pictures become Y'CbCr {kept}")
     if codec in ("h264", "hevc") and found.name in ("nv12", "yuvj420p", "yuvj422p", "yuvj444p"):
         return ("yuv420p" if found.name == "nv12" else found.name), notes
     return f"yuv{kept}p{'' if depth == 8 else f'{depth}le'}", notes
+
+
+def _is_opaque_gif(original: Original) -> bool:
+    """Whether the clip is a GIF of which nothing is transparent: its decoder gives every one an alpha channel."""
+    if original.codec != "gif":
+        return False
+    with open_clip(original.path) as container:
+        try:
+            frames = container.decode(video=0)
+            return all(bool((frame.to_ndarray(format="bgra")[..., 3] == 255).all()) for frame in frames)
+        except (av.error.FFmpegError, ValueError):
+            return False
 
 
 def _size(original: Original, codec: str, pixel_format: str, *, interlaced: bool) -> tuple[tuple[int, int], list[str]]:

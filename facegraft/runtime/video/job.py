@@ -5,18 +5,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from facegraft.core.errors import BadInputError, FacegraftError, NoFaceError, OutputError
-from facegraft.core.files import shown, sync_folder
+from facegraft.core.files import check_output, output_place, settle, shown
 from facegraft.runtime.video.check import check_result, presentation_times
 from facegraft.runtime.video.decode import Faults, Span, read_frames, span_of
 from facegraft.runtime.video.encode import Encoding, plan_encoding
@@ -63,34 +63,90 @@ def process_video(
         OutputError: The result cannot be written; finished segments are kept.
         KeyboardInterrupt: Ctrl-C; finished segments are kept. What `edit` raises comes out with the frame named.
     """
-    original = probe(attribute_path)
-    _check_output(out_path, attribute_path)
-    encoding = plan_encoding(original, options, out_path.suffix)
-    span = span_of(original, options.start_s, options.end_s)
-    kept, dropped = _kept_streams(original, options, span)
+    plan = _plan(attribute_path, out_path, options)
+    out_path = plan.out_path
     folder = JobFolder(out_path)
     try:
-        job = _Job(original, out_path, edit, options, encoding, span, kept, folder)
-        report = job.run(
-            _key(job_key, attribute_path, encoding, kept, span), progress, container_metadata or dict, finish
-        )
+        report = _Job(plan, edit, folder).run(_key(job_key, plan), progress, container_metadata or dict, finish)
     except OSError as error:
         raise _write_error(out_path, error) from error
     finally:
         folder.remove_if_empty()
         folder.close()
-    return replace(report, dropped=tuple(dropped), notes=tuple(dict.fromkeys(report.notes)))
+    return replace(report, dropped=tuple(plan.dropped), notes=tuple(dict.fromkeys(report.notes)))
 
 
-def _check_output(out_path: Path, attribute_path: Path) -> None:
-    if not out_path.parent.is_dir():
-        raise OutputError(f"{shown(out_path)}: its folder does not exist; make it first")
-    if out_path.is_dir():
-        raise OutputError(f"{shown(out_path)}: is a folder; name a file to write")
-    if out_path.exists() and out_path.samefile(attribute_path):
+def check_video(
+    attribute_path: Path, out_path: Path, options: VideoOptions, container_metadata: dict[str, str]
+) -> Original:
+    """Finds what `process_video` would fail at before its first frame is edited; writes nothing beside the output.
+
+    Raises:
+        BadInputError, OutputError: As `process_video`.
+    """
+    plan = _plan(attribute_path, out_path, options)
+    check_output(plan.out_path)
+    plan.check_disk(done=0)
+    with tempfile.TemporaryDirectory() as folder:
+        plan.try_one_frame(Path(folder) / "dry-run", container_metadata)
+    return plan.original
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is known before anything is written."""
+
+    original: Original
+    out_path: Path
+    """Where the file will lie: links are followed."""
+    options: VideoOptions
+    encoding: Encoding
+    span: Span
+    kept: Kept
+    dropped: list[str]
+
+    def try_one_frame(self, path: Path, metadata: dict[str, str]) -> None:
+        """One frame through decoder, encoder and muxer, with the copied streams: what cannot work fails now."""
+        original, encoding = self.original, self.encoding
+        first = next(read_frames(original, self.span, None, Faults()), None)
+        if first is None:
+            raise BadInputError(
+                f"{shown(original.path)}: no frames between {self.options.start_s or 0} s and "
+                f"{self.options.end_s or 'the end'}; the clip lasts {original.duration_s or 0:.2f} s"
+            )
+        packets = encode_single(first, original, encoding)
+        video = [TimedPacket(packet, packet.pts) for packet in packets]
+        try:
+            muxed = mux(original, encoding, self.kept, video, path, metadata, only_start=True)
+        except OutputError as error:
+            message = blame(original, encoding, self.kept, video, path)
+            raise BadInputError(f"{shown(original.path)}: {message}") if message else error from error
+        times = np.array([packet.pts for packet in packets], np.int64) - self.kept.ticks(encoding.time_base)
+        check_result(path, times, encoding.time_base, muxed, chapters=False)
+        path.unlink()
+
+    def check_disk(self, done: int) -> None:
+        frames = max(0, (self.original.frames or 0) - done)
+        height, width = self.encoding.size_hw
+        video = frames * height * width * _BITS_PER_PIXEL / 8
+        copies = self.original.path.stat().st_size * 0.1 if self.kept.streams else 0
+        free = shutil.disk_usage(self.out_path.parent).free
+        if 2 * video + copies > free:
+            raise OutputError(
+                f"{shown(self.out_path)}: about {(2 * video + copies) / 1e6:.0f} MB are needed beside it, "
+                f"{free / 1e6:.0f} MB are free; free some space or write elsewhere"
+            )
+
+
+def _plan(attribute_path: Path, out_path: Path, options: VideoOptions) -> _Plan:
+    original = probe(attribute_path)
+    place = output_place(out_path)
+    if place.exists() and place.samefile(attribute_path):
         raise BadInputError(f"{shown(out_path)}: input and output are the same file; name another output")
-    if out_path.exists() and not os.access(out_path, os.W_OK):
-        raise OutputError(f"{shown(out_path)}: is write-protected; change its mode (chmod +w) or write elsewhere")
+    encoding = plan_encoding(original, options, out_path.suffix)
+    span = span_of(original, options.start_s, options.end_s)
+    kept, dropped = _kept_streams(original, options, span)
+    return _Plan(original, place, options, encoding, span, kept, dropped)
 
 
 def _kept_streams(original: Original, options: VideoOptions, span: Span) -> tuple[Kept, list[str]]:
@@ -104,16 +160,17 @@ def _kept_streams(original: Original, options: VideoOptions, span: Span) -> tupl
     return Kept(tuple(streams), chapters, start, end, start or Fraction(0)), dropped
 
 
-def _key(job_key: str, attribute_path: Path, encoding: Encoding, kept: Kept, span: Span) -> str:
+def _key(job_key: str, plan: _Plan) -> str:
     """Stands for everything that determines the segments: the caller's key, the clip, the encoder, the span."""
+    attribute_path, span = plan.original.path, plan.span
     stat = attribute_path.stat()
     digest = hashlib.blake2b(digest_size=16)
     with attribute_path.open("rb") as file:
         digest.update(file.read(1 << 20))
         file.seek(max(0, stat.st_size - (1 << 20)))
         digest.update(file.read())
-    encoder = {key: str(value) for key, value in asdict(encoding).items() if key != "notes"}
-    facts = [job_key, stat.st_size, digest.hexdigest(), encoder, [stream.label for stream in kept.streams]]
+    encoder = {key: str(value) for key, value in asdict(plan.encoding).items() if key != "notes"}
+    facts = [job_key, stat.st_size, digest.hexdigest(), encoder, [stream.label for stream in plan.kept.streams]]
     return hashlib.blake2b(json.dumps([*facts, span.start, span.end]).encode(), digest_size=16).hexdigest()
 
 
@@ -127,27 +184,17 @@ def _write_error(out_path: Path, error: OSError) -> FacegraftError:
 
 
 class _Job:
-    def __init__(
-        self,
-        original: Original,
-        out_path: Path,
-        edit: FrameEdit,
-        options: VideoOptions,
-        encoding: Encoding,
-        span: Span,
-        kept: Kept,
-        folder: JobFolder,
-    ) -> None:
-        self.original = original
-        self.out_path = out_path
+    def __init__(self, plan: _Plan, edit: FrameEdit, folder: JobFolder) -> None:
+        self.plan = plan
+        self.original = plan.original
+        self.out_path = plan.out_path
+        self.options = plan.options
+        self.encoding = plan.encoding
+        self.kept = plan.kept
         self.edit = edit
-        self.options = options
-        self.encoding = encoding
-        self.span = span
-        self.kept = kept
         self.folder = folder
         self.watch = Stopwatch()
-        self.notes = [*original.notes, *encoding.notes]
+        self.notes = [*plan.original.notes, *plan.encoding.notes]
 
     def run(
         self,
@@ -160,8 +207,8 @@ class _Job:
         resumed_from = journal.segments[-1].frames if journal.segments else 0
         if not journal.ended:
             if not journal.segments:
-                self._dry_run(metadata())
-            self._check_disk(resumed_from)
+                self.plan.try_one_frame(self.folder.path / "dry-run", metadata())
+            self.plan.check_disk(resumed_from)
             self._render(journal, progress)
         else:
             self.edit.restore(journal.segments[-1].state)
@@ -181,43 +228,11 @@ class _Job:
             resumed_from=resumed_from,
         )
 
-    def _dry_run(self, metadata: dict[str, str]) -> None:
-        """One frame through decoder, encoder and muxer, with the copied streams: what cannot work fails now."""
-        first = next(read_frames(self.original, self.span, None, Faults()), None)
-        if first is None:
-            raise BadInputError(
-                f"{shown(self.original.path)}: no frames between {self.options.start_s or 0} s and "
-                f"{self.options.end_s or 'the end'}; the clip lasts {self.original.duration_s or 0:.2f} s"
-            )
-        packets = encode_single(first, self.original, self.encoding)
-        video = [TimedPacket(packet, packet.pts) for packet in packets]
-        path = self.folder.path / "dry-run"
-        try:
-            muxed = mux(self.original, self.encoding, self.kept, video, path, metadata, only_start=True)
-        except OutputError as error:
-            message = blame(self.original, self.encoding, self.kept, video, path)
-            raise BadInputError(f"{shown(self.original.path)}: {message}") if message else error from error
-        times = np.array([packet.pts for packet in packets], np.int64) - self.kept.ticks(self.encoding.time_base)
-        check_result(path, times, self.encoding.time_base, muxed, chapters=False)
-        path.unlink()
-
-    def _check_disk(self, done: int) -> None:
-        frames = max(0, (self.original.frames or 0) - done)
-        height, width = self.encoding.size_hw
-        video = frames * height * width * _BITS_PER_PIXEL / 8
-        copies = self.original.path.stat().st_size * 0.1 if self.kept.streams else 0
-        free = shutil.disk_usage(self.folder.path).free
-        if 2 * video + copies > free:
-            raise OutputError(
-                f"{shown(self.out_path)}: about {(2 * video + copies) / 1e6:.0f} MB are needed beside it, "
-                f"{free / 1e6:.0f} MB are free; free some space or write elsewhere"
-            )
-
     def _render(self, journal: Journal, progress: Callable[[Progress], None] | None) -> None:
         if journal.segments:
             self.edit.restore(journal.segments[-1].state)
         render = Render(
-            self.original, self.span, self.encoding, self.edit, self.options, self.folder, journal, self.watch
+            self.original, self.plan.span, self.encoding, self.edit, self.options, self.folder, journal, self.watch
         )
         render.run(_Meter(self._frames_in_span(), progress) if progress else None)
         if not journal.segments:
@@ -251,10 +266,7 @@ class _Job:
             except NoFaceError:
                 self.folder.remove()  # there is nothing to go on with
                 raise
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        path.replace(self.out_path)
-        sync_folder(self.out_path.parent)
+        settle(path, self.out_path)
         return duration
 
     def _collect_notes(self, journal: Journal, duration: float) -> None:
@@ -291,4 +303,4 @@ class _Meter:
         self._report(Progress(frames, total, fps, left))
 
 
-__all__ = ["job_folder", "process_video"]
+__all__ = ["check_video", "job_folder", "process_video"]

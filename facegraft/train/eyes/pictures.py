@@ -32,6 +32,7 @@ IN_PIXELS = {"landmarks68", "iris", "dense", "matrix"}
 """Arrays that follow when a picture is brought to another size; the third coordinate of points as well."""
 LABELS = {"regions"}
 """Planes whose numbers may not be mixed."""
+USUAL_VAL_SHARE = 0.05
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 Thing = TypeVar("Thing")
 Made = TypeVar("Made")
@@ -139,21 +140,50 @@ def loading_bar(name: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def train_and_val(dataset: Dataset, *, val_share: float = 0.05, seed: int = 0) -> tuple[Dataset, Dataset]:
+def train_and_val(dataset: Dataset, *, val_share: float | int | None = None, seed: int = 0) -> tuple[Dataset, Dataset]:
     """Pictures to learn from and held-out ones; no person, and where nobody is known no clip, is in both.
 
     The dataset's own split where it has one, a split by person otherwise. Its split "test" is left out.
+
+    Args:
+        dataset: Made by `ingest` or `synth`.
+        val_share: Of people, held out where the dataset has no split of its own; None: `USUAL_VAL_SHARE`, and nothing
+            in the config can change it.
+        seed: Chooses who.
 
     Raises:
         BadInputError: Nothing is left for one of them.
     """
     if any(row.split == "val" for row in dataset.rows):
         return dataset.select(split="train"), dataset.select(split="val")
-    held = {
-        row.key for row in dataset.rows if split_of(row.person or row.clip or row.key, val_share, seed=seed) == "val"
-    }
-    train = dataset.select(where=lambda row: row.split != "test" and row.key not in held)
-    return train, dataset.select(where=lambda row: row.split != "test" and row.key in held)
+    share = USUAL_VAL_SHARE if val_share is None else float(val_share)
+    people = {_whom(row) for row in dataset.rows if row.split != "test"}
+    held = _held_out(people, share, seed)
+    if not 0 < len(held) < len(people):
+        raise BadInputError(_no_split(dataset.card.name, people, share, seed, fixed=val_share is None))
+    train = dataset.select(where=lambda row: row.split != "test" and _whom(row) not in held)
+    return train, dataset.select(where=lambda row: row.split != "test" and _whom(row) in held)
+
+
+def _whom(row: Row) -> str:
+    return row.person or row.clip or row.key
+
+
+def _held_out(people: set[str], share: float, seed: int) -> set[str]:
+    return {person for person in people if split_of(person, share, seed=seed) == "val"}
+
+
+def _no_split(name: str, people: set[str], share: float, seed: int, *, fixed: bool) -> str:
+    """Why nobody is held out, or everybody, and what to do."""
+    if share <= 0:
+        return (
+            f"data.val_share is {share:g}: some people have to be held out; set it above 0, such as {USUAL_VAL_SHARE}"
+        )
+    held = _held_out(people, share, seed)
+    what = "that all would be held out" if held else "to hold any out"
+    told = f"dataset {name!r}: its {len(people)} people are too few {what} (a share of {share:g}); make one of more"
+    enough = [place / 10 for place in range(1, 10) if 0 < len(_held_out(people, place / 10, seed)) < len(people)]
+    return told + (f", or set data.val_share={enough[0]:g}" if enough and not fixed else "")
 
 
 def load_backgrounds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from facegraft.core.types import Frame, Patch
 from facegraft.runtime.video import render
 from facegraft.runtime.video.packets import SegmentWriter, StoredPacket
 from facegraft.runtime.video.pipeline import Channel, Stop, Stopped, stage
+from facegraft.runtime.video.probe import probe
 from tests.odd_videos import Clip, moving_frames, write_clip
 from tests.runtime.video.clips import Nothing, Painter, hashes, leftovers, run
 
@@ -171,3 +173,18 @@ def test_the_first_failure_is_the_one_that_counts() -> None:
         pass
     stop.set(FacegraftError("second"))
     assert str(stop.failure) == "first"
+
+
+def test_a_link_is_followed_and_an_old_files_mode_kept(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", moving_frames(6), Clip())
+    there, link = tmp_path / "there", tmp_path / "out.mp4"
+    there.mkdir()
+    old = there / "old"
+    old.write_bytes(b"old")
+    old.chmod(0o640)
+    link.symlink_to(old)
+    run(clip, link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+    assert probe(old).frames == 6
+    assert leftovers(there) == leftovers(tmp_path) == []

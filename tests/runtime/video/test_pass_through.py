@@ -452,7 +452,7 @@ def test_options_are_checked(change: dict[str, Any], message: str) -> None:
     [
         ("out.avi", BadInputError, "cannot write '.avi'"),
         ("out", BadInputError, "without suffix"),
-        ("missing/out.mp4", OutputError, "folder does not exist"),
+        ("missing/out.mp4", OutputError, "missing does not exist"),
         ("folder.mp4", OutputError, "is a folder"),
         ("clip.mp4", BadInputError, "same file"),
     ],

@@ -68,6 +68,24 @@ def test_no_person_is_held_out_and_learnt_from(dataset: Dataset) -> None:
     assert not set(train.people) & set(val.people)
 
 
+def test_too_few_people_are_counted_and_what_helps_is_named(tmp_path: Path) -> None:
+    write_shard(tmp_path, 0, [item(number) for number in range(4)])
+    write_card(tmp_path, DatasetCard(name="few", about="test"))
+    few = open_dataset(tmp_path)
+    with pytest.raises(
+        BadInputError, match=r"'few': its 2 people are too few to hold any out .* or set data.val_"
+    ) as error:
+        train_and_val(few, val_share=0.01)
+    named = float(str(error.value).rpartition("=")[2])
+    assert {len(part.people) for part in train_and_val(few, val_share=named)} == {1}
+    with pytest.raises(BadInputError, match=r"make one of more$"):
+        train_and_val(few)  # of a recipe without that key
+    with pytest.raises(BadInputError, match="all would be held out"):
+        train_and_val(few, val_share=1)
+    with pytest.raises(BadInputError, match=r"data.val_share is 0: some people have to be held out; set it above 0"):
+        train_and_val(few, val_share=0)
+
+
 def test_backgrounds_need_pictures(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="without faces"):
         load_backgrounds(tmp_path, size_px=32)
