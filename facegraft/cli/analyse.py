@@ -272,7 +272,8 @@ def _earlier(folder: Path) -> list[MappedPerson]:
     """What the folder's mapping file says so far: read first, as one that was broken by hand must not be lost.
 
     Raises:
-        BadInputError: It is broken; or there is none, and a picture that is not ours has the name of a thumbnail.
+        BadInputError: It is broken; or a picture that is not ours, or that is somebody's identity, has the name of a
+            thumbnail.
     """
     from facegraft.core.files import read_bytes
     from facegraft.faces.mapping import read_mapping
@@ -280,12 +281,15 @@ def _earlier(folder: Path) -> list[MappedPerson]:
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"--people {folder}: expected a folder, found a file; name another")
     path = folder / MAPPING_NAME
-    if path.is_file():
-        return read_mapping(path)
+    before = read_mapping(path) if path.is_file() else []
+    ours = {entry.thumbnail for entry in before}
+    given = {entry.identity.resolve() for entry in before if entry.identity is not None}
     for picture in sorted(folder.glob("person-[1-9]*.jpg")):
-        if picture.stem[7:].isdecimal() and THUMBNAIL_MARK not in read_bytes(picture):
+        if not picture.stem[7:].isdecimal():
+            continue
+        if picture.resolve() in given or not (picture.name in ours or THUMBNAIL_MARK in read_bytes(picture)):
             raise BadInputError(f"--people {folder}: {picture.name} in it is not of `facegraft analyse`; name another")
-    return []
+    return before
 
 
 def _write(folder: Path, clip: Path, people: list[Person], names: list[str], before: list[MappedPerson]) -> Path | None:

@@ -33,10 +33,25 @@ def pairs(attribute: Path, out: Path, say: Say, *, dry_run: bool) -> Iterator[tu
         raise BadInputError(f"{shown(attribute)}: no picture or clip in this folder; name another")
     if not dry_run:
         out.mkdir(parents=True, exist_ok=True)
-    names = [path.stem + written_suffix(path) for path in found]
-    for path, name in zip(found, names, strict=True):
-        alone = names.count(name) == 1
-        yield path, out / (name if alone else path.name + Path(name).suffix)  # a.avi and a.mp4 keep apart
+    for path, name in zip(found, written_names(found), strict=True):
+        yield path, out / name
+
+
+def written_names(found: Sequence[Path]) -> list[str]:
+    """The names of a folder's results, no two alike: the files' own, but for those that become .mp4 or .png.
+
+    Of a.avi and a.mp4 the first is written as a.avi.mp4.
+    """
+    wanted = [path.stem + written_suffix(path) for path in found]
+    kept = {path.name for path, name in zip(found, wanted, strict=True) if name == path.name}
+    names: list[str] = []
+    for path, name in zip(found, wanted, strict=True):
+        suffix = Path(name).suffix
+        free = name if wanted.count(name) == 1 or name == path.name else path.name + suffix
+        while free != path.name and (free in kept or free in names):
+            free = Path(free).stem + "-" + suffix
+        names.append(free)
+    return names
 
 
 def check_out(out: Path, attribute: Path, others: Sequence[Path]) -> None:

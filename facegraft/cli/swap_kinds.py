@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from facegraft.core.errors import BadInputError, FacegraftError
-from facegraft.core.files import shown, sniff
+from facegraft.core.files import check_input_file, shown, sniff
 from facegraft.core.image_decode import is_animated_gif
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -40,7 +40,8 @@ def written_suffix(attribute: Path) -> str:
 
 
 def check_kinds(attribute: Path, out: Path) -> None:
-    """Refuses to write a picture as a clip and the other way round."""
+    """Refuses to write a picture as a clip and the other way round, and what cannot be read at all."""
+    check_input_file(attribute)
     kind = kind_of(attribute)
     if is_clip(out) and kind == "image":
         raise BadInputError(f"{shown(attribute)} is a picture, and {shown(out)} names a clip; end it in .jpg or .png")

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 
 from facegraft import __version__
-from facegraft.cli.stopping import GOES_ON, goes_on
+from facegraft.cli.stopping import goes_on
 from facegraft.cli.swap_files import check_out, default_out, pairs
 from facegraft.cli.swap_kinds import check_kinds, check_options, is_clip
 from facegraft.cli.swap_telling import Say, clip_bar, told_clip, told_picture, told_quality
@@ -93,11 +93,6 @@ class Work:
             not args.no_report and not args.dry_run,
         )  # fmt: skip
 
-    @property
-    def goes_on(self) -> str:
-        """What an interruption says where files or segments are finished."""
-        return GOES_ON.replace("command", "command without --restart") if self.video.restart else GOES_ON
-
 
 @dataclass
 class Report:
@@ -128,7 +123,7 @@ def swap_all(work: Work, say: Say) -> Report:
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
             return report
-        with goes_on(lambda: any(one.get("written") for one in report.files), work.goes_on):
+        with goes_on(lambda: not work.video.restart and any(one.get("written") for one in report.files)):
             _swap_folder(people, work, report, say)
     return report
 
@@ -261,7 +256,7 @@ class _People:
             say(f"would swap {shown(attribute)} ({clip.size_hw[1]} x {clip.size_hw[0]}) into {shown(out)}")
             return {"attribute": str(attribute), "written": None}
         began = time.perf_counter()
-        with goes_on(job_folder(output_place(out)).exists, self._work.goes_on), clip_bar(shown(attribute)) as progress:
+        with goes_on(job_folder(output_place(out)).exists), clip_bar(shown(attribute)) as progress:
             done = swap_clip(
                 edit,
                 attribute,

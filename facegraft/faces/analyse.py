@@ -148,9 +148,13 @@ class Analyser:
         """
         crop = self._candidate_of(face.dense).crop(margin)
         share, mouth = self.networks.uncovered(frame, crop)
-        narrow = min(eyes_openness(face.dense)) < NARROW[1]
-        irises = self.networks.irises(frame, self.crop_around(face.dense)) if narrow else None
-        return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32), mouth=mouth, irises=irises)
+        return Uncovered(share, (crop * np.float32(len(share))).astype(np.float32), mouth=mouth)
+
+    def irises(self, frame: Frame, face: Face) -> Float32[np.ndarray, "2"] | None:
+        """Chance that the left and the right iris is in view; None where both eyes are wide open: nobody looked."""
+        if min(eyes_openness(face.dense)) >= NARROW[1]:
+            return None
+        return self.networks.irises(frame, self.crop_around(face.dense))
 
     def looked_closely(self, frame: Frame, face: Face) -> Uncovered:
         """As `uncovered`, and where there are glasses: for a photo of a person, which is looked at once."""

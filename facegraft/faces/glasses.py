@@ -46,9 +46,13 @@ class Look:
 
 def worn(look: Look) -> float:
     """How surely glasses are worn, 0..1."""
+    return float(smoothstep(np.array([score(pattern(look))]), *WEARS)[0])
+
+
+def score(seen: Pattern) -> float:
+    """Above 0 for a pair of glasses, the more the surer."""
     weights, bias = _weights()
-    score = float((pattern(look) * weights).sum()) + bias
-    return float(smoothstep(np.array([score]), *WEARS)[0])
+    return float((seen * weights).sum()) + bias
 
 
 def pattern(look: Look) -> Pattern:

@@ -145,7 +145,7 @@ def head_pose(topology: Topology, dense: Float[np.ndarray, "k 3"]) -> Float32[np
     return np.degrees([yaw, pitch, roll]).astype(np.float32)
 
 
-NARROW = (0.17, 0.21)
+NARROW = (0.17, 0.19)
 """Openness of an eye up to which it may be closed, and from which on it is not: points on closed lids leave it as open
 as a narrow one."""
 

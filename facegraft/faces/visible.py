@@ -32,7 +32,7 @@ class Uncovered:
         from_frame: From frame pixels to pixels of `share`.
         glasses: Chance of frames and dark lenses over the same square, in pixels of its own; None: nobody looked.
         mouth: Chance of the mouth's inside, likewise; None: points alone tell.
-        irises: Chance that the left and the right iris is in view; None: nobody looked, as both eyes are wide open.
+        irises: Chance that the left and the right iris is in view (`Analyser.irises`); None: nobody looked.
     """
 
     share: Mask

@@ -33,7 +33,7 @@ def _normalised(x: Features) -> Features:
 class _InstanceNorm(torch.autograd.Function):
     """`_normalised` for training, some four times as fast on a CPU.
 
-    Two means over places take the place of `var_mean`, and one map is kept for the way back instead of several.
+    Two means over places take the place of `var_mean`, and the way back is one formula.
     """
 
     @staticmethod

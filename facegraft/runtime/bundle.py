@@ -139,6 +139,7 @@ class BundleEngine:
     """
 
     seen_margin = SEEN_MARGIN
+    keeps_lids = False
     relights = False
 
     def __init__(self, bundle: Bundle) -> None:

@@ -41,12 +41,14 @@ class Engine(Protocol):
         method: Its name, for reports and provenance.
         stamp: Tells apart two that have one name; a clip's job is not continued by another.
         seen_margin: How far around a face it wants to know what is uncovered; see `Analyser.uncovered`.
+        keeps_lids: Whether it wants to know if irises are in view; see `Analyser.irises`.
         relights: Whether it wants to know what light does to a face; see `Analyser.shading`.
     """
 
     method: str
     stamp: str
     seen_margin: float
+    keeps_lids: bool
     relights: bool
 
     def learn(self, photos: list[Photo]) -> Any:
@@ -76,6 +78,7 @@ class WarpEngine:
     method = WARP
     stamp = ""
     seen_margin = SEEN_MARGIN
+    keeps_lids = True
     relights = True
 
     def __init__(self, topology: Topology | None = None) -> None:

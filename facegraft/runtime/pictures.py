@@ -67,6 +67,8 @@ def swap_picture(
     picture = read_picture(attribute, max_pixels=max_pixels)
     faces = swapper.analyser.analyse(picture.frame)
     who = choose(picture.frame, faces) if len(faces) else {}
+    if who:
+        check_mark(out, picture, level)
     patches = swapper.patches(picture.frame, faces, who) if who else []
     swapped = len(patches)
     notes: tuple[str, ...] = picture.notes

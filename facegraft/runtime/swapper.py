@@ -7,6 +7,7 @@ interrupted job goes on.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,8 @@ class Swapper:
         if key not in self.identities:
             raise NoFaceError(f"no identity {key!r} was set; call set_identity first")
         uncovered = self.analyser.uncovered(frame, face, self.engine.seen_margin)
+        if self.engine.keeps_lids:
+            uncovered = dataclasses.replace(uncovered, irises=self.analyser.irises(frame, face))
         return self.engine.put(frame, face, self.identities[key], state, uncovered, self._shading(frame, face))
 
     def _shading(self, frame: Frame, face: Face) -> Shading | None:

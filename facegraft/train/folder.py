@@ -57,14 +57,19 @@ def open_run(folder: Path, options: AnyRunConfig) -> None:
 
 
 @contextlib.contextmanager
-def taken_back(folder: Path) -> Iterator[None]:
-    """A new run that fails before anything is learnt leaves no folder: its data or config has to change first."""
-    was_there, had_config = folder.is_dir(), (folder / CONFIG).exists()
+def taken_back(folder: Path, *, keep: bool) -> Iterator[None]:
+    """A new run that fails before anything is learnt leaves no folder: its data or config has to change first.
+
+    Args:
+        folder: Of the run, in sole use: what another process begins there is not to be taken.
+        keep: The folder itself was there before.
+    """
+    had_config = (folder / CONFIG).exists()
     try:
         yield
     except FacegraftError:
-        if not had_config and folder.is_dir():
-            _take_back(folder, keep=was_there)
+        if not had_config:
+            _take_back(folder, keep=keep)
         raise
 
 

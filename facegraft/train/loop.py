@@ -113,15 +113,18 @@ def train(
     run_dir = Path(run_dir)
     options = run_config(tables)
     found = pick_device(device)
-    with joined(found) as processes, files.taken_back(run_dir) if processes.first else contextlib.nullcontext():
+    with joined(found) as processes:
         if options.train.batch % processes.world:
             whole = f"a multiple of the {processes.world} processes"
             raise BadInputError(f"train.batch: expected {whole}, found {options.train.batch}")
+        was_there = run_dir.is_dir()
         if processes.first:
             files.open_run(run_dir, options)
         processes.wait()
-        with files.sole_use(run_dir) if processes.first else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
             if processes.first:
+                stack.enter_context(files.sole_use(run_dir))
+                stack.enter_context(files.taken_back(run_dir, keep=was_there))
                 files.write_config(run_dir, options)
             opener = _opener(tables, options, run_dir, found, processes, recipe, frozen)
             return _go_on(opener, options, run_dir, found, processes, progress or (lambda _status: None))

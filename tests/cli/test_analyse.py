@@ -10,9 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from facegraft.cli.analyse import drawn
 from facegraft.cli.main import main
+from facegraft.core.errors import BadInputError
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Faces
 from tests.odd_videos import Clip, write_clip
@@ -197,3 +199,22 @@ def test_the_limit_of_a_picture_can_be_raised(root: Path, capfd: pytest.CaptureF
     assert "--max-megapixels" in complaint(capfd, picture, "--max-megapixels", "0.1")
     assert "above 0" in complaint(capfd, picture, "--max-megapixels", "0")
     assert main(["analyse", str(picture), "--max-megapixels", "1"]) == 0
+
+
+def test_pictures_that_are_somebody_elses_are_not_taken_for_thumbnails(tmp_path: Path) -> None:
+    """A thumbnail of the mapping file is ours, also from before they were marked; an identity picture is not."""
+    from facegraft.cli.analyse import _earlier
+    from facegraft.faces.mapping import MappedPerson, write_mapping
+
+    embedding = np.eye(4, dtype=np.float32)[0]
+    Image.new("RGB", (8, 8)).save(tmp_path / "person-1.jpg")
+    write_mapping(tmp_path / "people.toml", [MappedPerson("a", embedding, None, "person-1.jpg")], tmp_path / "c.mp4")
+    assert len(_earlier(tmp_path)) == 1
+    Image.new("RGB", (8, 8)).save(tmp_path / "person-3.jpg")
+    with pytest.raises(BadInputError, match=r"person-3\.jpg in it is not of"):
+        _earlier(tmp_path)
+    (tmp_path / "person-3.jpg").unlink()
+    text = (tmp_path / "people.toml").read_text().replace('identity = ""', 'identity = "person-1.jpg"')
+    (tmp_path / "people.toml").write_text(text)
+    with pytest.raises(BadInputError, match=r"person-1\.jpg in it is not of"):
+        _earlier(tmp_path)

@@ -58,7 +58,7 @@ def test_a_picture_leaves_nothing(stop: str, root: Path, tmp_path: Path) -> None
     [
         (3, (), "interrupted"),
         (31, (), "interrupted; the same command continues where it stopped"),
-        (31, ("--restart",), "interrupted; the same command without --restart continues where it stopped"),
+        (31, ("--restart",), "interrupted; the same command continues where it stopped"),
     ],
 )
 def test_a_clip_says_that_it_goes_on_where_a_segment_is_kept(

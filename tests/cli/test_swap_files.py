@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from PIL import Image
 
 from facegraft.cli.main import main
+from facegraft.cli.swap_files import written_names
+from facegraft.cli.swap_kinds import check_kinds
+from facegraft.core.errors import BadInputError
 from facegraft.core.image import picture_from_frame, read_picture, write_picture
 from facegraft.provenance.manifest import TAG, container_metadata, origin_now
 from facegraft.provenance.report import read_provenance
@@ -186,3 +190,32 @@ def test_an_empty_name_is_not_the_current_folder(
     places = {"PERSON": examples / "identity_1.jpg", "ATTRIBUTE": tmp_path / "a.jpg", "OUT": tmp_path / "out.png"}
     assert "found an empty one" in complaint(capsys, *(places.get(word, word) for word in words))
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (("a.jpg", "b.png"), ("a.jpg", "b.png")),
+        (("a.avi", "a.mp4"), ("a.avi.mp4", "a.mp4")),
+        (("still.gif", "still.gif.png", "still.png"), ("still.gif-.png", "still.gif.png", "still.png")),
+        (("x.avi", "x.mpg"), ("x.avi.mp4", "x.mpg.mp4")),
+    ],
+)
+def test_no_two_files_of_a_folder_have_one_result(
+    given: tuple[str, ...], written: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in given:
+        picture = Image.new("RGB", (8, 8))
+        picture.save(tmp_path / name, format="GIF" if name.endswith(".gif") else "PNG")
+    assert written_names([tmp_path / name for name in given]) == list(written)
+
+
+@pytest.mark.parametrize("made", ["missing", "pipe"])
+def test_a_clip_that_is_not_there_is_said_to_be_missing(made: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    if made == "pipe":
+        os.mkfifo(clip)
+    with pytest.raises(BadInputError, match=r"cannot be opened|pipe"):
+        check_kinds(clip, tmp_path / "out.mp4")
+    with pytest.raises(BadInputError, match=r"cannot be opened|pipe"):
+        check_kinds(clip, tmp_path / "out.png")

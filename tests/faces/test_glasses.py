@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import SEEN_MARGIN, Analyser
-from facegraft.faces.glasses import CELLS, WEARS, Look, pattern, worn
+from facegraft.faces.glasses import CELLS, WEARS, Look, pattern, score, worn
 from facegraft.faces.own import OwnNetworks
 
 LABELS = Path(__file__).parents[2] / "tools" / "glasses_labels.csv"
+PATTERNS = Path(__file__).with_name("glasses_patterns.json")
 SIDE = 256
 EYES = ((0.34, 0.38), (0.66, 0.38))
 """Where they lie in the crop."""
@@ -69,6 +72,14 @@ def test_portraits_are_told_as_they_were_labelled(face_data: Path) -> None:
     assert np.mean(right) > 0.9
 
 
+@pytest.mark.parametrize(("sort", "wears"), [("worn", True), ("dark brows", False)])
+def test_what_the_parser_said_of_portraits_is_told_apart(sort: str, wears: bool) -> None:
+    """Cells of four pairs of glasses, and of the six portraits without any on which it saw most, in fiftieths."""
+    for cells in json.loads(PATTERNS.read_text(encoding="utf-8"))[sort]:
+        found = score(np.array(cells, np.float32).reshape(4, 8, CELLS) / 50)
+        assert (found > 1) if wears else (found < -0.5)
+
+
 def test_nothing_is_no_pair_either() -> None:
     assert worn(looks(np.zeros((SIDE, SIDE), np.float32))) == 0
 
@@ -76,7 +87,8 @@ def test_nothing_is_no_pair_either() -> None:
 def test_left_and_right_are_alike() -> None:
     look = looks((ring(0.13, 0.015) * (places()[0] > 0.5)).astype(np.float32))
     turned = Look(*(np.ascontiguousarray(part[:, ::-1]) for part in (look.glasses, look.brow, look.eye, look.visible)))
-    assert abs(worn(look) - worn(turned)) < 0.05
+    assert abs(score(pattern(look)) - score(pattern(turned))) < 0.05
+    assert score(pattern(look)) < 0.9 * score(pattern(looks(ring(0.13, 0.015))))  # half a pair is less of one
 
 
 def test_a_pattern_is_the_mean_of_each_cell_from_forehead_to_lips() -> None:

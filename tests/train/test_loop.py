@@ -381,6 +381,13 @@ def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
     assert run_tiny(tmp_path / "run", train={"images": 32}).images_seen == 32
 
 
+def test_who_finds_another_process_takes_nothing_back_of_its_new_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "preview").mkdir(parents=True)
+    with sole_use(tmp_path / "run"), pytest.raises(BadInputError, match="another process trains here"):
+        run_tiny(tmp_path / "run", train={"images": 16})
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"preview", ".lock"}
+
+
 def test_a_folder_that_was_only_begun_is_a_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "preview").mkdir(parents=True)
     (tmp_path / "run" / ".lock").touch()

@@ -32,7 +32,7 @@ class Grading:
         split: Deviation of the logarithms by which shadows and highlights are coloured.
     """
 
-    share: float = 0.6
+    share: float = 0.0
     contrast: float = 0.7
     saturation: float = 0.4
     split: float = 0.12

@@ -134,3 +134,31 @@ def test_renders_without_even_light_are_refused(tmp_path: Path) -> None:
     renders = [dataset(tmp_path, "dark", [lit(n, even=False) for n in range(8)])]
     with pytest.raises(BadInputError, match="'dark': expected planes regions and even"):
         ShadingRecipe({"data": {"renders": renders}, "model": MODEL}, CPU)
+
+
+def test_it_goes_on_from_an_exported_network(recipe: ShadingRecipe, tmp_path: Path) -> None:
+    from facegraft.export.to_onnx import Ports, export_onnx
+
+    ports = Ports(ShadingRecipe.input_names, ShadingRecipe.output_names, ShadingRecipe.dynamic_axes)
+    before = ShadingRecipe.build(MODEL).train()
+    before(torch.rand(8, 3, 128, 128))  # its normalisations have seen something
+    export_onnx(before.eval(), ShadingRecipe.example(), tmp_path / "before.onnx", ports=ports)
+    data = {"renders": list(recipe.options.renders), "start": str(tmp_path / "before.onnx"), "start_crops": 8}
+    after = ShadingRecipe({"data": data, "model": MODEL}, CPU).net.eval()
+    crops = torch.rand(4, 3, 128, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(after(crops), before(crops), atol=1e-3, rtol=1e-2)
+    with pytest.raises(BadInputError, match=r"no\.onnx"):
+        ShadingRecipe({"data": data | {"start": str(tmp_path / "no.onnx")}, "model": MODEL}, CPU)
+
+
+def test_pictures_are_developed_where_asked(recipe: ShadingRecipe) -> None:
+    renders = {"renders": list(recipe.options.renders), "grey_share": 0.0}
+    plain, again, developed = (
+        ShadingRecipe({"data": renders | more, "model": MODEL}, CPU).batch(torch.Generator().manual_seed(4), 8)
+        for more in ({}, {"grading": {"share": 0.0}}, {"grading": {"share": 1.0, "contrast": 1.0}})
+    )
+    assert torch.equal(plain.image, again.image)
+    assert not torch.equal(plain.image, developed.image)
+    deeper = (developed.factors.abs() * developed.where).mean() / (plain.factors.abs() * plain.where).mean()
+    assert deeper > 1.02
