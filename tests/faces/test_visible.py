@@ -87,3 +87,17 @@ def test_sunglasses_hide_the_eyes_and_bare_eyes_are_seen(face_data: Path) -> Non
         seen[name] = [float(mask[y - 3 : y + 4, x - 3 : x + 4].mean()) for x, y in eyes]
     assert max(seen["interfaces_038"]) < 0.35
     assert min(seen["faker_male63"]) > 0.6
+
+
+def test_the_mouth_comes_over_another_raster_in_pixels_of_its_own() -> None:
+    """Seen at 4 pixels where the share has 8: both lie over the same square of the frame."""
+    mouth = np.zeros((4, 4), np.float32)
+    mouth[2:, 2:] = 1
+    seen = Uncovered(np.ones((8, 8), np.float32), np.array([[0.5, 0, -10], [0, 0.5, -5]], np.float32), mouth=mouth)
+    to_image = np.array([[0.5, 0, -10], [0, 0.5, -5]], np.float32)
+    found = seen.mouth_over(to_image, (8, 8))
+    assert found is not None
+    assert found[:3].max() == 0
+    assert found[:, :3].max() == 0
+    assert found[6:, 6:].min() == 1
+    assert Uncovered(seen.share, seen.from_frame).mouth_over(to_image, (8, 8)) is None

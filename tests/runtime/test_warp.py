@@ -6,6 +6,7 @@ import pytest
 from facegraft.core.types import paste
 from facegraft.faces.layers import LAYER_SCALE, atlas, layers, to_pixels
 from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, RIGHT_EYE, eyes_openness, load_topology
+from facegraft.faces.visible import Uncovered
 from facegraft.runtime import warp
 from facegraft.runtime.light import apply_light, match_sharpness, measure_light
 from facegraft.runtime.texture import View, complete, smooth_where, unroll
@@ -99,6 +100,23 @@ def test_a_lone_cell_that_shows_a_fold_draws_nothing(monkeypatch: pytest.MonkeyP
     assert plan is not None
     assert np.abs(plan.uv - plain.uv).max() < 0.1
     assert np.abs(plan.shift - plain.shift).max() < 0.5
+
+
+def test_the_inside_of_the_mouth_moves_with_the_face() -> None:
+    """What is seen at 10 cells from the left lies at 7 where the face is drawn 3 cells to the left of its place."""
+    frame, faces = one_face(skin=LIGHT_SKIN)
+    plan = warp.make_plan(frame, faces[0], encode([Photo(frame, faces[0])], MESH).views[0], MESH)
+    assert plan is not None
+    width, height = plan.grid.size_wh
+    mouth = np.zeros((height, width), np.float32)
+    mouth[20:30, 10:20] = 1
+    seen = Uncovered(np.ones((height, width), np.float32), plan.grid.to_grid(), mouth=mouth)
+    shift = np.zeros((height, width, 2), np.float32)
+    shift[..., 0] = 3 * plan.grid.cell_wh[0]
+    still, moved = (warp._inside_mouth(seen, plan, each) for each in (np.zeros_like(shift), shift))
+    np.testing.assert_allclose(still[22:28, 12:18], 1, atol=1e-3)
+    np.testing.assert_allclose(moved[:, :-3], still[:, 3:], atol=1e-3)
+    assert warp._inside_mouth(None, plan, shift).max() == 0
 
 
 def test_a_narrow_eye_whose_iris_is_hidden_is_closed() -> None:

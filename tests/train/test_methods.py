@@ -25,7 +25,7 @@ from facegraft.core.image import read_picture  # noqa: E402
 from facegraft.methods._method import find_method, list_methods  # noqa: E402
 from facegraft.nn.weights import read_tensors  # noqa: E402
 from facegraft.train.devices import pick_device  # noqa: E402
-from facegraft.train.folder import read_log  # noqa: E402
+from facegraft.train.folder import open_run, read_log, write_config  # noqa: E402
 from facegraft.train.frozen_nets import load_frozen  # noqa: E402
 from facegraft.train.job import Job  # noqa: E402
 from facegraft.train.loop import Run, train  # noqa: E402
@@ -108,6 +108,16 @@ def test_a_run_that_cannot_begin_leaves_no_folder(faces: Path, tmp_path: Path) -
         with pytest.raises(BadInputError, match=r"data.val_share is 0"):
             run(folder, tables(faces, data={"val_share": 0}))
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_run_that_was_begun_before_stays_when_it_cannot_begin(faces: Path, tmp_path: Path) -> None:
+    """Its config is there and nothing is learnt yet, as after Ctrl-C in the first minute."""
+    config = tables(faces, data={"val_share": 0})
+    open_run(tmp_path / "run", run_config(config))
+    write_config(tmp_path / "run", run_config(config))
+    with pytest.raises(BadInputError, match=r"data.val_share is 0"):
+        run(tmp_path / "run", config)
+    assert (tmp_path / "run" / "config.json").exists()
 
 
 def test_a_folder_of_a_run_stays_when_it_cannot_go_on(faces: Path, tmp_path: Path, unbroken: Path) -> None:

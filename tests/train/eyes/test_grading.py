@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facegraft.train.eyes.grading import LUMA, Grading, develop  # noqa: E402
+from facegraft.train.eyes.grading import LUMA, Grading, _developed, develop  # noqa: E402
 
 NOTHING = Grading(share=1.0, contrast=0.0, saturation=0.0, split=0.0)
 
@@ -71,6 +71,14 @@ def test_shadows_and_highlights_get_colours_of_their_own() -> None:
     torch.testing.assert_close(
         (developed[..., 1] / ramp(64)[..., 1]).log().mean(1), torch.zeros(64, 4), atol=1e-5, rtol=0
     )
+
+
+def test_the_first_colour_is_that_of_shadows() -> None:
+    tints = torch.zeros(2, 1, 3, 1, 1)
+    tints[0, 0, 2], tints[1, 0, 0] = 0.2, 0.1
+    change = (_developed(ramp(1), torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1), tints) / ramp(1)).log()[0, :, 0]
+    torch.testing.assert_close(change[:, 1], torch.tensor([0.0, 0.0, 0.2]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(change[:, 26], torch.tensor([0.1, 0.0, 0.0]), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("wrong", [{"share": 1.2}, {"contrast": -0.1}, {"saturation": -1.0}, {"split": -1.0}])

@@ -152,6 +152,12 @@ def test_it_goes_on_from_an_exported_network(recipe: ShadingRecipe, tmp_path: Pa
         ShadingRecipe({"data": data | {"start": str(tmp_path / "no.onnx")}, "model": MODEL}, CPU)
 
 
+def test_picture_and_answer_are_developed_alike(recipe: ShadingRecipe) -> None:
+    data = {"renders": list(recipe.options.renders), "even_share": 1.0, "grading": {"share": 1.0}}
+    batch = ShadingRecipe({"data": data, "model": MODEL}, CPU).batch(torch.Generator().manual_seed(4), 8)
+    assert float(batch.factors.abs().max()) < 1e-5  # in even light already, and in one hand
+
+
 def test_pictures_are_developed_where_asked(recipe: ShadingRecipe) -> None:
     renders = {"renders": list(recipe.options.renders), "grey_share": 0.0}
     plain, again, developed = (
