@@ -41,6 +41,8 @@ LIT_SIDE = 128
 FAR_SIDE, NEAR_SIDE = 320, 160
 """Pixels of a view for the detector: faces of a twentieth of a view's side, or of a fifth and more."""
 OVERLAP = 0.45
+SAME_FACE = 0.15
+"""How far from a crop's middle the mean of points may lie that are of its face, in sides of the crop."""
 
 
 def open_network(path: Path, threads: int) -> Any:
@@ -114,6 +116,9 @@ class OwnNetworks:
     def __init__(self, folder: Path = WEIGHTS, threads: int = 1) -> None:
         self.folder, self._threads = folder, threads
         self._open: dict[str, Any] = {}
+        self._frame: Frame | None = None
+        self._told: list[Landmarks] = []
+        """What was said of faces of `_frame`, the last that was looked at."""
 
     def _run(self, name: str, given: str, image: Float32[np.ndarray, "b 3 h w"], wanted: list[str]) -> list[Any]:
         if name not in self._open:
@@ -164,7 +169,10 @@ class OwnNetworks:
         back = invert(crop)
         unit = np.float32(np.sqrt(abs(np.linalg.det(back[:, :2]))))
         placed = np.concatenate([transform(back, points[:, :2]), points[:, 2:] * unit], axis=1)
-        return Landmarks(placed.astype(np.float32), sigma * unit, visible, float(presence))
+        found = Landmarks(placed.astype(np.float32), sigma * unit, visible, float(presence))
+        self._told = [*(self._told if self._frame is frame else []), found]
+        self._frame = frame
+        return found
 
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "468 3"], float]:
         """Dense points of the face that fills the crop, in frame pixels, and the chance that there is a face."""
@@ -174,11 +182,16 @@ class OwnNetworks:
     def irises(self, frame: Frame, crop: Matrix) -> Float32[np.ndarray, "2"]:
         """The chance that each iris is in view, the left one of an upright face first: closed lids hide it.
 
+        Of a face whose points were just found in this frame it is known already.
+
         Args:
             frame: The frame.
             crop: Transform from the frame to the unit square around the face, eyes level.
         """
-        return self.landmarks(frame, crop).visible[-2:]
+        told = self._told if self._frame is frame else []
+        middles = [transform(crop, each.points[:DENSE_POINTS, :2]).mean(axis=0) for each in told]
+        same = [each for each, middle in zip(told, middles, strict=True) if np.abs(middle - 0.5).max() < SAME_FACE]
+        return (same[-1] if same else self.landmarks(frame, crop)).visible[-2:]
 
     def uncovered(self, frame: Frame, crop: Matrix) -> tuple[Mask, Mask]:
         """Where the inner face is seen: 1 = nothing lies before it; and where the inside of its mouth is, 0..1.

@@ -125,6 +125,26 @@ def test_irises_are_told_left_first_and_by_both_looks(tmp_path: Path, frame: np.
     np.testing.assert_allclose(found, (0.2, 0.7), atol=1e-6)
 
 
+def test_irises_of_a_face_whose_points_were_just_found_are_known(
+    frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the last look at it in this frame; another face, or another frame, is looked at."""
+    crops = [turned_square((x, 40.0), 50.0, 20.0) for x in (70.0, 100.0)]
+    told, networks = [0.1, 0.2, 0.3, 0.4, 0.5], OwnNetworks()
+
+    def run(_name: str, _given: str, _image: np.ndarray, _wanted: list[str]) -> list[np.ndarray]:
+        answers = [np.full((2, 538, 3), 0.5), np.ones((2, 538)), np.full((2, 538), told.pop(0)), np.ones(2)]
+        return [answer.astype(np.float32) for answer in answers]
+
+    monkeypatch.setattr(networks, "_run", run)
+    for crop in (crops[0], crops[0], crops[1]):
+        networks.mesh(frame, crop)
+    assert [networks.irises(frame, crop)[0] for crop in crops] == pytest.approx([0.2, 0.3])
+    assert len(told) == 2
+    assert networks.irises(frame.copy(), crops[0])[0] == pytest.approx(0.4)
+    assert networks.irises(frame, crops[0])[0] == pytest.approx(0.5)
+
+
 def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarray) -> None:
     share = np.linspace(0, 1, SEEN_SIDE, dtype=np.float32)[None, None, None].repeat(SEEN_SIDE, 2)
     write_network(tmp_path / "parser.onnx", "crop", SEEN_SIDE, {"labels": np.zeros((1, 14, 8, 8)), "visible": share})
