@@ -57,6 +57,19 @@ def open_run(folder: Path, options: AnyRunConfig) -> None:
 
 
 @contextlib.contextmanager
+def begun(folder: Path, options: AnyRunConfig, *, keep: bool) -> Iterator[None]:
+    """A run's folder in sole use, its config written; see `sole_use`, `taken_back`.
+
+    Raises:
+        BadInputError: Another process trains there.
+        OutputError: The config cannot be written.
+    """
+    with sole_use(folder), taken_back(folder, keep=keep):
+        write_config(folder, options)
+        yield
+
+
+@contextlib.contextmanager
 def taken_back(folder: Path, *, keep: bool) -> Iterator[None]:
     """A new run that fails before anything is learnt leaves no folder: its data or config has to change first.
 

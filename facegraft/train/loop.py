@@ -121,11 +121,7 @@ def train(
         if processes.first:
             files.open_run(run_dir, options)
         processes.wait()
-        with contextlib.ExitStack() as stack:
-            if processes.first:
-                stack.enter_context(files.sole_use(run_dir))
-                stack.enter_context(files.taken_back(run_dir, keep=was_there))
-                files.write_config(run_dir, options)
+        with files.begun(run_dir, options, keep=was_there) if processes.first else contextlib.nullcontext():
             opener = _opener(tables, options, run_dir, found, processes, recipe, frozen)
             return _go_on(opener, options, run_dir, found, processes, progress or (lambda _status: None))
 
