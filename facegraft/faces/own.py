@@ -6,6 +6,7 @@ Pictures go in as RGB, 0..1.
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ LIT_SIDE = 128
 FAR_SIDE, NEAR_SIDE = 320, 160
 """Pixels of a view for the detector: faces of a twentieth of a view's side, or of a fifth and more."""
 OVERLAP = 0.45
+REMEMBERED = 64
+"""Answers of one frame; a caller may fill the same array anew for each."""
 SAME_FACE = 0.15
 """How far from a crop's middle the mean of points may lie that are of its face, in sides of the crop."""
 
@@ -116,9 +119,9 @@ class OwnNetworks:
     def __init__(self, folder: Path = WEIGHTS, threads: int = 1) -> None:
         self.folder, self._threads = folder, threads
         self._open: dict[str, Any] = {}
-        self._frame: Frame | None = None
+        self._frame: weakref.ref[Frame] | None = None
         self._told: list[Landmarks] = []
-        """What was said of faces of `_frame`, the last that was looked at."""
+        """What was said last of faces of `_frame`, the last that was looked at; `REMEMBERED` at the most."""
 
     def _run(self, name: str, given: str, image: Float32[np.ndarray, "b 3 h w"], wanted: list[str]) -> list[Any]:
         if name not in self._open:
@@ -170,9 +173,13 @@ class OwnNetworks:
         unit = np.float32(np.sqrt(abs(np.linalg.det(back[:, :2]))))
         placed = np.concatenate([transform(back, points[:, :2]), points[:, 2:] * unit], axis=1)
         found = Landmarks(placed.astype(np.float32), sigma * unit, visible, float(presence))
-        self._told = [*(self._told if self._frame is frame else []), found]
-        self._frame = frame
+        self._told = [*self._told_of(frame), found][-REMEMBERED:]
+        self._frame = weakref.ref(frame)
         return found
+
+    def _told_of(self, frame: Frame) -> list[Landmarks]:
+        """Nothing of a frame that is gone, whose place in memory another may have."""
+        return self._told if self._frame is not None and self._frame() is frame else []
 
     def mesh(self, frame: Frame, crop: Matrix) -> tuple[Float32[np.ndarray, "468 3"], float]:
         """Dense points of the face that fills the crop, in frame pixels, and the chance that there is a face."""
@@ -188,7 +195,7 @@ class OwnNetworks:
             frame: The frame.
             crop: Transform from the frame to the unit square around the face, eyes level.
         """
-        told = self._told if self._frame is frame else []
+        told = self._told_of(frame)
         middles = [transform(crop, each.points[:DENSE_POINTS, :2]).mean(axis=0) for each in told]
         same = [each for each, middle in zip(told, middles, strict=True) if np.abs(middle - 0.5).max() < SAME_FACE]
         return (same[-1] if same else self.landmarks(frame, crop)).visible[-2:]

@@ -195,7 +195,7 @@ def test_without_standard_error_nothing_goes_to_standard_output() -> None:
     assert (done.returncode, done.stdout) == (0, b"")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes the streams (>&-)")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_lead_nowhere_and_are_no_error(closed: str, root: Path, tmp_path: Path) -> None:
     file = root / "examples" / "identity_1.jpg"

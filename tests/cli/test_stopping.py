@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process could catch")
 
 STOPPED = """
 import os, signal, sys, time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from facegraft.faces.own import (
     GLIMPSED,
     LIT_SIDE,
     NEAR_SIDE,
+    REMEMBERED,
     SEEN_SIDE,
     OwnNetworks,
     as_input,
@@ -143,6 +145,22 @@ def test_irises_of_a_face_whose_points_were_just_found_are_known(
     assert len(told) == 2
     assert networks.irises(frame.copy(), crops[0])[0] == pytest.approx(0.4)
     assert networks.irises(frame, crops[0])[0] == pytest.approx(0.5)
+
+
+def test_frames_are_not_kept_and_answers_do_not_pile_up(frame: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live caller fills one array again and again; another hands over large pictures."""
+    networks = OwnNetworks()
+    shapes = ((2, 538, 3), (2, 538), (2, 538), (2,))
+    monkeypatch.setattr(networks, "_run", lambda *_: [np.ones(shape, np.float32) for shape in shapes])
+    crop = turned_square((70.0, 40.0), 50.0, 20.0)
+    for _ in range(REMEMBERED + 10):
+        networks.mesh(frame, crop)
+    assert len(networks._told) == REMEMBERED
+    large = frame.copy()
+    networks.mesh(large, crop)
+    gone = weakref.ref(large)
+    del large
+    assert gone() is None
 
 
 def test_the_uncovered_part_comes_over_the_crop(tmp_path: Path, frame: np.ndarray) -> None:
