@@ -83,6 +83,9 @@ def _add_reverse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", type=float, default=0.25, metavar="SHARE", help="identity images not swapped (default: 0.25)"
     )
+    parser.add_argument(
+        "--both-ways", action="store_true", help="for each pair one more, whose right answer is the method's own swap"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
 
@@ -172,22 +175,26 @@ def _benchmark(args: argparse.Namespace) -> dict[str, object]:
 
 def _reverse(args: argparse.Namespace) -> dict[str, object]:
     from facegraft.data.dataset import open_dataset
-    from facegraft.data.reverse import ReverseOptions, shard_count, usable, write_reversed
+    from facegraft.data.meetings import usable
+    from facegraft.data.reverse import ReverseOptions, shard_count, write_reversed
     from facegraft.runtime.engine import load_engine
     from facegraft.runtime.swapper import pair_swapper
 
     photographs = len(usable(open_dataset(args.dataset)))
     pairs = 2 * photographs if args.pairs is None else args.pairs
-    options = ReverseOptions(args.method, pairs, args.seed, args.plain, load_engine(args.method).stamp)
+    stamp = load_engine(args.method).stamp
+    options = ReverseOptions(args.method, pairs, args.seed, args.plain, stamp, both_ways=args.both_ways)
     shards = shard_count(options)
     if args.dry_run:
+        pairs *= 1 + options.both_ways
         print(f"would write {pairs} pairs of {photographs} photographs in {shards} shards to {args.output}")
         return {"output": str(args.output), "pairs": pairs, "photographs": photographs, "shards": shards}
     with shards_stay(args.output), progress_bar("shards", shards) as update:
         dataset = write_reversed(
             args.dataset, args.output, options, pair_swapper, jobs=args.jobs, progress=lambda done, _: update(done)
         )
-    made, lost = len(dataset.pairs), options.pairs - len(dataset.pairs)
+    made = len(dataset.pairs)
+    lost = options.pairs - made // (1 + options.both_ways)
     print(f"{made} pairs with their right answers, {lost} left out (no face found, or nobody swapped): {args.output}")
     return {"output": str(args.output), "pairs": made, "left_out": lost}
 

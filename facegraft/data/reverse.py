@@ -7,6 +7,9 @@ right answer. The identity image shows the photograph's person elsewhere: put on
 or mirrored as they are, or another photo of them. What the swapper does badly is in what goes in, and never in what has
 to come out. ReliableSwap (Yuan et al., arXiv:2306.05356) calls such triplets cycle triplets; here any swapper makes
 them, without weights if it is the warp.
+
+With `both_ways` each swap is kept as it was made, too, as the right answer for its donor's photo and the photograph: a
+network learns the swapper, with its faults, and how much of a person it brings.
 """
 
 from __future__ import annotations
@@ -32,20 +35,15 @@ from facegraft.core.types import Face, Frame, Mask
 from facegraft.data.dataset import Dataset, DatasetCard, Item, Pair, open_dataset, shard_done, write_card, write_shard
 from facegraft.data.fanout import run_units
 from facegraft.data.framing import mesh_points5
-from facegraft.data.item import Row
+from facegraft.data.meetings import Meeting, by_split, meeting, usable
 from facegraft.data.synth_folder import begin, sweep
 from facegraft.faces.analyse import MIN_PRESENCE, Analyser
 from facegraft.faces.topology import landmarks68
 
 PLAN_NAME = "reverse.json"
-DONOR_DEGREES, HOST_DEGREES = 25.0, 40.0
-"""How far the yaw of whose face is put on, and of whom the person is put on, may be from the photograph's."""
-MIRRORED = 0.5
-"""Share of people who are mirrored before they are put on another photograph."""
 LEAST_CHANGED = 0.3
 """Share of the face that is seen that a swap has to change; where it changed less, nobody was swapped."""
 JPEG_QUALITY = 92
-_TRIES = 40
 ABOUT = (
     "Faces put on photographs of others, each with the photograph as it was: the right answer of the swap that undoes "
     "it. Its pictures show real people's features in places where they never were: for training, not to be shown."
@@ -69,7 +67,8 @@ class ReverseOptions:
         seed: Other seeds have other meetings.
         plain: Share of identity images that were not swapped: mirrored, or another photo of the person.
         stamp: Tells apart two methods of one name (`Engine.stamp`).
-        shard: Pairs of each file.
+        shard: Meetings of each file.
+        both_ways: Of each meeting one more pair, whose right answer is the swap.
     """
 
     method: str
@@ -78,6 +77,7 @@ class ReverseOptions:
     plain: float = 0.25
     stamp: str = ""
     shard: int = 100
+    both_ways: bool = False
 
     def __post_init__(self) -> None:
         if self.pairs < 1 or not 0 <= self.plain <= 1:
@@ -85,25 +85,6 @@ class ReverseOptions:
             raise BadInputError(f"--pairs, --plain: expected 1 or more and a share 0..1, found {found}")
         if self.seed < 0:
             raise BadInputError(f"--seed: expected 0 or more, found {self.seed}")
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """Who meets whom in one pair.
-
-    Attributes:
-        truth: The photograph: the right answer, and all but the face of the attribute image.
-        donor: Whose face is put on it.
-        host: On whom its person is put for the identity image; None: on nobody.
-        other: Another photo of the person; it is the identity image, or what is put on the host.
-        mirrored: The identity's photo is mirrored first.
-    """
-
-    truth: Row
-    donor: Row
-    host: Row | None
-    other: Row | None
-    mirrored: bool
 
 
 @dataclass(frozen=True)
@@ -164,15 +145,16 @@ def shard_count(options: ReverseOptions) -> int:
 def write_one(job: Job) -> int:
     """Makes and writes one shard. Runs in a worker; may be killed at any moment."""
     dataset = open_dataset(Path(job.dataset))
-    by_split = _by_split(usable(dataset))
-    workshop = Workshop(dataset, _swapper(job.make, job.options.method))
+    splits = by_split(usable(dataset))
+    workshop = Workshop(dataset, _swapper(job.make, job.options.method), both_ways=job.options.both_ways)
     items: list[Item] = []
     pairs: list[Pair] = []
     first = job.number * job.options.shard
     for number in range(first, min(first + job.options.shard, job.options.pairs)):
-        if (made := workshop.make(meeting(by_split, job.options, number), f"r{number:06d}")) is not None:
+        who = meeting(splits, number, seed=job.options.seed, plain=job.options.plain)
+        if (made := workshop.make(who, f"r{number:06d}")) is not None:
             items += made[0]
-            pairs.append(made[1])
+            pairs += made[1]
     write_shard(Path(job.folder), job.number, items, pairs)
     return job.number
 
@@ -189,51 +171,21 @@ def _analyser() -> Analyser:
     return Analyser()
 
 
-def usable(dataset: Dataset) -> list[Row]:
-    """Photographs that can be answers: their pose is known, so their points are too.
-
-    Raises:
-        BadInputError: No split holds two people.
-    """
-    rows = [row for row in dataset.rows if row.role == "picture" and row.pose_degrees is not None]
-    groups = _by_split(rows)
-    if not any(len({_who(row) for row in group}) > 1 for group in groups.values()):
-        raise BadInputError(
-            f"dataset {dataset.card.name!r}: expected photographs of two people with known poses, found "
-            f"{len(rows)} such pictures; make it by `facegraft ingest`"
-        )
-    return [row for row in rows if len({_who(other) for other in groups[row.split]}) > 1]
-
-
-def meeting(by_split: dict[str, list[Row]], options: ReverseOptions, number: int) -> Meeting:
-    """Who meets whom in pair `number`: a pure function of the photographs, the seed and the number."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([options.seed, number])))
-    every = [row for split in sorted(by_split) for row in by_split[split]]
-    truth = every[int(rng.integers(len(every)))]
-    rows = by_split[truth.split]
-    donor = _stranger(rng, rows, truth, DONOR_DEGREES)
-    plain = rng.random() < options.plain
-    host = None if plain else _stranger(rng, rows, truth, HOST_DEGREES)
-    others = [row for row in rows if row.key != truth.key and truth.person and row.person == truth.person]
-    other = others[int(rng.integers(len(others)))] if others and rng.random() < 0.5 else None
-    # Nothing but another photo may go in as it is: the answer itself would reward copying.
-    mirrored = other is None and (plain or rng.random() < MIRRORED)
-    return Meeting(truth, donor, host, other, mirrored)
-
-
 class Workshop:
     """Makes the pictures of a pair and tells what they show.
 
     Args:
         dataset: Of the photographs.
         swap: The swapper.
+        both_ways: As in `ReverseOptions`.
     """
 
-    def __init__(self, dataset: Dataset, swap: PairSwap) -> None:
+    def __init__(self, dataset: Dataset, swap: PairSwap, *, both_ways: bool = False) -> None:
         self._dataset, self._swap, self._analyser = dataset, swap, _analyser()
+        self._both_ways = both_ways
 
-    def make(self, who: Meeting, key: str) -> tuple[list[Item], Pair] | None:
-        """Identity, attribute and truth items and their pair; None where a face is lost, or nobody was swapped.
+    def make(self, who: Meeting, key: str) -> tuple[list[Item], list[Pair]] | None:
+        """Identity, attribute and truth items and their pairs; None where a face is lost, or nobody was swapped.
 
         Raises:
             BadInputError: A photograph has no mesh of points.
@@ -262,8 +214,11 @@ class Workshop:
             _item(f"{key}-attribute", attribute, shown, seen[0], donor, [truth]),
             _truth(f"{key}-truth", truth, attribute),
         ]
-        answer = made[2].key
-        return made, Pair(made[0].key, made[1].key, {"inner": answer, "inner_recoloured": answer}, "reversed")
+        pairs = [_pair(made, "reversed")]
+        if self._both_ways:
+            forward = as_made(key, donor, truth, made[1], made[2].planes["changed"])
+            made, pairs = made + forward, [*pairs, _pair(forward, "as made")]
+        return made, pairs
 
     def _face(self, frame: Frame, start: Float32[np.ndarray, "k 3"] | None) -> Face | None:
         """The face near known points, or the largest."""
@@ -272,6 +227,34 @@ class Workshop:
             return faces[0] if len(faces) else None
         found = self._analyser.refine(frame, self._analyser.refine(frame, start[None]).dense)
         return found[0] if found.scores[0] >= MIN_PRESENCE else None
+
+
+def as_made(key: str, donor: Item, photo: Item, swapped: Item, changed: bytes) -> list[Item]:
+    """Identity, attribute and truth items of a swap as it was made.
+
+    Args:
+        key: Of the meeting.
+        donor: Whose face was put on.
+        photo: On whom.
+        swapped: What came out, as the attribute item of the pair that undoes it.
+        changed: The plane of what the swap changed.
+    """
+    return [
+        dataclasses.replace(donor, key=f"{key}-donor", role="swapped"),
+        dataclasses.replace(photo, key=f"{key}-photo", role="swapped"),
+        dataclasses.replace(
+            swapped,
+            key=f"{key}-made",
+            role="truth",
+            planes=swapped.planes | {"changed": changed},
+            facts={"truth": "inner", "photo": photo.key},
+        ),
+    ]
+
+
+def _pair(items: Sequence[Item], stratum: str) -> Pair:
+    identity, attribute, truth = (item.key for item in items)
+    return Pair(identity, attribute, {"inner": truth, "inner_recoloured": truth}, stratum)
 
 
 def _item(key: str, frame: Frame, face: Face, visible: Mask, person: Item, beside: Sequence[Item]) -> Item:
@@ -324,32 +307,6 @@ def _changed(before: Item, after: Frame, seen: Mask) -> float:
     return float((differs * seen).sum()) / max(float(seen.sum()), 1.0)
 
 
-def _stranger(rng: np.random.Generator, rows: Sequence[Row], like: Row, window_degrees: float) -> Row:
-    """Somebody else who looks about the same way, if one is soon found."""
-    for _ in range(_TRIES):
-        row = rows[int(rng.integers(len(rows)))]
-        if _who(row) != _who(like) and abs(_yaw(row) - _yaw(like)) <= window_degrees:
-            return row
-    left = [row for row in rows if _who(row) != _who(like)]
-    return min(left, key=lambda row: abs(_yaw(row) - _yaw(like)))
-
-
-def _who(row: Row) -> str:
-    """Whoever is in one clip may be one person."""
-    return row.person or row.clip or row.key
-
-
-def _yaw(row: Row) -> float:
-    return 0.0 if row.pose_degrees is None else row.pose_degrees[0]
-
-
-def _by_split(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.split, []).append(row)
-    return groups
-
-
 def _joined(words: Sequence[str]) -> str:
     """One word where all agree; else all, so that no filter takes two licences for one that it knows."""
     return " + ".join(dict.fromkeys(words))
@@ -359,7 +316,7 @@ def _card(options: ReverseOptions, dataset: Path, out: Path, photographs: int) -
     name, folder = dataset.resolve().name, out.resolve().name
     method = Path(options.method).name
     words = ["facegraft", "data", "reverse", name, "-o", folder, "--pairs", options.pairs, "--method", method]
-    words += ["--seed", options.seed, "--plain", options.plain]
+    words += ["--seed", options.seed, "--plain", options.plain, *(["--both-ways"] if options.both_ways else [])]
     return DatasetCard(
         name=folder,
         about=ABOUT,

@@ -18,10 +18,12 @@ from facegraft.data import reverse
 from facegraft.data.dataset import Dataset, DatasetCard, Pair, join, open_dataset, write_card, write_shard
 from facegraft.data.ingest import IngestOptions, ingest
 from facegraft.data.ingest_unit import Recipe
+from facegraft.data.item import Row
 from facegraft.data.licences import allows_commercial
+from facegraft.data.meetings import DONOR_DEGREES, MIRRORED, Meeting, by_split, meeting, usable
 from facegraft.data.pairs import STRANGERS, TRIPLET, Pairs
 from facegraft.data.policies import Policy
-from facegraft.data.reverse import DONOR_DEGREES, MIRRORED, Meeting, ReverseOptions, meeting, write_reversed
+from facegraft.data.reverse import ReverseOptions, write_reversed
 from facegraft.runtime.swapper import pair_swapper
 from tests.data.ingest_inputs import fill
 from tests.data.small_sets import item, small_set
@@ -60,31 +62,39 @@ def files(folder: Path) -> dict[str, bytes]:
 # --- who meets whom -----------------------------------------------------------------------------------
 
 
-def people(photos: int = 1) -> dict[str, list[reverse.Row]]:
+def people(photos: int = 1) -> dict[str, list[Row]]:
     """Twenty people looking from -57 to 57 degrees, in two splits."""
     rows = [row(f"{who}-{n}", f"p{who}", yaw=6.0 * who - 57) for who in range(20) for n in range(photos)]
     train, val = rows[: 14 * photos], [dataclasses.replace(each, split="val") for each in rows[14 * photos :]]
     return {"train": train, "val": val}
 
 
-def met(options: ReverseOptions, photos: int = 1, count: int = 400) -> list[Meeting]:
+def met(plain: float, photos: int = 1, count: int = 400) -> list[Meeting]:
     splits = people(photos)
-    return [meeting(splits, options, number) for number in range(count)]
+    return [meeting(splits, number, seed=0, plain=plain) for number in range(count)]
+
+
+def who_met(faces: Dataset, number: int) -> Meeting:
+    """In pair `number` of `undone`."""
+    return meeting(by_split(list(faces.rows)), number, seed=OPTIONS.seed, plain=OPTIONS.plain)
 
 
 def test_a_meeting_is_a_pure_function_of_seed_and_number() -> None:
-    splits, options = people(), ReverseOptions("warp", 10, seed=1)
-    assert meeting(splits, options, 7) == meeting(splits, options, 7)
-    assert meeting(splits, options, 7) != meeting(splits, options, 8)
-    others = ReverseOptions("warp", 10, seed=2)
-    assert [meeting(splits, options, n) for n in range(5)] != [meeting(splits, others, n) for n in range(5)]
+    splits = people()
+
+    def found(seed: int) -> list[Meeting]:
+        return [meeting(splits, number, seed=seed, plain=0.25) for number in range(5)]
+
+    assert found(1) == found(1)
+    assert found(1)[0] != found(1)[1]
+    assert found(1) != found(2)
 
 
 def test_strangers_meet_within_their_split_and_look_alike_ways() -> None:
     splits = people()
     split_of = {each.key: name for name, rows in splits.items() for each in rows}
     apart = []
-    for who in met(ReverseOptions("warp", 1)):
+    for who in met(0.25):
         beside = [other for other in (who.donor, who.host) if other is not None]
         assert all(other.person != who.truth.person for other in beside)
         assert {split_of[other.key] for other in beside} == {split_of[who.truth.key]}
@@ -97,12 +107,12 @@ def test_strangers_meet_within_their_split_and_look_alike_ways() -> None:
 
 def test_the_answer_itself_never_goes_in_as_it_is() -> None:
     """A person whose one photo is all there is comes mirrored, or on somebody else."""
-    plain = met(ReverseOptions("warp", 1, plain=1.0))
+    plain = met(1.0)
     assert all(who.mirrored and who.host is None and who.other is None for who in plain)
-    swapped = met(ReverseOptions("warp", 1, plain=0.0))
+    swapped = met(0.0)
     assert all(who.host is not None for who in swapped)
     assert abs(np.mean([who.mirrored for who in swapped]) - MIRRORED) < 0.08
-    several = met(ReverseOptions("warp", 1, plain=0.3), photos=3)
+    several = met(0.3, photos=3)
     assert abs(np.mean([who.host is None for who in several]) - 0.3) < 0.07
     with_other = [who for who in several if who.other is not None]
     assert 0.4 < len(with_other) / len(several) < 0.6
@@ -122,7 +132,7 @@ def test_the_answer_is_the_photograph(undone: Dataset, photos: Path) -> None:
     assert Counter(each.role for each in undone.rows) == {"swapped": 2 * COUNT, "truth": COUNT}
     for number, pair in enumerate(undone.pairs):
         identity, attribute, truth = (undone.item(key) for key in (pair.identity, pair.attribute, pair.truths["inner"]))
-        who = meeting(reverse._by_split(list(faces.rows)), OPTIONS, number)
+        who = who_met(faces, number)
         photo = faces.item(str(truth.facts["photo"]))
         assert photo.key == who.truth.key
         assert truth.image == photo.image
@@ -141,7 +151,7 @@ def test_licences_and_consents_are_those_of_all_who_are_seen(undone: Dataset, ph
     faces = open_dataset(photos)
     licences = Counter()
     for number, pair in enumerate(undone.pairs):
-        who = meeting(reverse._by_split(list(faces.rows)), OPTIONS, number)
+        who = who_met(faces, number)
         beside = [] if who.host is None else [who.host]
         for key, seen in ((pair.attribute, [who.donor, who.truth]), (pair.identity, [who.other or who.truth, *beside])):
             made = undone.item(key)
@@ -167,6 +177,34 @@ def test_points_are_those_of_the_swapped_pictures(undone: Dataset) -> None:
             kept.append(float(np.abs(one.arrays["dense"][:, :2] - truth.arrays["dense"][:, :2]).mean()))
     assert max(near) < 3
     assert np.median(far) > 2 * np.median(near)
+
+
+def test_both_ways_keep_each_swap_as_it_was_made(undone: Dataset, photos: Path, tmp_path: Path) -> None:
+    """And leave the pairs that undo it as they are."""
+    faces = open_dataset(photos)
+    both = write_reversed(photos, tmp_path / "both", dataclasses.replace(OPTIONS, both_ways=True), pair_swapper, jobs=2)
+    assert [pair for pair in both.pairs if pair.stratum == "reversed"] == list(undone.pairs)
+    forward = [pair for pair in both.pairs if pair.stratum == "as made"]
+    assert len(forward) == COUNT == len(both.pairs) - len(undone.pairs)
+    for number, (pair, undoing) in enumerate(zip(forward, undone.pairs, strict=True)):
+        who = who_met(faces, number)
+        identity, attribute, truth = (both.item(key) for key in (pair.identity, pair.attribute, pair.truths["inner"]))
+        assert identity.image == faces.item(who.donor.key).image
+        assert attribute.image == faces.item(who.truth.key).image
+        swapped = both.item(undoing.attribute)
+        assert truth.image == swapped.image
+        assert truth.licence == swapped.licence
+        assert (truth.person, identity.person, attribute.person) == (
+            who.donor.person,
+            who.donor.person,
+            who.truth.person,
+        )
+        assert (identity.role, attribute.role, truth.role) == ("swapped", "swapped", "truth")
+        assert truth.planes["changed"] == both.item(undoing.truths["inner"]).planes["changed"]
+        assert pair.truths["inner_recoloured"] == pair.truths["inner"]
+    drawn = {Pairs(both, Policy(triplets=1.0)).draw(number).attribute.key for number in range(80)}
+    assert drawn == {pair.attribute for pair in both.pairs}
+    assert not both.people
 
 
 def test_the_files_do_not_depend_on_who_made_them(undone: Dataset, photos: Path, tmp_path: Path) -> None:
@@ -279,6 +317,13 @@ def test_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*words, "--dry-run"]) == 0
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert facts == {"output": str(out), "pairs": 2, "photographs": 9, "shards": 1}
+    both = [str(tmp_path / "both") if word == str(out) else word for word in words] + ["--both-ways"]
+    assert main([*both, "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["pairs"] == 4
+    assert main(both) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (facts["pairs"], facts["left_out"]) == (4, 0)
+    assert open_dataset(tmp_path / "both").card.command.endswith("--seed 3 --plain 0.25 --both-ways")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +349,7 @@ def test_faults_are_one_line(
 def test_photographs_must_be_of_two_people_with_points(tmp_path: Path) -> None:
     lonely = small_set(tmp_path / "lonely", people=1)
     with pytest.raises(BadInputError, match="expected photographs of two people with known poses, found 4"):
-        reverse.usable(lonely)
+        usable(lonely)
 
 
 def test_photographs_without_points_are_named(tmp_path: Path) -> None:
@@ -322,6 +367,6 @@ def test_frames_of_one_clip_are_no_strangers() -> None:
     rows = [dataclasses.replace(row(f"c{n}", "", clip="clip"), split="train") for n in range(4)]
     other = row("other", "")
     for number in range(40):
-        who = meeting({"train": [*rows, other]}, ReverseOptions("warp", 1, plain=0.0), number)
+        who = meeting({"train": [*rows, other]}, number, seed=0, plain=0.0)
         assert "other" in {who.truth.key, who.donor.key}
         assert who.other is None
