@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-picture", type=float, metavar="R", help="correlation from which crops are near-duplicates (0.98)"
     )
+    parser.add_argument("--max-megapixels", type=float, default=200, metavar="M", help="largest picture (default: 200)")
     parser.add_argument("--quality", type=int, default=95, metavar="Q", help="of the stored JPEG, 1 to 100 (95)")
     parser.add_argument("--lossless", action="store_true", help="store PNG instead")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
@@ -122,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> IngestOptions:
+    from facegraft.core.image import limit_of
     from facegraft.data.filters import Limits
     from facegraft.data.ingest import IngestOptions
     from facegraft.data.ingest_unit import Recipe
@@ -136,6 +138,7 @@ def _options(args: argparse.Namespace) -> IngestOptions:
         points=args.points,
         every=args.every,
         jpeg_quality=None if args.lossless else args.quality,
+        max_pixels=limit_of(args.max_megapixels),
         limits=limits,
         **_given(args, "same_picture"),
     )

@@ -261,7 +261,9 @@ def patched(pixels: Pixels, patches: list[Patch]) -> Pixels:
 
 
 _KNOWN = "known are JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP"
-_RAISE_LIMIT = "scale it down first (swap and analyse take larger ones with --max-megapixels, if you trust them)"
+_RAISE_LIMIT = (
+    "scale it down first (swap, analyse and ingest take larger ones with --max-megapixels, if you trust them)"
+)
 _UNKNOWN_LAYOUT = "16-bit colour in a layout that is not known; save it as a plain 16-bit TIFF or PNG"
 _TEXT_BLOCKS = {b"tEXt", b"zTXt", b"iTXt", b"\xfe"}
 

@@ -52,6 +52,7 @@ def test_wrong_options_are_one_line(tmp_path: Path, wall: Path, capfd: pytest.Ca
     assert "--size: expected 32" in complaint(capfd, wall, "-o", out, "--size", "8")
     assert "--jobs: expected 1" in complaint(capfd, wall, "-o", out, "--jobs", "0")
     assert "--quality: expected 1 to 100" in complaint(capfd, wall, "-o", out, "--quality", "0")
+    assert "--max-megapixels must be above 0" in complaint(capfd, wall, "-o", out, "--max-megapixels", "0")
     assert "found a file; name another by -o" in complaint(capfd, wall, "-o", wall)
     assert "cannot be opened" in complaint(capfd, wall, "-o", out, "--manifest", tmp_path / "none.csv")
     assert not out.exists()
@@ -63,6 +64,12 @@ def test_dry_run_counts_and_writes_nothing(tmp_path: Path, wall: Path, capfd: py
     assert "would read 1 photographs and 0 clips" in out
     assert facts == {"output": None, "photos": 1, "clips": 0, "parts": 1, "not_readable": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "wall.png"]
+
+
+def test_a_picture_beyond_the_limit_is_left_out(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = root / "examples" / "identity_1.jpg"
+    assert "unreadable" in complaint(capfd, picture, "-o", tmp_path / "small", "--max-megapixels", "0.01")
+    assert run(capfd, picture, "-o", tmp_path / "set", "--max-megapixels", "2")[1]["items"] == 1
 
 
 def test_no_face_is_exit_2_and_one_line(tmp_path: Path, wall: Path, capfd: pytest.CaptureFixture[str]) -> None:
