@@ -48,6 +48,10 @@ CLOSED = (0.115, 0.15)
 """Openness (`topology.openness`) at which an eye counts as closed, and as open."""
 IRIS = (0.2, 0.45)
 """Chances that the iris of a narrow eye is in view, at which it counts as hidden by closed lids, and as seen."""
+TOGETHER = (0.2, 0.25)
+"""Openness up to which an eye closes with the other one, and from which on it does not."""
+FACING_DEGREES = (20.0, 35.0)
+"""Yaw up to which both eyes are seen alike, and from which on the far one tells nothing of the near one."""
 MOUTH = (0.4, 0.7)
 """Chances of the mouth's inside at which a place begins to stay the frame's, and stays wholly."""
 LIPS_APART = 1.6
@@ -157,7 +161,9 @@ def swap_face(
     packed = pack(LAYER_SCALE, "lit", "skin", "keep", "left_lids", "right_lids", "mouth")
     lit_skin, skin, keep, left, right, lips = cv2.split(sample(packed, at_layers, border=cv2.BORDER_CONSTANT))
     trust = sample(view.trust, at_layers, border=cv2.BORDER_CONSTANT)
-    left_closed, right_closed = closed_eyes(face.dense, None if uncovered is None else uncovered.irises)
+    left_closed, right_closed = closed_eyes(
+        face.dense, None if uncovered is None else uncovered.irises, yaw_degrees=float(face.pose_degrees[0])
+    )
     keep = np.maximum(np.maximum(keep, left_closed * left), right_closed * right)
 
     in_view = plan.inside * _visible(original, plan, topology, uncovered)
@@ -228,19 +234,26 @@ def _measured(texture: Frame, moved: Frame, bare: Mask, reach: float) -> Light:
 
 
 def closed_eyes(
-    dense: Float32[np.ndarray, "k 3"], irises: Float32[np.ndarray, "2"] | None = None
+    dense: Float32[np.ndarray, "k 3"], irises: Float32[np.ndarray, "2"] | None = None, *, yaw_degrees: float = 0.0
 ) -> tuple[float, float]:
     """How far each eye is closed, 0..1: a closed eye's lids stay the frame's, since the photo's are open.
+
+    Lids move together. Where one eye is closed and neither iris is well in view, points that leave the other open are
+    not believed: a painted lid in bright light looks like an eye to them.
 
     Args:
         dense: The frame's face.
         irises: Chance that each iris is in view; None: points alone tell.
+        yaw_degrees: Of the frame's face.
     """
     openness = np.array(eyes_openness(dense))
     closed = 1 - smoothstep(openness, *CLOSED)
     if irises is not None:
         hidden = 1 - smoothstep(irises, *IRIS)
         closed = np.maximum(closed, hidden * (1 - smoothstep(openness, *NARROW)))
+        both = closed.max() * (1 - smoothstep(irises.mean(keepdims=True), *IRIS))
+        both *= 1 - smoothstep(np.array([abs(yaw_degrees)]), *FACING_DEGREES)
+        closed = np.maximum(closed, both * (1 - smoothstep(openness, *TOGETHER)))
     left, right = closed.tolist()
     return left, right
 

@@ -133,6 +133,24 @@ def test_a_narrow_eye_whose_iris_is_hidden_is_closed() -> None:
     assert closed_eyes(dense, np.array([0.1, 0.1], np.float32)) == (0.0, 0.0)  # wide open: dark glass, not lids
 
 
+def test_lids_close_together_unless_the_other_iris_is_seen_or_the_face_looks_aside() -> None:
+    """Points leave a painted lid open; its neighbour's are on it."""
+    dense = posed()
+    half = dense.copy()
+    half[list(LEFT_EYE), 1] = dense[33, 1] + (dense[list(LEFT_EYE), 1] - dense[33, 1]) * 0.3
+    half[list(RIGHT_EYE), 1] = dense[263, 1] + (dense[list(RIGHT_EYE), 1] - dense[263, 1]) * 0.95
+    openness = eyes_openness(half)
+    assert openness[0] < 0.1
+    assert 0.19 < openness[1] < 0.21
+    hidden, wink = np.array([0.1, 0.3], np.float32), np.array([0.1, 0.9], np.float32)
+    assert closed_eyes(half) == closed_eyes(half, wink) == (1.0, 0.0)
+    assert closed_eyes(half, hidden)[1] == pytest.approx(1.0, abs=0.1)
+    assert closed_eyes(half, hidden, yaw_degrees=-15.0) == closed_eyes(half, hidden)
+    assert closed_eyes(half, hidden, yaw_degrees=-40.0) == (1.0, 0.0)
+    half[list(RIGHT_EYE), 1] = dense[263, 1] + (dense[list(RIGHT_EYE), 1] - dense[263, 1]) * 1.3
+    assert closed_eyes(half, hidden) == (1.0, 0.0)
+
+
 def test_a_thing_before_the_face_stays() -> None:
     identity, attribute = one_face(spots=10), one_face(spots=0)
     frame = attribute[0].copy()
