@@ -66,8 +66,8 @@ def damages_table(result: Mapping[str, Any]) -> list[str]:
         "",
         *table_of(heads, rows),
         "",
-        f"Clips, {result['clips']} of {result['frames_of_a_clip']} frames, under jitter (rank correlation of means, over clips): "
-        f"{', '.join(clips)}.",
+        f"Clips, {result['clips']} of {result['frames_of_a_clip']} frames, jittered (rank correlation of means, over "
+        f"clips): {', '.join(clips)}.",
         "",
         "By the rule metrics fail here:",
         "",
