@@ -24,6 +24,7 @@ from facegraft.evaluate.protocol import Metric
 from facegraft.evaluate.report_cost import markdown, section
 from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
 from facegraft.evaluate.results import CASES, Network, Report, Result, compact, load
+from facegraft.evaluate.run import SUITES, all_of, load_suites
 
 SORTED_BY = ("identity_gap_dlib", "identity_gap_second")
 """The first of these that any method of a board has."""
@@ -38,12 +39,13 @@ ABOUT = (
 JUDGES_ABOUT = (
     "The judges are not equally independent. Nothing here is trained with dlib. Methods trained until 2026-11-29 knew "
     "people by second itself or the version before it; the losses of later ones look through the robust recogniser, "
-    "which learnt the answers of second. So of learned methods the columns of second, and perceptual inside and frechet "
+    "which learnt the answers of second. So of learned methods the columns of second, perceptual inside and frechet "
     "face (its features), are no independent word; dlib's are."
 )
 AGREE_IN = ("identity_cosine", "identity_gap", "top1")
 """Metrics of both judges whose orders of the methods are compared."""
 FEWEST_TO_ORDER = 3
+PRIMARY = {metric.name: metric.primary for module in load_suites(SUITES) for metric in all_of(module)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +208,7 @@ def _note(line: str) -> str:
 def _board(reports: Sequence[Report]) -> Board:
     """Reports from the oldest to the newest; a later one replaces a method's earlier numbers."""
     holders = {name: report for report in reports for name in report.methods}
-    metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
+    metrics = {name: _as_shown(metric) for report in reports for name, metric in report.metrics.items()}
     suites: dict[str, tuple[str, ...]] = {}
     for report in reports:
         for suite, names in report.suites.items():
@@ -229,6 +231,11 @@ def _board(reports: Sequence[Report]) -> Board:
         machines={name: holders[name].made.get("machine", "") for name in order},
         within=_within(holders.values()),
     )
+
+
+def _as_shown(metric: Metric) -> Metric:
+    """What is primary now is so in old results too."""
+    return dataclasses.replace(metric, primary=PRIMARY.get(metric.name, metric.primary))
 
 
 def _within(holders: Iterable[Report]) -> tuple[float, ...]:

@@ -91,6 +91,15 @@ def test_a_board_says_whether_the_judges_order_its_methods_alike() -> None:
     assert agreement_line(few) == ""
 
 
+def test_what_is_primary_now_is_shown_of_old_results_too() -> None:
+    report = dated("2026-01-01", {"mine": ("method", 1.0)})
+    old = Metric("expression_truth", "%", "low", 100.0, "as it was told then", primary=False)
+    report.methods["mine"].overall[old.name] = Figure(2.5, 2.4, 2.6, 24, 12)
+    report = dataclasses.replace(report, metrics={**report.metrics, old.name: old})
+    assert old not in report.primary()
+    assert "expression truth, % ↓" in as_markdown(boards([report]), "make it")
+
+
 def test_the_page_says_which_judge_is_no_independent_word() -> None:
     found = boards([dated("2026-01-01", {"mine": ("method", 1.0)})])
     for text in (as_page(found), as_markdown(found, "make it")):

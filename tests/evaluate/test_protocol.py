@@ -32,6 +32,8 @@ VALUES = {
     "psnr_toned": 15.327,
     "ssim_inside": 0.53333,
     "perceptual_inside": 0.47339,
+    "expression_truth": 2.6583,
+    "gaze_truth": 7.1527,
     "identity_cosine_second": 0.19955,
     "top1_second": 33.333,
     "pose_degrees": 4.6502,
