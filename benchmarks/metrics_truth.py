@@ -249,7 +249,7 @@ def main() -> None:
         if args.data is None:
             parser.error("expected a dataset with true swaps, or --tables")
         result = measure(open_eyes(), args.data, args.most, args.clips)
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
         print("\n".join([*lines(result["stills"]), *lines(result["moving"])]))
     if args.out is None:
         write_tables(json.loads(out.read_text(encoding="utf-8")), DOCUMENT)

@@ -104,13 +104,11 @@ def own_of(row: Mapping[str, Any]) -> str:
 
 def faults(name: str, row: Mapping[str, Any]) -> Iterator[str]:
     """In words, how a metric does not behave as it should."""
-    own = own_of(row)
-    if not own:
-        return
-    means, cases = (row["damages"][own][key] or 0.0 for key in ("spearman_of_means", "spearman"))
-    if means < FOLLOWS[0] or cases < FOLLOWS[1]:
-        yield f"`{name}` hardly follows {own}: rank correlation {share(means)} of the means, {share(cases)} over cases"
-    if name.startswith(GENERAL):
+    for own in row["own"]:
+        means, cases = (row["damages"][own][key] or 0.0 for key in ("spearman_of_means", "spearman"))
+        if means < FOLLOWS[0] or cases < FOLLOWS[1]:
+            yield f"`{name}` hardly follows {own}: rank correlation {share(means)} of the means, {share(cases)} over cases"
+    if not row["own"] or name.startswith(GENERAL):
         return
     others = {each: one["relative"] or 0.0 for each, one in row["damages"].items() if each not in row["own"]}
     strong = sorted((each for each in others if abs(others[each]) > FOREIGN), key=lambda each: -abs(others[each]))

@@ -216,7 +216,7 @@ DAMAGES = (
     Damage("roll", "degrees", (2.0, 5.0, 10.0, 15.0, 20.0), roll, POSE),
     Damage("yaw", "degrees", (2.0, 5.0, 10.0, 15.0, 20.0), yaw, POSE),
     Damage("smile", "% of the outer eyes' distance", (1.0, 2.0, 4.0, 8.0, 12.0), smile, ("expression_",)),
-    Damage("blink", "% of the way", (10.0, 25.0, 50.0, 70.0, 90.0), blink, ("eyes_opening",)),
+    Damage("blink", "% of the way", (10.0, 25.0, 50.0, 70.0, 90.0), blink, ("eyes_opening", "expression_")),
     Damage("gaze", "% of an eye's width", (2.0, 5.0, 10.0, 15.0, 20.0), shift_gaze, ("gaze_", "iris_")),
     Damage("blur", "% of the outer eyes' distance", (1.0, 2.0, 4.0, 6.0, 8.0), blur, DETAIL),
     Damage("colour", "CIE L*a*b*", (2.0, 5.0, 10.0, 15.0, 20.0), cast_colour, ("colour_error",)),
