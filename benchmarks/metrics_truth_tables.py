@@ -107,7 +107,8 @@ def faults(name: str, row: Mapping[str, Any]) -> Iterator[str]:
     for own in row["own"]:
         means, cases = (row["damages"][own][key] or 0.0 for key in ("spearman_of_means", "spearman"))
         if means < FOLLOWS[0] or cases < FOLLOWS[1]:
-            yield f"`{name}` hardly follows {own}: rank correlation {share(means)} of the means, {share(cases)} over cases"
+            told = f"rank correlation {share(means)} of the means, {share(cases)} over cases"
+            yield f"`{name}` hardly follows {own}: {told}"
     if not row["own"] or name.startswith(GENERAL):
         return
     others = {each: one["relative"] or 0.0 for each, one in row["damages"].items() if each not in row["own"]}
