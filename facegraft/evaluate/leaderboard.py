@@ -37,10 +37,10 @@ ABOUT = (
     "Numbers compare within one board alone: another board of the same set has other cases, rules or networks."
 )
 JUDGES_ABOUT = (
-    "The judges are not equally independent. Nothing here is trained with dlib. Methods trained until 2026-11-29 learned "
-    "with second itself or the version before it; the losses of later ones look through the robust recogniser, which "
-    "learnt the answers of second. So of learned methods the columns of second, perceptual inside and frechet face (its "
-    "features), are no independent word; dlib's are."
+    "The judges are not equally independent. Nothing here is trained with dlib. Methods trained until 2026-11-29 "
+    "learned with second itself or the version before it; the losses of later ones look through the robust recogniser, "
+    "which learnt the answers of second. So of learned methods the columns of second, perceptual inside and frechet "
+    "face (its features), are no independent word; dlib's are."
 )
 AGREE_IN = ("identity_cosine", "identity_gap", "top1")
 """Metrics of both judges whose orders of the methods are compared."""
