@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from facegraft.core.errors import BadInputError
+from facegraft.evaluate.identity import LATE_METRICS
 from facegraft.evaluate.results import Network, Report, hashes
 from facegraft.evaluate.stats import Comparison, compare
 
@@ -16,6 +17,8 @@ def compare_methods(
     report: Report, method: str, other: Report, other_method: str, *, seed: int = 0
 ) -> dict[str, Comparison]:
     """Primary metric -> a method minus another, of one report or of two, on the cases that both have.
+
+    Where one of them has further cases, what goes by the whole set (top1) is left out: its gallery was another.
 
     Raises:
         BadInputError: The reports are of different protocols or sets, one is compact, or they share no case.
@@ -30,7 +33,8 @@ def compare_methods(
     if not first or not second:
         raise BadInputError("a compact report has no numbers of single cases to compare; take its results.json")
     people = [report.people[row] for row in rows]
-    names = [metric.name for metric in report.primary() if metric.name in first and metric.name in second]
+    galleries = set() if set(report.keys) == set(other.keys) else {metric.name for metric in LATE_METRICS}
+    names = [name for metric in report.primary() if (name := metric.name) in first.keys() & second.keys() - galleries]
     return {name: compare(first[name][rows], second[name][others], people, seed=seed) for name in names}
 
 

@@ -1,6 +1,7 @@
 """Graded damages of an answer: they show that a metric falls with what it is named after, and less with other things.
 
-Each takes a frame with a known face, most often the true swap, and spoils one thing inside the face, up to a soft edge.
+Each takes a frame with a known face, most often the true swap, and spoils one thing inside the face, up to a soft edge
+(`seam`: a hard one).
 Amounts are relative to the face, so one amount means the same in pictures of all sizes; 0 changes nothing.
 """
 
@@ -40,6 +41,10 @@ PULLED = 0.15
 """Sigma of what a pull at one point moves, over the unrolled face, in the same unit."""
 SMOOTHED = 0.06
 """Sigma over which a moved mesh's shifts are smoothed, in the same unit: at outlines they jump."""
+THREAD = 0.12
+"""Half the width of what counts as a thread of changed pixels, in the same unit."""
+LIDS_SMOOTHED = 0.01
+"""The same of lids, which lie closer together than that."""
 AXIS = 0.5
 """How far behind the mean depth of its points a head's axis lies, in distances of the outer eye corners."""
 
@@ -111,6 +116,18 @@ def smile(_case: Case, frame: Frame, face: Face, amount: float) -> Frame:
     return _carried(frame, face, moved)
 
 
+def blink(_case: Case, frame: Frame, face: Face, amount: float) -> Frame:
+    """Moves the lids towards the line of the eye's corners, by `amount` % of the way, less than 100."""
+    moved = face.dense.copy()
+    for ring in (LEFT_EYE, RIGHT_EYE):
+        first, last = face.dense[ring[0], :2], face.dense[ring[8], :2]
+        along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-3)
+        lids = face.dense[list(ring), :2]
+        met = first + ((lids - first) @ along)[:, None] * along
+        moved[list(ring), :2] = lids + amount / 100 * (met - lids)
+    return _carried(frame, face, moved, LIDS_SMOOTHED)
+
+
 def shift_gaze(_case: Case, frame: Frame, face: Face, amount: float) -> Frame:
     """Moves what is seen in both eyes' openings to the frame's right, by `amount` % of an eye's width.
 
@@ -148,6 +165,38 @@ def cast_colour(_case: Case, frame: Frame, face: Face, amount: float) -> Frame:
     return _mixed(frame, as_rgb(lab).astype(np.float32), inner(frame, face))
 
 
+def shade(_case: Case, frame: Frame, face: Face, amount: float) -> Frame:
+    """Lights the face from the frame's right: so many stops brighter at that eye's outer corner, darker at the other's.
+
+    Beyond the corners it stays as it is there. The display's curve is taken for a power of 2.2.
+    """
+    first, last = face.dense[LEFT_EYE[0], :2], face.dense[RIGHT_EYE[0], :2]
+    left, right = (first, last) if first[0] <= last[0] else (last, first)
+    half = max(float(np.linalg.norm(right - left)) / 2, 1.0)
+    along = (right - left) / (2 * half)
+    x, y = _grid(frame)
+    place = ((x - (left + right)[0] / 2) * along[0] + (y - (left + right)[1] / 2) * along[1]) / half
+    gain = np.exp2(amount * np.clip(place, -1, 1) / 2.2).astype(np.float32)
+    return _mixed(frame, np.clip(frame * gain[..., None], 0, 255), inner(frame, face))
+
+
+def seam(case: Case, frame: Frame, face: Face, amount: float) -> Frame:
+    """Darkens all that the swap changed by `amount` units of L*, up to a hard edge; the oval where that is not known.
+
+    Single pixels and threads of what was changed (a renderer's noise) are left as they are, holes are not.
+    """
+    where = _filled(frame, face.dense[list(OVAL), :2])
+    if case.exact.changed is not None:
+        size = 2 * max(1, round(THREAD * outer_eye_distance(face))) + 1
+        disc = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
+        where = (case.exact.changed > 0).astype(np.uint8)
+        for step in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):
+            where = np.asarray(cv2.morphologyEx(where, step, disc), np.uint8)
+    lab = as_lab(frame.astype(np.float32))
+    lab[..., 0] -= amount
+    return _mixed(frame, as_rgb(lab).astype(np.float32), where.astype(np.float32))
+
+
 def jitter(frames: Sequence[Frame], faces: Sequence[Face], amount: float, *, seed: int = 0) -> list[Frame]:
     """Shifts the face of every frame by a random way of its own: `amount` is the RMS length of it in pixels.
 
@@ -166,10 +215,13 @@ DAMAGES = (
     Damage("identity", "share", (0.1, 0.25, 0.5, 0.75, 1.0), lose_identity, IDENTITY),
     Damage("roll", "degrees", (2.0, 5.0, 10.0, 15.0, 20.0), roll, POSE),
     Damage("yaw", "degrees", (2.0, 5.0, 10.0, 15.0, 20.0), yaw, POSE),
-    Damage("smile", "% of the outer eyes' distance", (1.0, 2.0, 4.0, 6.0, 8.0), smile, ("expression_",)),
+    Damage("smile", "% of the outer eyes' distance", (1.0, 2.0, 4.0, 8.0, 12.0), smile, ("expression_",)),
+    Damage("blink", "% of the way", (10.0, 25.0, 50.0, 70.0, 90.0), blink, ("eyes_opening", "expression_")),
     Damage("gaze", "% of an eye's width", (2.0, 5.0, 10.0, 15.0, 20.0), shift_gaze, ("gaze_", "iris_")),
     Damage("blur", "% of the outer eyes' distance", (1.0, 2.0, 4.0, 6.0, 8.0), blur, DETAIL),
-    Damage("colour", "CIE L*a*b*", (2.0, 5.0, 10.0, 15.0, 20.0), cast_colour, ("colour_error", "light")),
+    Damage("colour", "CIE L*a*b*", (2.0, 5.0, 10.0, 15.0, 20.0), cast_colour, ("colour_error",)),
+    Damage("shade", "stops at the eyes' corners", (0.1, 0.25, 0.5, 0.75, 1.0), shade, ("light",)),
+    Damage("seam", "CIE L*", (2.0, 5.0, 10.0, 15.0, 20.0), seam, ("boundary",)),
 )
 """Of single pictures; `jitter` is for clips."""
 
@@ -196,7 +248,7 @@ def _turned(face: Face, degrees: float) -> Float32[np.ndarray, "k 3"]:
     return ((face.dense - centre) @ about_y.T + centre).astype(np.float32)
 
 
-def _carried(frame: Frame, face: Face, moved: Float32[np.ndarray, "k 3"]) -> Frame:
+def _carried(frame: Frame, face: Face, moved: Float32[np.ndarray, "k 3"], smoothed: float = SMOOTHED) -> Frame:
     """The frame after the face's points have moved, each triangle with its texture; around the face it dies out."""
     topology, eyes_px = load_topology(), outer_eye_distance(face)
     weight = surroundings(frame, face)
@@ -204,7 +256,7 @@ def _carried(frame: Frame, face: Face, moved: Float32[np.ndarray, "k 3"]) -> Fra
     came_from = interpolate(raster, moved, face.dense[:, :2], topology.triangles)
     here = np.stack(_grid(frame), axis=2)
     shift = _continued(came_from - here, raster.covered())
-    soft = cv2.GaussianBlur(shift, (0, 0), max(0.5, SMOOTHED * eyes_px))
+    soft = cv2.GaussianBlur(shift, (0, 0), max(0.5, smoothed * eyes_px))
     return _fetched(frame, here + soft * weight[..., None], weight)
 
 

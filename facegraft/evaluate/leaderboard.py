@@ -1,4 +1,4 @@
-"""Leaderboards: the newest results of every method, per set and protocol. Sorted by identity, ranked by nothing.
+"""Leaderboards: the newest results of every method, per cases, protocol and networks. Sorted by identity alone.
 
 One number never says which swap is better: a method that changes nothing has the best attributes, a pasted photo the
 best identity. So the tables are sorted by the identity gap, and everything stands beside it.
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
 from facegraft.evaluate.comparison import SAME_SET
+from facegraft.evaluate.identity import JUDGES, spearman
 from facegraft.evaluate.page_style import STYLE
 from facegraft.evaluate.plots import digits_of, shown_name, written
 from facegraft.evaluate.protocol import Metric
 from facegraft.evaluate.report_cost import markdown, section
 from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
-from facegraft.evaluate.results import Network, Report, compact, load
+from facegraft.evaluate.results import CASES, Network, Report, Result, compact, load
+from facegraft.evaluate.run import SUITES, all_of, load_suites
 
 SORTED_BY = ("identity_gap_dlib", "identity_gap_second")
 """The first of these that any method of a board has."""
@@ -29,8 +33,19 @@ FRONT = "eval--"
 ABOUT = (
     "Every number is a mean over the cases in whose attribute picture a face is found, with its 95 % interval over "
     "people; a face that is not found in an answer costs the worst value. Sorted by the identity gap, ranked by "
-    "nothing: read no column without the identity beside it. Floors and the right answer are there to compare with."
+    "nothing: read no column without the identity beside it. Floors and the right answer are there to compare with. "
+    "Numbers compare within one board alone: another board of the same set has other cases, rules or networks."
 )
+JUDGES_ABOUT = (
+    "The judges are not equally independent. Nothing here is trained with dlib. Methods trained until 2026-11-29 "
+    "learned with second itself or the version before it; the losses of later ones look through the robust recogniser, "
+    "which learnt the answers of second. So of learned methods the columns of second, perceptual inside and frechet "
+    "face (its features), are no independent word; dlib's are."
+)
+AGREE_IN = ("identity_cosine", "identity_gap", "top1")
+"""Metrics of both judges whose orders of the methods are compared."""
+FEWEST_TO_ORDER = 3
+PRIMARY = {metric.name: metric.primary for module in load_suites(SUITES) for metric in all_of(module)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +57,14 @@ class Board:
         made: Method -> date and commit of its numbers.
         cases: Method -> how many it was asked.
         machines: Method -> where its time was taken.
+        within: Over the cases of methods, how alike the judges order cosines, as each report has it (Spearman).
     """
 
     report: Report
     made: dict[str, str]
     cases: dict[str, int]
     machines: dict[str, str]
+    within: tuple[float, ...] = ()
 
 
 def _set(report: Report) -> tuple[str, ...]:
@@ -55,9 +72,15 @@ def _set(report: Report) -> tuple[str, ...]:
     return report.name, report.protocol, *(report.set_facts.get(fact, "") for fact in SAME_SET)
 
 
+def _cases(report: Report) -> str:
+    """Which cases of the set: means and galleries of others do not compare."""
+    return report.set_facts.get(CASES, "")
+
+
 def _title(report: Report) -> str:
     pictures = report.set_facts.get("pictures")
-    return f"{report.name}{f', {pictures} pixels' if pictures else ''}, protocol {report.protocol}"
+    shown = f"{report.name}, {report.of} cases{f', {pictures} pixels' if pictures else ''}"
+    return f"{shown}, protocol {report.protocol}"
 
 
 def history_name(report: Report) -> str:
@@ -84,15 +107,50 @@ def with_clips(report: Report) -> list[Report]:
 
 
 def boards(reports: Iterable[Report]) -> list[Board]:
-    """One board per set, protocol and judging networks; of each method its newest. Clips are sets of their own.
+    """One board per set, its cases, protocol and judging networks; of each method its newest. Clips are their own sets.
 
     In the order of the sets' names, and of one set the board with the newest result first.
     """
     groups: dict[tuple[str, ...], list[Report]] = {}
     for report in (part for whole in reports for part in with_clips(whole)):
-        groups.setdefault((*_set(report), _eyes(report.networks)), []).append(report)
-    newest_first = sorted(groups.items(), key=lambda entry: max(map(_date, entry[1])), reverse=True)
-    return [_board(sorted(found, key=_date)) for _, found in sorted(newest_first, key=lambda entry: entry[0][:-1])]
+        groups.setdefault((*_set(report), _cases(report), _eyes(report.networks)), []).append(report)
+    newest_first = sorted(groups.values(), key=lambda found: max(map(_date, found)), reverse=True)
+    return [_board(sorted(found, key=_date)) for found in sorted(newest_first, key=lambda found: _set(found[0]))]
+
+
+def agreement_line(board: Board) -> str:
+    """Whether the two judges order the methods of a board alike; "" where fewer than three have both's words."""
+    shown, of = [], {}
+    for metric in AGREE_IN:
+        pairs = {name: _by_both(result, metric) for name, result in board.report.methods.items()}
+        known = {name: pair for name, pair in pairs.items() if all(map(math.isfinite, pair))}
+        swapping = [pair for name, pair in known.items() if board.report.methods[name].kind in ("method", "folder")]
+        if len(known) >= FEWEST_TO_ORDER:
+            inner = f" ({_rho(swapping)})" if len(swapping) >= FEWEST_TO_ORDER else ""
+            shown.append(f"{metric.replace('_', ' ')} {_rho(list(known.values()))}{inner}")
+            of = {"all": len(known), "swapping": len(swapping)}
+    if not shown:
+        return ""
+    few = f" (of the {of['swapping']} that swap)" if of["swapping"] >= FEWEST_TO_ORDER else ""
+    inside = f" Over the cases of one method, of the cosine: {_range(board.within)}." if board.within else ""
+    return (
+        f"Do {' and '.join(JUDGES)} agree? Spearman's rank correlation of the means of {of['all']} methods{few}: "
+        f"{', '.join(shown)}.{inside}"
+    )
+
+
+def _by_both(result: Result, metric: str) -> tuple[float, float]:
+    first, second = (result.overall.get(f"{metric}_{judge}", NOWHERE).value for judge in JUDGES)
+    return first, second
+
+
+def _rho(pairs: Sequence[tuple[float, float]]) -> str:
+    return f"{spearman(*np.array(pairs, np.float64).T):.2f}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{value:.2f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def as_markdown(found: Sequence[Board], command: str) -> str:
@@ -102,10 +160,12 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
         found: Of `boards`.
         command: What makes the document anew.
     """
-    lines = ["# Leaderboard", "", ABOUT, "", f"Made by `{command}` from `benchmarks/history`.", ""]
+    lines = ["# Leaderboard", "", ABOUT, "", JUDGES_ABOUT, "", f"Made by `{command}` from `benchmarks/history`.", ""]
     for board in found:
         report = board.report
         lines += [f"## {_title(report)}", "", f"Judged by {_eyes(report.networks)}.", ""]
+        agree = agreement_line(board)
+        lines += [agree, ""] if agree else []
         lines += _markdown_table(board)
         lines += _cost_table(board)
     return "\n".join(lines).rstrip() + "\n"
@@ -129,7 +189,7 @@ def as_page(found: Sequence[Board]) -> str:
         plots = "" if _set(report) in drawn else f"{planes(report)}{group_plots(report, floors=False)}"
         drawn.add(_set(report))
         sections.append(
-            f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{plots}"
+            f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{_note(agreement_line(board))}{plots}"
             f"<h3>Cost</h3>{section(report)}"
             f'<h3>Where the numbers come from</h3><div class="scroll"><table class="facts"><tbody>{rows}</tbody>'
             f'</table></div><p class="note">Judged by {escape(_eyes(report.networks))}.</p></section>'
@@ -137,14 +197,18 @@ def as_page(found: Sequence[Board]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Leaderboard</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
-        f"<h1>Leaderboard</h1><p>{escape(ABOUT)}</p>{''.join(sections)}</body></html>\n"
+        f"<h1>Leaderboard</h1><p>{escape(ABOUT)}</p><p>{escape(JUDGES_ABOUT)}</p>{''.join(sections)}</body></html>\n"
     )
+
+
+def _note(line: str) -> str:
+    return f'<p class="note">{escape(line)}</p>' if line else ""
 
 
 def _board(reports: Sequence[Report]) -> Board:
     """Reports from the oldest to the newest; a later one replaces a method's earlier numbers."""
     holders = {name: report for report in reports for name in report.methods}
-    metrics = {name: metric for report in reports for name, metric in report.metrics.items()}
+    metrics = {name: _as_shown(metric) for report in reports for name, metric in report.metrics.items()}
     suites: dict[str, tuple[str, ...]] = {}
     for report in reports:
         for suite, names in report.suites.items():
@@ -165,7 +229,18 @@ def _board(reports: Sequence[Report]) -> Board:
         made={name: _made(holders[name]) for name in order},
         cases={name: holders[name].of for name in order},
         machines={name: holders[name].made.get("machine", "") for name in order},
+        within=_within(holders.values()),
     )
+
+
+def _as_shown(metric: Metric) -> Metric:
+    """What is primary now is so in old results too."""
+    return dataclasses.replace(metric, primary=PRIMARY.get(metric.name, metric.primary))
+
+
+def _within(holders: Iterable[Report]) -> tuple[float, ...]:
+    told = {id(one): one.agreement.cases for one in holders if one.agreement is not None}
+    return tuple(value for value in told.values() if math.isfinite(value))
 
 
 def _value(report: Report, method: str, metric: str) -> float:

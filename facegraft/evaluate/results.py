@@ -23,6 +23,8 @@ VERSION = 1
 """Of the file's layout."""
 STRATUM = "stratum"
 """The grouping that every set has."""
+CASES = "cases (SHA-256)"
+"""Of a set's facts: which cases, in order."""
 QUANTILES = 11
 """Of times, that a compact report keeps."""
 Kind = Literal["method", "folder", "floor", "ceiling"]

@@ -25,7 +25,7 @@ from facegraft.evaluate.floors import CEILING, FLOORS, Floor, floors
 from facegraft.evaluate.look import Eyes
 from facegraft.evaluate.made import made_now
 from facegraft.evaluate.protocol import CLIP_PROTOCOL, PROTOCOL, Case, Metric, Scores, SwapPair
-from facegraft.evaluate.results import Kind, Report, grouped, summarise
+from facegraft.evaluate.results import CASES, Kind, Report, grouped, summarise
 from facegraft.evaluate.score import Answer, Progress, answer_of, score
 from facegraft.evaluate.stats import Figure
 from facegraft.evaluate.strips import Strips
@@ -150,7 +150,7 @@ def _clips(
     report = Report(
         protocol=CLIP_PROTOCOL,
         name=asked.name,
-        set_facts={"cases (SHA-256)": _digest(first.keys)} | _card_facts(asked.dataset),
+        set_facts={CASES: _digest(first.keys)} | _card_facts(asked.dataset),
         made={},
         networks=opened.networks,
         suites={"clips": tuple(metric.name for metric in temporal.CLIP_METRICS)},
@@ -339,7 +339,7 @@ def _with_left_out(report: Report, missing: Sequence[str]) -> Report:
 
 def set_facts(questions: Questions) -> dict[str, str]:
     """What makes the set known again, whoever has it."""
-    facts = {"cases (SHA-256)": _digest(keys_of(questions))}
+    facts = {CASES: _digest(keys_of(questions))}
     first = next(iter(questions), None)
     if first is not None:
         facts["pictures"] = f"{first.attribute.shape[1]} x {first.attribute.shape[0]}"

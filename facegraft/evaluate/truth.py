@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from facegraft.core.geometry import warp
 from facegraft.core.types import Face, Frame
-from facegraft.evaluate.attributes import expression_distance, outer_eye_distance
+from facegraft.evaluate.attributes import expression_distance, gaze_error, light_error, outer_eye_distance
 from facegraft.evaluate.look import Seen, Views
 from facegraft.evaluate.pixels import colour_difference, psnr, ssim
 from facegraft.evaluate.protocol import Case, Metric, Values
 from facegraft.faces.align import alignment
+from facegraft.faces.attributes import FaceAttributes
 
 METRICS = (
     Metric("psnr_inside", "dB", "high", 0.0, "Signal to noise against the true swap, inside", primary=True),
@@ -31,7 +34,23 @@ METRICS = (
     Metric("colour_error", "", "low", 100.0, "CIEDE2000 colour difference from the true swap, detail left out"),
     Metric("perceptual_inside", "", "low", 2.0, "Distance from the true swap in features of faces", primary=True),
     Metric("landmark_truth", "%", "low", 100.0, "Distance of 468 points from the true swap's, of the outer eyes'"),
-    Metric("expression_truth", "%", "low", 100.0, "Brows, lids and lips from the true swap's, of the outer eyes'"),
+    Metric(
+        "expression_truth",
+        "%",
+        "low",
+        100.0,
+        "Brows, lids and lips from the true swap's, of the outer eyes'",
+        primary=True,
+    ),
+    Metric(
+        "gaze_truth",
+        "degrees",
+        "low",
+        180.0,
+        "Angle between gazes in the head and the true swap's, of open eyes",
+        primary=True,
+    ),
+    Metric("light_truth", "%", "low", 200.0, "Light on the face from the true swap's, as spherical harmonics"),
     Metric("outside_changed", "%", "low", 100.0, "Pixels that are not the attribute picture's where the truth's are"),
     Metric("outside_psnr", "dB", "high", 0.0, "Signal to noise against the attribute picture, outside"),
 )
@@ -42,8 +61,8 @@ COLOUR_BLUR = 0.1
 def values(case: Case, views: Views) -> Values:
     """Errors against the true swap.
 
-    Pixels need no face in the answer and are measured all the same; `perceptual_inside`, `landmark_truth` and
-    `expression_truth` need one.
+    Pixels need no face in the answer and are measured all the same; `perceptual_inside` and what ends in `_truth` need
+    one.
     """
     found = {metric.name: float("nan") for metric in METRICS}
     inside = _inside(case, views)
@@ -62,6 +81,7 @@ def values(case: Case, views: Views) -> Values:
         found["perceptual_inside"] = perceptual(views.swapped, views.truth, inside)
         found["landmark_truth"] = landmark_distance(views.swapped.face, face)
         found["expression_truth"] = expression_from(views.swapped.face, face)
+        found |= read_apart(views.swapped.attributes, views.truth.attributes)
     return found
 
 
@@ -76,6 +96,19 @@ def landmark_distance(face: Face | None, truth: Face) -> float:
 def expression_from(face: Face | None, truth: Face) -> float:
     """`expression_distance` in %: both show one person, so it has no floor; no face: the worst."""
     return 100.0 if face is None else min(100.0, 100 * expression_distance(face.dense, truth.dense))
+
+
+def read_apart(read: FaceAttributes | None, told: FaceAttributes | None) -> Values:
+    """What the attributes network reads in the answer against the truth; the worst where it has no face.
+
+    One person is in both pictures, so a right answer has 0; gaze is NaN where both eyes of the truth are shut.
+    """
+    if told is None:
+        return {}
+    if read is None:
+        return {"gaze_truth": math.nan if math.isnan(gaze_error(told, told)) else 180.0, "light_truth": 200.0}
+    light = 100 * light_error(read.light, told.light)
+    return {"gaze_truth": gaze_error(read, told), "light_truth": min(200.0, light)}
 
 
 def perceptual(swapped: Seen, truth: Seen, inside: Bool[np.ndarray, "h w"]) -> float:

@@ -15,17 +15,20 @@ from facegraft.evaluate.damage import (
     DAMAGES,
     REACH,
     Damage,
+    blink,
     blur,
     cast_colour,
     inner,
     jitter,
     lose_identity,
+    seam,
+    shade,
     shift_gaze,
     smile,
     surroundings,
 )
 from facegraft.evaluate.pixels import as_lab
-from facegraft.faces.topology import MOUTH_LEFT, MOUTH_RIGHT, OVAL
+from facegraft.faces.topology import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, OVAL, RIGHT_EYE
 from tests.evaluate.cases_for_tests import drawn_face, example, known, noise, own_eyes, plain_case, told
 from tests.faces.drawn import BLUE, draw, painted, posed, turn
 
@@ -136,6 +139,50 @@ def test_a_smile_pulls_the_corners_of_the_mouth_up_and_out() -> None:
 
         assert redder(-1) > 8
         assert redder(1) < 3
+
+
+def test_lids_come_together_by_their_share() -> None:
+    frame, face = drawn_face(eyes_at=0.0)
+
+    def white(picture: Frame) -> int:
+        return int((picture.min(2) > 215).sum())
+
+    half, nearly = (blink(plain_case(frame), frame, face, amount) for amount in (50.0, 90.0))
+    assert white(frame) > 1.3 * white(half) > 1.3 * white(nearly)
+
+
+def test_light_from_the_right_is_so_many_stops_at_the_corners_of_the_eyes() -> None:
+    frame, face = drawn_face()
+    flat_face = np.full_like(frame, 100)
+    spoilt = shade(plain_case(frame), flat_face, face, 0.5)
+    middle = face.dense[[LEFT_EYE[0], RIGHT_EYE[0]], :2].mean(0)
+    half = outer_eye_distance(face) / 2
+    for place in (-0.6, 0.0, 0.6):
+        x, y = np.rint(middle + np.array([place * half, 0])).astype(int)
+        assert spoilt[y, x, 0] == pytest.approx(100 * 2 ** (0.5 * place / 2.2), abs=2)
+
+
+def test_a_seam_is_where_the_swap_ends_and_single_pixels_are_none() -> None:
+    frame, face = drawn_face()
+    changed = np.zeros(frame.shape[:2], np.uint8)
+    changed[60:160, 100:200] = 255
+    changed[110:114, 140:144] = 0
+    changed[20, 20] = 255
+    spoilt = seam(plain_case(frame, changed=changed), frame, face, 10.0)
+    differ = np.any(spoilt != frame, 2)
+    assert differ[80:140, 120:180].all()
+    assert not differ[:58].any()
+    assert not differ[:, 202:].any()
+    lightness = (as_lab(spoilt.astype(float)) - as_lab(frame.astype(float)))[80:140, 120:180, 0]
+    assert np.median(lightness) == pytest.approx(-10, abs=0.5)
+    assert np.array_equal(np.any(seam(plain_case(frame), frame, face, 10.0) != frame, 2)[20:240], oval(face)[20:240])
+
+
+def oval(face: Face) -> np.ndarray:
+    """Inside the oval's hull, by OpenCV's own filling."""
+    inside = np.zeros((260, 300), np.uint8)
+    hull = cv2.convexHull(np.rint((face.dense[list(OVAL), :2] - 0.5) * 16).astype(np.int32))
+    return np.asarray(cv2.fillConvexPoly(inside, hull, 1, cv2.LINE_8, 4) > 0)
 
 
 def test_blur_takes_detail_and_keeps_the_mean() -> None:

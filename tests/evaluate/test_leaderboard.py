@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import subprocess
 import sys
@@ -10,10 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.evaluate.leaderboard import SORTED_BY, Board, as_markdown, as_page, boards, history_name, read_history
+from facegraft.evaluate.identity import JUDGES, Agreement
+from facegraft.evaluate.leaderboard import (
+    JUDGES_ABOUT,
+    SORTED_BY,
+    Board,
+    agreement_line,
+    as_markdown,
+    as_page,
+    boards,
+    history_name,
+    read_history,
+)
 from facegraft.evaluate.protocol import Metric
 from facegraft.evaluate.report_page import group_plots
-from facegraft.evaluate.results import Kind, Network, Report, compact, load, save
+from facegraft.evaluate.results import CASES, Kind, Network, Report, compact, load, save
+from facegraft.evaluate.stats import Figure
 from tests.evaluate.reports_for_tests import GAP, POSE, report_of
 
 
@@ -50,15 +63,53 @@ def test_what_does_not_compare_is_on_boards_of_its_own() -> None:
     other_set = dataclasses.replace(one, name="another")
     other_protocol = dataclasses.replace(one, protocol="facegraft-image-2")
     other_eyes = dataclasses.replace(one, networks=(Network("dlib", "judge", "r.onnx", "cd" * 32),))
-    found = boards([one, other_set, other_protocol, other_eyes])
-    assert len(found) == 4
-    assert [board.report.name for board in found] == ["another", "made <up>", "made <up>", "made <up>"]
+    other_cases = dataclasses.replace(one, set_facts={**one.set_facts, CASES: "ef" * 32})
+    found = boards([one, other_set, other_protocol, other_eyes, other_cases])
+    assert len(found) == 5
+    assert [board.report.name for board in found] == ["another", *["made <up>"] * 4]
+
+
+def judged(levels: dict[str, tuple[Kind, float, float]], cases: float, date: str = "2026-01-01") -> Report:
+    """A report in which each method has these cosines by dlib and by second."""
+    report = dated(date, {name: (kind, first) for name, (kind, first, _) in levels.items()})
+    for name, (_, *cosines) in levels.items():
+        for judge, cosine in zip(JUDGES, cosines, strict=True):
+            report.methods[name].overall[f"identity_cosine_{judge}"] = Figure(cosine, cosine, cosine, 24, 12)
+    return dataclasses.replace(report, agreement=Agreement(math.nan, cases))
+
+
+def test_a_board_says_whether_the_judges_order_its_methods_alike() -> None:
+    alike = judged({"a": ("method", 0.1, 0.5), "b": ("method", 0.2, 0.9), "c": ("method", 0.3, 0.7)}, 0.25)
+    other = judged({"copy": ("floor", 0.0, 0.1)}, 0.75, "2026-02-02")
+    (board,) = boards([alike, other])
+    line = agreement_line(board)
+    assert "the means of 4 methods (of the 3 that swap): identity cosine 0.80 (0.50)." in line
+    assert "Over the cases of one method, of the cosine: 0.25 to 0.75." in line
+    assert line in as_markdown([board], "make it")
+    assert line.replace("'", "&#x27;") in as_page([board])
+    (few,) = boards([judged({"a": ("method", 0.1, 0.5), "copy": ("floor", 0.2, 0.9)}, 0.25)])
+    assert agreement_line(few) == ""
+
+
+def test_what_is_primary_now_is_shown_of_old_results_too() -> None:
+    report = dated("2026-01-01", {"mine": ("method", 1.0)})
+    old = Metric("expression_truth", "%", "low", 100.0, "as it was told then", primary=False)
+    report.methods["mine"].overall[old.name] = Figure(2.5, 2.4, 2.6, 24, 12)
+    report = dataclasses.replace(report, metrics={**report.metrics, old.name: old})
+    assert old not in report.primary()
+    assert "expression truth, % ↓" in as_markdown(boards([report]), "make it")
+
+
+def test_the_page_says_which_judge_is_no_independent_word() -> None:
+    found = boards([dated("2026-01-01", {"mine": ("method", 1.0)})])
+    for text in (as_page(found), as_markdown(found, "make it")):
+        assert JUDGES_ABOUT.replace("'", "&#x27;" if text.startswith("<!") else "'") in text
 
 
 def test_markdown_has_cases_protocol_and_intervals_with_every_number() -> None:
     (board,) = boards([dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0)})])
     text = as_markdown([board], "make it")
-    assert "## made <up>, protocol facegraft-image-1" in text
+    assert "## made <up>, 24 cases, protocol facegraft-image-1" in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     header, *rest = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line)
     assert header[:3] == ["method", "cases", "identity gap dlib ↑"]
@@ -72,7 +123,7 @@ def test_markdown_has_cases_protocol_and_intervals_with_every_number() -> None:
 
 def test_page_needs_nothing_else() -> None:
     text = as_page(boards([dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0)})]))
-    assert "made &lt;up&gt;, protocol facegraft-image-1" in text
+    assert "made &lt;up&gt;, 24 cases, protocol facegraft-image-1" in text
     assert "24 cases" in text
     assert text.count("<svg") >= 2
     assert not re.search(r"""(?:src|href)=|url\(|<script""", text)
@@ -137,7 +188,7 @@ def test_clips_are_a_board_of_their_own_made_when_the_report_was() -> None:
         ("made <up>", ["mine", "copy"]),
     ]
     assert found[0].made == {"mine": "2026-01-01 c01"}
-    assert "## films, protocol facegraft-clip-1" in as_markdown(found, "make it")
+    assert "## films, 24 cases, protocol facegraft-clip-1" in as_markdown(found, "make it")
 
 
 def test_clips_alone_come_into_a_history(root: Path, tmp_path: Path) -> None:

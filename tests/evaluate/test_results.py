@@ -13,7 +13,7 @@ import pytest
 from facegraft.core.errors import BadInputError
 from facegraft.evaluate.comparison import compare_methods
 from facegraft.evaluate.cost import GraphCost, Memory, Timing
-from facegraft.evaluate.identity import Agreement, Threshold
+from facegraft.evaluate.identity import LATE_METRICS, Agreement, Threshold
 from facegraft.evaluate.method_cost import Cost
 from facegraft.evaluate.results import (
     Network,
@@ -135,6 +135,21 @@ def test_comparison_pairs_cases_by_key_and_not_by_place() -> None:
         assert one.difference.low == pytest.approx(-0.25)
         assert one.of == 15
         assert one.p < 0.01
+
+
+def test_galleries_of_other_sizes_are_not_compared() -> None:
+    report = report_of()
+    top1 = next(metric for metric in LATE_METRICS if metric.primary)
+    mine = report.methods["mine"]
+    mine.values[top1.name], mine.overall[top1.name] = mine.values[GAP.name], mine.overall[GAP.name]
+    report = dataclasses.replace(report, metrics={**report.metrics, top1.name: top1})
+    fewer = dataclasses.replace(
+        report,
+        keys=report.keys[:12],
+        methods={"mine": dataclasses.replace(mine, values={k: v[:12] for k, v in mine.values.items()})},
+    )
+    assert top1.name in compare_methods(report, "mine", report, "mine")
+    assert list(compare_methods(report, "mine", fewer, "mine")) == [GAP.name, "realism_distance", POSE.name]
 
 
 def test_numbers_that_do_not_mean_the_same_are_refused() -> None:

@@ -12,7 +12,7 @@ from facegraft.evaluate import truth
 from facegraft.evaluate.attributes import outer_eye_distance
 from facegraft.evaluate.pixels import CAP_DB
 from facegraft.evaluate.protocol import worst_of
-from tests.evaluate.cases_for_tests import case_of_examples, drawn_face, known, known_views, own_eyes, plain_case
+from tests.evaluate.cases_for_tests import case_of_examples, drawn_face, known, known_views, own_eyes, plain_case, told
 
 NAMES = {metric.name for metric in truth.METRICS}
 
@@ -105,14 +105,27 @@ def test_an_answer_without_a_face_gets_the_worst_where_a_face_is_needed() -> Non
     frame, face = drawn_face()
     blank = np.full_like(frame, 128)
     case = plain_case(frame, frame)
-    found = truth.values(case, known_views(known(frame, face), known(blank, None), known(frame, face)))
+    found = truth.values(case, known_views(known(frame, face), known(blank, None), known(frame, face, told())))
     worst = worst_of(truth.METRICS)
     assert found["perceptual_inside"] == worst["perceptual_inside"]
     assert found["landmark_truth"] == worst["landmark_truth"]
     assert found["expression_truth"] == worst["expression_truth"]
+    assert (found["gaze_truth"], found["light_truth"]) == (worst["gaze_truth"], worst["light_truth"])
     assert 0 < found["psnr_inside"] < 20
     assert 0 <= found["ssim_inside"] < 0.9
     assert {name for name, value in found.items() if np.isnan(value)} == {"psnr_toned"}
+
+
+def test_gaze_and_light_are_read_against_the_truth_of_the_same_person() -> None:
+    found = truth.read_apart(told(gaze=(7, 0), light=0.2), told(gaze=(-3, 0), light=0.1))
+    assert found["gaze_truth"] == pytest.approx(10, abs=1e-3)
+    told_light = told(light=0.1).light
+    assert found["light_truth"] == pytest.approx(100 * np.sqrt(24) * 0.1 / np.linalg.norm(told_light), rel=1e-4)
+    assert truth.read_apart(told(), told()) == {"gaze_truth": pytest.approx(0, abs=1e-4), "light_truth": 0}
+    shut = told(opening=(0.01, 0.02, 0.1))
+    assert np.isnan(truth.read_apart(told(), shut)["gaze_truth"])
+    assert np.isnan(truth.read_apart(None, shut)["gaze_truth"])
+    assert truth.read_apart(told(), None) == {}
 
 
 def test_perceptual_distance_weighs_places_by_what_lies_inside() -> None:
@@ -134,7 +147,9 @@ def test_no_answer_is_worse_than_the_worst() -> None:
     far = shifted(face, (500, 500))
     case = dataclasses.replace(plain_case(frame, frame), toned=frame)
     black = np.zeros_like(frame)
-    found = truth.values(case, known_views(known(frame, face), known(black, far), known(frame, face)))
+    read, right = told(gaze=(-90, 0), light=-99.0), told(gaze=(90, 0))
+    found = truth.values(case, known_views(known(frame, face), known(black, far, read), known(frame, face, right)))
+    assert (found["gaze_truth"], found["light_truth"]) == (pytest.approx(180), 200)
     for metric in truth.METRICS:
         value = found[metric.name]
         assert value >= metric.worst if metric.better == "high" else value <= metric.worst
