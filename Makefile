@@ -76,8 +76,9 @@ format:
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Tests of web pages want Chromium and chromedriver (Debian: apt install chromium chromium-driver); -rs says what skips.
 slow:
-	@$(BIN)/pytest -q -m slow $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -rs -m slow $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv $(TOOLS) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

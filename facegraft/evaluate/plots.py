@@ -17,10 +17,13 @@ from facegraft.evaluate.stats import Figure
 Number = float | int
 WIDTH = 460
 _PLANE_HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 330, 56, 16, 16, 46
-_LABEL, _NUMBERS, _LINE, _GAP = 126, 122, 15, 9
-_LETTER = 6.4
-"""Width of a letter of 12 pixels, about."""
+_ROWS_WIDTH, _NUMBERS, _LINE, _GAP = 420, 174, 15, 24
+_LETTER = 7.2
+"""Width of a letter of 12 pixels in a wide font."""
 COLOURS = 8
+"""Methods from the ninth on have them again, with hollow dots."""
+_NAME = 16
+"""Letters of a method's name in a row."""
 NARROW = 0.0005
 """Half of an interval that counts as none: all cases gave the same."""
 MINUS = "\N{MINUS SIGN}"
@@ -67,7 +70,7 @@ def plane(spots: Sequence[Spot], x: Metric, y: Metric) -> str:
     taken = [box for spot in spots for box in _boxes(spot, across, up)]
     for spot in spots:
         at_x, at_y = across.at(spot.x.value), up.at(spot.y.value)
-        colour = f"m{spot.colour % COLOURS}"
+        colour = colour_of(spot.colour)
         if math.isfinite(spot.x.low):
             parts.append(_line(across.at(spot.x.low), at_y, across.at(spot.x.high), at_y, colour))
         if math.isfinite(spot.y.low):
@@ -86,10 +89,10 @@ def rows(groups: Sequence[str], methods: Sequence[tuple[str, int, Sequence[Figur
         metric: For the title.
     """
     figures = [figure for _, _, found in methods for figure in found]
-    across = scale_of(figures, _LABEL, WIDTH - _NUMBERS)
-    block = max(_LINE * len(methods), 2 * _LINE) + _GAP
+    across = scale_of(figures, 20, _ROWS_WIDTH - _NUMBERS)
+    block = _LINE * len(methods) + _GAP
     digits = digits_of(figures)
-    height = block * len(groups) + 20
+    height = block * len(groups) + 22
     parts = [
         _line(across.at(tick), 0, across.at(tick), height - 18, "rule")
         + _text(across.at(tick), height - 4, text, "grey", "middle")
@@ -98,12 +101,16 @@ def rows(groups: Sequence[str], methods: Sequence[tuple[str, int, Sequence[Figur
     for place, group in enumerate(groups):
         top = place * block
         of = max((found[place].of for _, _, found in methods), default=0)
-        parts.append(_text(_LABEL - 8, top + 14, shortened(group, 18), "ink", "end"))
-        parts.append(_text(_LABEL - 8, top + 28, f"{of} cases", "grey", "end"))
+        parts.append(_text(0, top + 12, f"{shortened(group, 40)}: {of} case{'' if of == 1 else 's'}", "ink", "start"))
         for number, (name, colour, found) in enumerate(methods):
-            y = top + _LINE * number + 10
-            parts.append(_row(found[place], name, f"m{colour % COLOURS}", across, y, digits))
-    return _svg(WIDTH, height, "".join(parts), f"{metric.name} by group")
+            y = top + _LINE * number + 25
+            parts.append(_row(found[place], name, colour_of(colour), across, y, digits))
+    return _svg(_ROWS_WIDTH, height, "".join(parts), f"{metric.name} by group")
+
+
+def colour_of(number: int) -> str:
+    """Classes of the colour of a method, by its number among the methods."""
+    return f"m{number % COLOURS}{' o' if number // COLOURS % 2 else ''}"
 
 
 def scale_of(figures: Sequence[Figure], start_px: Number, end_px: Number) -> Scale:
@@ -171,23 +178,28 @@ def shortened(text: str, letters: int) -> str:
 
 def _row(figure: Figure, name: str, colour: str, across: Scale, y: Number, digits: int) -> str:
     if not math.isfinite(figure.value):
-        return _text(WIDTH - _NUMBERS + 8, y + 4, "-", "grey", "start")
+        return _text(_ROWS_WIDTH - _NUMBERS + 8, y + 4, "-", "grey", "start")
     bar = ""
     if math.isfinite(figure.low):
         bar = _line(across.at(figure.low), y, across.at(figure.high), y, colour)
     at = across.at(figure.value)
-    short = shortened(name, 12)
+    short = shortened(name, _NAME)
     title = "" if short == name else f"<title>{escape(name)}</title>"
     dot = f'<circle class="{colour}" cx="{_px(at)}" cy="{_px(y)}" r="4">{title}</circle>'
-    text = _text(WIDTH - _NUMBERS + 8, y + 4, f"{written(figure, digits)[0]} {short}", "grey", "start")
+    text = _text(_ROWS_WIDTH - _NUMBERS + 8, y + 4, f"{written(figure, digits)[0]} {short}", "grey", "start")
     return bar + dot + text
 
 
 def _label(name: str, x: Number, y: Number, taken: list[tuple[float, float, float, float]]) -> str:
-    """The name beside its spot, where nothing is yet; the boxes of what is there are handed in and grow."""
+    """The name beside its spot, or away from it on a line, where nothing is yet; boxes of what is there grow."""
     wide = len(name) * _LETTER
     places = [(x + 8, y + 4), (x - 8 - wide, y + 4), (x - wide / 2, y - 10), (x - wide / 2, y + 20)]
-    places += [(x + 8, y + 4 + away) for away in (-14, 14, -28, 28)] + [(x - 8 - wide, y + away) for away in (-14, 18)]
+    places += [
+        (left, y + 4 + away * side)
+        for away in range(14, 240, 14)
+        for side in (-1, 1)
+        for left in (x + 8, x - 8 - wide, x - wide / 2, x + 40, x - 40 - wide)
+    ]
     fits = [
         (left, base)
         for left, base in places
@@ -200,7 +212,10 @@ def _label(name: str, x: Number, y: Number, taken: list[tuple[float, float, floa
     ]
     left, base = (free or fits or places)[0]
     taken.append((left, base - 11, left + wide, base + 3))
-    return _text(left, base, name, "ink", "start")
+    lead = ""
+    if abs(base - 4 - y) > 20:
+        lead = _line(x, y, min(max(x, left), left + wide), base + 2 if base < y else base - 10, "lead")
+    return lead + _text(left, base, name, "ink", "start")
 
 
 def _boxes(spot: Spot, across: Scale, up: Scale) -> list[tuple[float, float, float, float]]:

@@ -115,12 +115,10 @@ def _networks(cost: Cost) -> str:
 def _notes(report: Report) -> list[str]:
     lines = []
     for name, one in report.methods.items():
-        if one.kind in WITHOUT:
-            continue
-        if one.cost is None:
-            lines.append(f"{name}: its networks are not known, so only its time is.")
-        else:
+        if one.kind not in WITHOUT and one.cost is not None:
             lines.append(f"{name} runs {_networks(one.cost)}, for a frame of one face.")
             lines += [f"{name} lacks {lack}." for lack in one.cost.lacks]
+    unknown = [name for name, one in report.methods.items() if one.kind not in WITHOUT and one.cost is None]
+    lines += [f"Networks not known, so only the time: {', '.join(unknown)}."] if unknown else []
     none = [f"{name} ({WITHOUT[one.kind]})" for name, one in report.methods.items() if one.kind in WITHOUT]
     return [*lines, f"No cost: {', '.join(none)}."] if none else lines

@@ -11,7 +11,7 @@ import numpy as np
 
 from facegraft.evaluate import report_cost
 from facegraft.evaluate.page_style import STYLE
-from facegraft.evaluate.plots import COLOURS, Spot, digits_of, plane, rows, shown_name, written
+from facegraft.evaluate.plots import Spot, colour_of, digits_of, plane, rows, shown_name, written
 from facegraft.evaluate.protocol import Metric
 from facegraft.evaluate.report import Against, best_of, cases_to_show, first_of
 from facegraft.evaluate.results import STRATUM, Report, Strip
@@ -80,7 +80,7 @@ def _counted(number: int, what: str) -> str:
 def legend(report: Report) -> str:
     """Methods with their colours."""
     chips = [
-        f'<li><i class="chip m{number % COLOURS}"></i><b>{escape(name)}</b>'
+        f'<li><i class="chip {colour_of(number)}"></i><b>{escape(name)}</b>'
         f"{f' <span>{escape(result.about)}</span>' if result.about else ''}</li>"
         for number, (name, result) in enumerate(report.methods.items())
     ]
@@ -132,7 +132,7 @@ def _metric_row(report: Report, metric: Metric) -> str:
 def _metric_head(metric: Metric) -> str:
     arrow = "↑" if metric.better == "high" else "↓"
     unit = f" <span>{escape(metric.unit)}</span>" if metric.unit else ""
-    return f'<th scope="row">{escape(shown_name(metric))}{unit} {arrow}<small>{escape(metric.about)}</small></th>'
+    return f'<th scope="row">{escape(shown_name(metric))}{unit}&nbsp;{arrow}<small>{escape(metric.about)}</small></th>'
 
 
 def planes(report: Report) -> str:
@@ -241,7 +241,7 @@ def _pictures(report: Report) -> str:
         title += f' <span class="note">{escape(shown.key)}</span>'
         parts.append(f'<div class="case"><p>{title}</p>{_strip(strip, answers)}</div>')
     note = f'<p class="note">Ranked by the answers of {escape(method)}; suites take turns, no case comes twice.</p>'
-    return note + "".join(parts) if parts else ""
+    return f'{note}<div class="cases">{"".join(parts)}</div>' if parts else ""
 
 
 def _size(strip: Strip, answers: Sequence[str]) -> int:

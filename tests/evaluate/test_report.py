@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import itertools
 import json
 import re
 from pathlib import Path
@@ -229,10 +230,21 @@ def test_plane_puts_higher_up_and_right() -> None:
 
 
 def test_names_in_a_plane_do_not_lie_on_each_other() -> None:
-    spots = [Spot(f"method {n}", figure(0.5 + n / 500), figure(10 + n / 50), n) for n in range(4)]
+    """Nor do they leave the picture; one that found no room beside its spot hangs on a line."""
+    far = [Spot("far", figure(0.0), figure(20), 12)]
+    spots = [Spot(f"method {n:02d}", figure(0.5 + n / 500), figure(10 + n / 50), n) for n in range(12)] + far
     text = plane(spots, METRICS[GAP.name], METRICS[POSE.name])
-    places = {(round(float(x)), round(float(y))) for x, y in re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>method', text)}
-    assert len(places) == 4
+    places = [(float(x), float(y)) for x, y in re.findall(r'x="([\d.]+)" y="([\d.]+)">method', text)]
+    assert len(places) == 12
+    for (x, y), (other_x, other_y) in itertools.combinations(places, 2):
+        assert abs(x - other_x) >= 9 * 7.2 or abs(y - other_y) >= 12
+    assert all(0 < x < 460 - 9 * 7.2 and 0 < y < 330 for x, y in places)
+    assert 'class="lead"' in text
+
+
+def test_the_ninth_method_has_the_first_ones_colour_and_a_hollow_dot() -> None:
+    drawn = rows(["all"], [(str(n), n, [figure(n, 0.1)]) for n in range(10)], POSE)
+    assert re.findall(r'<circle class="([^"]*)"', drawn) == [*(f"m{n}" for n in range(8)), "m0 o", "m1 o"]
 
 
 def test_rows_have_a_dot_per_method_and_a_dash_where_nothing_is_known() -> None:
@@ -244,6 +256,9 @@ def test_rows_have_a_dot_per_method_and_a_dash_where_nothing_is_known() -> None:
 
 
 def test_only_a_name_that_is_cut_stands_behind_its_dot_as_well() -> None:
-    drawn = rows(["all"], [("warp", 0, [figure(1, 0.1)]), ("mobilefaceswap", 1, [figure(2, 0.1)])], POSE)
-    assert re.findall("<title>(.*?)</title>", drawn) == ["mobilefaceswap"]
-    assert "mobilefaces…" in drawn
+    drawn = rows(
+        ["all"], [("faceshifter-hear", 0, [figure(1, 0.1)]), ("mobilefaceswap-256", 1, [figure(2, 0.1)])], POSE
+    )
+    assert re.findall("<title>(.*?)</title>", drawn) == ["mobilefaceswap-256"]
+    assert "faceshifter-hear" in drawn
+    assert "mobilefaceswap-…" in drawn

@@ -48,7 +48,7 @@ def test_table_has_what_is_known_and_names_who_has_no_cost() -> None:
     assert head == ["", "parameters", "MACs", "bytes", "ms, median", "ms, 90th percentile", "ms, slowest"]
     assert mine == ["mine", "2.16 M", "328 M", "4.44 M", "15", "19", "20"]
     assert other == ["other", "-", "-", "-", "15", "19", "20"]
-    assert "other: its networks are not known" in text
+    assert "Networks not known, so only the time: other." in text
     assert "mine runs detector, parser; each once" in text
     assert "No cost: there (pictures made elsewhere), copy (a floor)." in text
 

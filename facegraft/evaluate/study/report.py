@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-_WIDTH, _LABEL, _ROW, _HEAD = 640, 150, 30, 34
+_WIDTH, _EDGE, _ROW, _HEAD = 440, 14, 44, 38
+"""Of the plot, in pixels; it stays readable when a phone shows it smaller."""
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#15181e;background:#fff;max-width:760px;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #d7dce2}
+body{font:15px/1.5 system-ui,sans-serif;color:#15181e;background:#fff;max-width:760px;margin:2rem auto;padding:0 1rem;
+color-scheme:only light}h1{font-size:1.5rem;margin:0 0 .3rem}
+h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #d7dce2}
 table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}th,td{padding:.15rem 1rem .15rem 0;text-align:left}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.note{color:#4a5260;font-size:.88rem}
-svg{max-width:100%;height:auto}svg text{font:13px system-ui,sans-serif}
+small{display:block;color:#4a5260}td.n{text-align:right;font-variant-numeric:tabular-nums}.note{color:#4a5260;font-size:.88rem}
+.scroll{overflow-x:auto}.simulated{border-left:4px solid #9c2f1f;padding-left:.7rem;font-weight:600}
+@media(max-width:600px){table{font-size:.82rem}th,td{padding-right:.5rem}}
+svg{display:block;width:100%;max-width:520px;height:auto}svg text{font:13px system-ui,sans-serif}
 """
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _MEASURES = {
     "pairwise": ("jod", "JOD", None),
     "video": ("jod", "JOD", None),
@@ -43,8 +48,11 @@ def table_text(report: dict[str, Any]) -> str:
 def page(report: dict[str, Any]) -> str:
     """The whole page."""
     title = escape(report["title"])
-    parts = [f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>']
-    parts.append(f"<h1>{title}</h1><p>{report['votes']} votes of {report['kept']} raters; bars are 95 % intervals.</p>")
+    parts = [f'<!doctype html>\n<html lang="en"><meta charset="utf-8">{_VIEWPORT}<title>{title}</title>']
+    parts.append(f"<style>{_STYLE}</style><h1>{title}</h1>")
+    if report.get("simulated"):
+        parts.append('<p class="simulated">Simulated raters: a rehearsal, no result.</p>')
+    parts.append(f"<p>{report['votes']} votes of {report['kept']} raters; bars are 95 % intervals.</p>")
     for question in report["questions"]:
         parts.append(f"<h2>{escape(question['text'])}</h2>")
         if question["conditions"]:
@@ -75,15 +83,15 @@ def _rows_text(design: str, question: dict[str, Any]) -> list[str]:
 
 
 def _plot(design: str, question: dict[str, Any]) -> str:
-    """Dots with bars, best on top."""
+    """Dots with bars under the names, best on top."""
     key, name, fixed = _MEASURES[design]
     rows = [row for row in _sorted(question["conditions"], key) if row[key] is not None]
     ends = [value for row in rows for value in (row[key], *row[f"{key}_interval"]) if value is not None]
     low, high = fixed or (min(ends) - 0.15, max(ends) + 0.15)
-    room = _WIDTH - _LABEL - 30
+    room = _WIDTH - 2 * _EDGE
 
     def place(value: float) -> float:
-        return round(_LABEL + room * (value - low) / max(high - low, 1e-9), 1)
+        return round(_EDGE + room * (value - low) / max(high - low, 1e-9), 1)
 
     bottom = len(rows) * _ROW + 4
     parts = []
@@ -92,16 +100,16 @@ def _plot(design: str, question: dict[str, Any]) -> str:
         parts.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{bottom}" stroke="#dde1e6"/>')
         parts.append(f'<text x="{x}" y="{bottom + 16}" text-anchor="middle" fill="#4a5260">{tick:g}</text>')
     for number, row in enumerate(rows):
-        y = number * _ROW + _ROW / 2
-        parts.append(f'<text x="{_LABEL - 12}" y="{y + 5}" text-anchor="end">{escape(row["name"])}</text>')
+        y = number * _ROW + 32
+        parts.append(f'<text x="0" y="{y - 15}" fill="#15181e">{escape(row["name"])}</text>')
         first, last = row[f"{key}_interval"]
         if first is not None:
             parts.append(
                 f'<line x1="{place(first)}" x2="{place(last)}" y1="{y}" y2="{y}" stroke="#1f5fa8" stroke-width="3"/>'
             )
         parts.append(f'<circle cx="{place(row[key])}" cy="{y}" r="5.5" fill="#1f5fa8"/>')
-    middle, base = _LABEL + room / 2, bottom + 32
-    parts.append(f'<text x="{middle}" y="{base}" text-anchor="middle" fill="#15181e">{escape(name)}</text>')
+    better = f"{escape(name)} (better \N{RIGHTWARDS ARROW})"
+    parts.append(f'<text x="{_WIDTH / 2}" y="{bottom + 34}" text-anchor="middle" fill="#15181e">{better}</text>')
     height = bottom + _HEAD
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
@@ -122,9 +130,9 @@ def _pairs_table(design: str, question: dict[str, Any]) -> str:
         verdict = "different" if pair["p_holm"] < 0.05 else "not told apart"
         rows.append(
             f"<tr><td>{escape(pair['first'])}<td>{escape(pair['second'])}{told}"
-            f'<td class="n">{pair["p_holm"]:.4f}<td>{verdict}'
+            f'<td class="n">{pair["p_holm"]:.4f}<small>{verdict}</small>'
         )
-    return f"<table><tr><th>first<th>second{head}<th>p (Holm)<th>{''.join(rows)}</table>"
+    return f'<div class="scroll"><table><tr><th>first<th>second{head}<th>p (Holm){"".join(rows)}</table></div>'
 
 
 def _consistency_text(report: dict[str, Any]) -> str:

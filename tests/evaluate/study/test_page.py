@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from facegraft.core.image_bytes import decode_frame
 from facegraft.evaluate.study.build import BuildOptions, plan_study, write_study
-from facegraft.evaluate.study.design import Rules, Study
+from facegraft.evaluate.study.design import Design, Rules, Study
 from facegraft.evaluate.study.rehearse import running
 from facegraft.evaluate.study.score import score_study
 from facegraft.evaluate.study.server import StudyServer
 from facegraft.evaluate.study.simulate import Simulated, choose, condition_of_media, rater_rng, vote_as
-from tests.evaluate.study.browser import Browser, chromium, chromium_programs
+from tests.browser import NEEDED, WINDOWS, Browser, chromium, chromium_programs
 from tests.evaluate.study.studies import build, write_clip
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(chromium_programs() is None, reason="chromium or chromedriver is not installed"),
+    pytest.mark.skipif(chromium_programs() is None, reason=NEEDED),
 ]
 
 LETTERS = {"left": "A", "right": "B"}
@@ -37,16 +39,23 @@ def shows(page: str) -> str:
     return f"!document.getElementById('{page}').hidden"
 
 
-def agree(browser: Browser, address: str) -> None:
+def boxes(browser: Browser, selector: str) -> list[dict[str, float]]:
+    found = f"[...document.querySelectorAll('{selector}')]"
+    return list(browser.run(f"return {found}.map((one) => one.getBoundingClientRect().toJSON())"))
+
+
+def agree(browser: Browser, address: str, look: Callable[[], None] = lambda: None) -> None:
     browser.open(address)
     browser.run("localStorage.clear(); location.reload()")
     browser.wait(shows("consent"))
+    look()
     browser.click("#agree button")  # without a tick nothing begins
     assert "18" in browser.run("return document.getElementById('consent-message').textContent")
     browser.click("#adult")
     browser.click("#agreed")
     browser.click("#agree button")
     browser.wait(shows("instructions"))
+    look()
     browser.click("#practise")
 
 
@@ -147,10 +156,7 @@ def test_clips_run_together_and_wait_for_one_loop(tmp_path: Path, browser: Brows
         assert abs(times[0] - times[1]) < 0.2
         browser.press("ArrowLeft")
         assert browser.run("return document.querySelectorAll('[aria-pressed=true]').length") == 1
-        boxes = browser.run(
-            "return [...document.querySelectorAll('#stage video')].map((clip) => clip.getBoundingClientRect().toJSON())"
-        )
-        first, second = boxes
+        first, second = boxes(browser, "#stage video")
         assert first["width"] == second["width"]
         assert (first["bottom"] <= second["top"]) if width < 600 else (first["right"] <= second["left"])
         assert browser.run("return document.documentElement.scrollWidth") <= width
@@ -195,8 +201,7 @@ def test_clips_stand_still_for_who_wants_less_motion(tmp_path: Path, browser: Br
         write_clip(tmp_path / name / "a.mp4")
     plan = plan_study(BuildOptions("video", {name: tmp_path / name for name in ("one", "two")}, questions=("steady",)))
     write_study(plan, tmp_path / "study")
-    feature = {"name": "prefers-reduced-motion", "value": "reduce"}
-    browser.devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.prefer(prefers_reduced_motion="reduce")
     try:
         with running(StudyServer(tmp_path / "study")) as server:
             agree(browser, server.address)
@@ -206,7 +211,7 @@ def test_clips_stand_still_for_who_wants_less_motion(tmp_path: Path, browser: Br
             browser.wait(READY)
             browser.wait("!document.getElementById('play').hidden")  # once, then it waits again
     finally:
-        browser.devtools("Emulation.setEmulatedMedia", {"features": []})
+        browser.prefer()
 
 
 def test_who_stops_may_have_the_answers_deleted(tmp_path: Path, browser: Browser) -> None:
@@ -226,3 +231,96 @@ def test_who_stops_may_have_the_answers_deleted(tmp_path: Path, browser: Browser
         assert server.store.counts()["votes"] == 0
         browser.open(server.address)
         browser.wait(shows("consent"))
+
+
+SMALL = """return JSON.stringify([...document.querySelectorAll('button, label')].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width && Math.min(box.width, box.height) < 44;
+}).map((one) => one.textContent.trim()))"""
+"""What is shown to be tapped and is too small for a thumb."""
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("design", ["pairwise", "mos", "real-or-fake"])
+def test_every_page_fits_and_a_phone_is_told_of_no_keys(
+    tmp_path: Path, browser: Browser, design: Design, window: str
+) -> None:
+    browser.resize(*WINDOWS[window], touch=window == "phone")
+    changes: dict[str, Any] = {"ties": True, "questions": ("natural",)} if design == "pairwise" else {}
+
+    def check() -> None:
+        assert browser.overflow() <= 0
+        assert json.loads(browser.run(SMALL)) == []
+
+    with running(StudyServer(build(tmp_path, trials=4, min_view_ms=50, design=design, **changes))) as server:
+        agree(browser, server.address, look=check)
+        keys = browser.run("return document.querySelectorAll('#instructions kbd').length")
+        assert keys == 0 if window == "phone" else keys > 1
+        check()
+        for _ in range(3):
+            browser.wait(READY)
+            browser.click("#trial [data-choice]")
+            check()
+            browser.click("#next")
+            check()
+            browser.click("#next")
+        browser.wait(shows("ready"))
+        check()
+        browser.click("#start")
+        browser.wait(READY)
+        check()
+        if design == "mos":
+            low, high = boxes(browser, "#grades .ends span")
+            assert low["right"] + 10 < high["left"]
+        browser.click("#stop")
+        check()
+
+
+def test_a_browser_that_darkens_pages_leaves_this_one_alone(tmp_path: Path, browser: Browser) -> None:
+    """Everybody sees the pictures on the same grey."""
+    browser.resize(*WINDOWS["phone"], touch=True)
+    with running(StudyServer(build(tmp_path, trials=4, min_view_ms=50))) as server:
+        seen = []
+        for dark in (False, True):
+            browser.prefer(prefers_color_scheme="dark" if dark else "light")
+            browser.devtools("Emulation.setAutoDarkModeOverride", {"enabled": dark})
+            try:
+                browser.open(server.address)
+                browser.wait(shows("consent"))
+                browser.run("document.activeElement.blur()")
+                seen.append(browser.picture())
+            finally:
+                browser.devtools("Emulation.setAutoDarkModeOverride", {})
+                browser.prefer()
+    light, dark = (decode_frame(png) for png in seen)
+    assert (light == dark).all()
+
+
+def test_answers_are_fixed_once_practice_has_told(tmp_path: Path, browser: Browser) -> None:
+    browser.resize(1280, 800)
+    with running(StudyServer(build(tmp_path, trials=4, min_view_ms=50))) as server:
+        agree(browser, server.address)
+        browser.wait(READY)
+        browser.press("ArrowLeft")
+        browser.press("Enter")
+        assert browser.run("return document.querySelectorAll('#stage [aria-disabled=true]').length") == 2
+        browser.press("ArrowRight")
+        assert browser.run("return document.querySelector('[aria-pressed=true]').dataset.choice") == "left"
+
+
+@pytest.mark.parametrize(("design", "least_px"), [("pairwise", 225), ("mos", 310), ("real-or-fake", 310)])
+def test_a_phone_on_its_side_still_shows_large_pictures(
+    tmp_path: Path, browser: Browser, design: Design, least_px: int
+) -> None:
+    browser.resize(844, 390, touch=True)
+    changes = {"ties": True} if design == "pairwise" else {}
+    with running(StudyServer(build(tmp_path, trials=4, min_view_ms=50, design=design, **changes))) as server:
+        agree(browser, server.address)
+        browser.wait(READY)
+        assert browser.overflow() <= 0
+        assert browser.run("return document.documentElement.scrollHeight") == 390
+        assert json.loads(browser.run(SMALL)) == []
+        shown = boxes(browser, "#stage img")
+        assert all(min(box["width"], box["height"]) >= least_px for box in shown)
+        (question,) = boxes(browser, "#question")
+        assert all(box["right"] <= question["left"] for box in shown)

@@ -3,6 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const pages = [...document.querySelectorAll("main > section")];
 const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+const keyed = !window.matchMedia("(hover: none) and (pointer: coarse)").matches; // no phone, so probably with keys
 const LETTERS = { left: "A", right: "B" };
 const isClip = (name) => /\.(mp4|webm)$/.test(name);
 let study, current, resume; // the study; the trial on show; what "try again" does
@@ -79,15 +80,15 @@ async function join(event) {
 function explain() {
   const paired = study.choices.includes("left");
   const things = study.design === "video" ? "clips" : "pictures";
-  byId("task").textContent = paired
-    ? `You see two ${things}, A and B, and choose one. The question is`
-    : "You see one picture at a time. The question is";
+  const asked = study.questions.length > 1 ? "These are the questions, one after the other:" : "The question is:";
+  byId("task").textContent = paired ? `You see two ${things}, A and B, and choose one. ${asked}` : `You see one picture at a time. ${asked}`;
   fillList("questions", study.questions.map((text) => [text]));
   const hints = [];
-  if (paired) hints.push(["Tap or click the one you choose, then Next. Or use the keys ", "←", " for A, ", "→", " for B, and ", "Enter", "."]);
-  else if (study.design === "mos") hints.push(["Choose a grade from 1 to 5, then Next. Or use the keys ", "1", " to ", "5", " and ", "Enter", "."]);
-  else hints.push(["Choose Real or Fake, then Next. Or use the keys ", "←", " for Real, ", "→", " for Fake, and ", "Enter", "."]);
-  if (study.choices.includes("same")) hints.push(["If you see no difference, say so: key ", "0", "."]);
+  const [how, ...keys] = paired ? [`${keyed ? "Click" : "Tap"} the one you choose, then Next.`, "←", " for A, ", "→", " for B, and ", "Enter", "."]
+    : study.design === "mos" ? ["Choose a grade from 1 to 5, then Next.", "1", " to ", "5", " and ", "Enter", "."]
+      : ["Choose Real or Fake, then Next.", "←", " for Real, ", "→", " for Fake, and ", "Enter", "."];
+  hints.push(keyed ? [`${how} Or use the keys `, ...keys] : [how]);
+  if (study.choices.includes("same")) hints.push(keyed ? ["If you see no difference, say so: key ", "0", "."] : ["If you see no difference, say so."]);
   if (study.design === "video") hints.push(["Clips run in a loop. You can answer after the first full loop."]);
   else hints.push([`You can answer after ${study.min_view_ms / 1000} seconds. Take longer if you need to, but your first impression is welcome.`]);
   if (study.hide_after_ms) hints.push([`The picture goes away after ${study.hide_after_ms / 1000} seconds.`]);
@@ -326,7 +327,7 @@ function choose(choice) {
 function update() {
   for (const button of document.querySelectorAll("#trial [data-choice]")) {
     button.setAttribute("aria-pressed", String(current.choice === button.dataset.choice));
-    button.setAttribute("aria-disabled", String(!current.open));
+    button.setAttribute("aria-disabled", String(!current.open || current.told));
   }
   byId("next").setAttribute("aria-disabled", String(!current.choice));
 }
@@ -351,6 +352,7 @@ async function confirm() {
 
 function tell(mine) {
   mine.told = true;
+  update();
   const right = mine.expected.includes(mine.choice);
   const named = mine.expected.map((choice) => ({ left: "A", right: "B", real: "real", fake: "fake" })[choice] ?? choice).join(" or ");
   const because = study.choices.includes("left") ? "the other one was spoilt on purpose" : mine.expected.includes("fake") || mine.expected.includes("1") ? "it was spoilt on purpose" : "nothing was spoilt in it";

@@ -14,6 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+NEEDED = "needs Chromium and chromedriver of one version on PATH (Debian: apt install chromium chromium-driver)"
+"""Why a test of pages is skipped."""
+WINDOWS = {"desktop": (1280, 800), "phone": (390, 844)}
+"""Width and height at which pages are looked at."""
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
@@ -78,16 +82,30 @@ class Browser:
         )
 
     def resize(self, width: int, height: int, *, touch: bool = False) -> None:
-        """Of the page itself, below the least width of a window."""
+        """Of the page itself, below the least width of a window; `touch`: a phone, with a finger for a mouse."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch}
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+        self.devtools("Emulation.setTouchEmulationEnabled", {"enabled": touch})
+
+    def prefer(self, **features: str) -> None:
+        """Media features until the next call, `prefers_color_scheme="dark"` say; without any, those of the machine."""
+        listed = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self.devtools("Emulation.setEmulatedMedia", {"features": listed})
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than its window; 0 or less: it does not scroll sideways."""
+        wide = "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+        return int(self.run(f"return {wide} - document.documentElement.clientWidth"))
 
     def devtools(self, command: str, parameters: dict[str, object]) -> Any:
         return self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
-    def picture(self) -> bytes:
-        """The page as PNG."""
-        return base64.b64decode(self._call("GET", f"{self._session}/screenshot"))
+    def picture(self, *, whole: bool = False) -> bytes:
+        """The page as PNG, as far as the window shows it, or the whole of it."""
+        if not whole:
+            return base64.b64decode(self._call("GET", f"{self._session}/screenshot"))
+        shot = self.devtools("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True})
+        return base64.b64decode(shot["data"])
 
     def complaints(self) -> list[str]:
         """Errors and warnings that the page raised since the last call."""
