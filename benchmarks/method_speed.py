@@ -5,6 +5,10 @@
 Each config trains for some steps on pictures of the dataset; nothing is saved. The peak is what a product of matrices
 or a large convolution reaches in the same minute, so that shares compare between machines. Multiply-adds are counted
 by torch, times two, over all phases of a step, the frozen networks that losses look through included.
+
+With people rendered on the fly, whom the first batches have to bake, those are made and not counted:
+
+    python benchmarks/method_speed.py --data data/faces --config simswap_small --set data.rendered.share=0.25 --skip 40
 """
 
 from __future__ import annotations
@@ -102,7 +106,9 @@ def timed(call: Any, device: torch.device) -> float:
     return time.monotonic() - start
 
 
-def measure(config: str, paths: list[str], steps: int, device: torch.device, changes: list[str]) -> dict[str, Any]:
+def measure(
+    config: str, paths: list[str], steps: int, device: torch.device, changes: list[str], skip: int = 0
+) -> dict[str, Any]:
     """Images a second and GFLOP an image of one config, and milliseconds an image of each part of a step."""
     tables = load_config(ROOT / "configs" / f"{config}.toml", [f"data.path={json.dumps(paths)}", *changes])
     options = run_config(tables)
@@ -114,7 +120,7 @@ def measure(config: str, paths: list[str], steps: int, device: torch.device, cha
         quicken(job.net)
         half = half_precision(options.train.half, device)
         count = options.train.batch
-        batches = [timed(lambda number=number: job.batch(number * count), device) for number in range(steps)]
+        made = [timed(lambda number=number: job.batch(number * count), device) for number in range(skip + steps)]
         batch = job.batch(0)
         phases, work = {}, 0
         for phase in job.phases:
@@ -124,7 +130,8 @@ def measure(config: str, paths: list[str], steps: int, device: torch.device, cha
             phases[phase.name] = [
                 timed(lambda phase=phase: step(job, phase, batch, half), device) for _ in range(steps)
             ]
-    parts = {"batch": statistics.median(batches)} | {name: statistics.median(each) for name, each in phases.items()}
+    # The mean of batches: where people are rendered, every few batches bake another.
+    parts = {"batch": statistics.fmean(made[skip:])} | {name: statistics.median(each) for name, each in phases.items()}
     whole = sum(parts.values())
     return {
         "images_per_s": round(count / whole, 2),
@@ -139,6 +146,7 @@ def main() -> None:
     parser.add_argument("--config", action="append", required=True, metavar="NAME", help="of configs/; may repeat")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as facegraft train --set")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="batches made before those that are counted")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--half", action="store_true", help="in bfloat16 on a CPU too (train.half = always)")
     parser.add_argument("--threads", type=int, default=1)
@@ -152,7 +160,7 @@ def main() -> None:
     found |= {"half": halves, "peak_gflops": round(peak, 1), "configs": {}}
     changes = [*args.set, f'train.half="{"always" if halves else "never"}"']
     for config in args.config:
-        told = measure(config, args.data, args.steps, device, changes)
+        told = measure(config, args.data, args.steps, device, changes, args.skip)
         told["share_of_peak"] = round(told["images_per_s"] * told["gflop_per_image"] / peak, 3)
         found["configs"][config] = told
     text = json.dumps(found, indent=2) + "\n"
