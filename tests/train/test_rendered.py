@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 pytest.importorskip("pydantic")
 
 from facegraft.cli.main import main  # noqa: E402
+from facegraft.core import config as core_config  # noqa: E402
 from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.data.loader import Loader  # noqa: E402
 from facegraft.data.synth import render  # noqa: E402
 from facegraft.data.synth.render import Renderer  # noqa: E402
+from facegraft.data.synth.stream import StreamOptions  # noqa: E402
 from facegraft.nn.weights import read_tensors  # noqa: E402
 from facegraft.tensors import SwapBatch, concatenate, each_tensor  # noqa: E402
-from facegraft.train.methods import MethodJob  # noqa: E402
+from facegraft.train.methods import MethodData, MethodJob  # noqa: E402
 from facegraft.train.processes import Processes  # noqa: E402
 from facegraft.train.rendered import RenderedData, open_rendered  # noqa: E402
 from tests.data.small_sets import small_set  # noqa: E402
@@ -185,6 +189,22 @@ def test_methods_of_one_pair_of_people_refuse_others(faces: Path, tmp_path: Path
     changed["optimiser"] = {"autoencoder": {"lr": 1e-4}}
     with pytest.raises(BadInputError, match=r"data.rendered.share: expected 0, df learns one pair of people"):
         run(tmp_path / "run", changed)
+
+
+def test_every_option_of_rendered_pairs_is_a_key_of_the_config() -> None:
+    ours = {entry.name: entry.default for entry in dataclasses.fields(RenderedData)}
+    theirs = {entry.name: entry.default for entry in dataclasses.fields(StreamOptions)}
+    assert set(theirs) - set(ours) == {"truth"}  # which is data.truth
+    differ = {name for name in theirs if name in ours and ours[name] != theirs[name]}
+    assert differ == {"people", "people_seed"}
+
+
+def test_the_documented_table_holds_the_defaults(root: Path) -> None:
+    text = (root / "docs/training-methods.md").read_text(encoding="utf-8")
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[data.rendered]" in block)
+    found = core_config.fill(MethodData, tomllib.loads(block)["data"], "data").rendered
+    assert found.share == 0.25
+    assert dataclasses.replace(found, share=0.0) == RenderedData()
 
 
 def test_held_out_people_of_a_rendered_dataset_are_never_rendered() -> None:
