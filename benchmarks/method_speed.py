@@ -9,6 +9,9 @@ by torch, times two, over all phases of a step, the frozen networks that losses 
 With people rendered on the fly, whom the first batches have to bake, those are made and not counted:
 
     python benchmarks/method_speed.py --data data/faces --config simswap_small --set data.rendered.share=0.25 --skip 40
+
+Where other programs run beside it, `--processor-time` counts what the processor did for this one; shared cores still
+make that more than it would be alone.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ from facegraft.train.options import MethodRunConfig, run_config
 from facegraft.train.processes import Processes
 
 ROOT = Path(__file__).parents[1]
+Clock = Callable[[], float]
 SIDE, CHANNELS, MAP, SECONDS = 1536, 256, 28, 1.5
 
 
@@ -98,16 +102,22 @@ def step(job: MethodJob, phase: Phase, batch: Any, half: torch.autocast) -> None
     total.backward()
 
 
-def timed(call: Any, device: torch.device) -> float:
-    start = time.monotonic()
+def timed(call: Any, device: torch.device, clock: Clock = time.monotonic) -> float:
+    start = clock()
     call()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.monotonic() - start
+    return clock() - start
 
 
 def measure(
-    config: str, paths: list[str], steps: int, device: torch.device, changes: list[str], skip: int = 0
+    config: str,
+    paths: list[str],
+    steps: int,
+    device: torch.device,
+    changes: list[str],
+    skip: int = 0,
+    clock: Clock = time.monotonic,
 ) -> dict[str, Any]:
     """Images a second and GFLOP an image of one config, and milliseconds an image of each part of a step."""
     tables = load_config(ROOT / "configs" / f"{config}.toml", [f"data.path={json.dumps(paths)}", *changes])
@@ -120,7 +130,7 @@ def measure(
         quicken(job.net)
         half = half_precision(options.train.half, device)
         count = options.train.batch
-        made = [timed(lambda number=number: job.batch(number * count), device) for number in range(skip + steps)]
+        made = [timed(lambda number=number: job.batch(number * count), device, clock) for number in range(skip + steps)]
         batch = job.batch(0)
         phases, work = {}, 0
         for phase in job.phases:
@@ -128,7 +138,7 @@ def measure(
                 step(job, phase, batch, half)
             work += counter.get_total_flops()
             phases[phase.name] = [
-                timed(lambda phase=phase: step(job, phase, batch, half), device) for _ in range(steps)
+                timed(lambda phase=phase: step(job, phase, batch, half), device, clock) for _ in range(steps)
             ]
     # The mean of batches: where people are rendered, every few batches bake another.
     parts = {"batch": statistics.fmean(made[skip:])} | {name: statistics.median(each) for name, each in phases.items()}
@@ -150,6 +160,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--half", action="store_true", help="in bfloat16 on a CPU too (train.half = always)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processor-time", action="store_true", help="instead of the clock's; on a CPU, one thread")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -157,10 +168,11 @@ def main() -> None:
     halves = device.type == "cuda" or args.half
     peak = peak_gflops(device, torch.bfloat16 if halves else torch.float32)
     found = {"machine": processor(), "device": str(device), "threads": args.threads, "commit": commit()}
-    found |= {"half": halves, "peak_gflops": round(peak, 1), "configs": {}}
+    found |= {"half": halves, "peak_gflops": round(peak, 1), "set": args.set, "configs": {}}
+    clock, found["clock"] = (time.process_time, "processor") if args.processor_time else (time.monotonic, "wall")
     changes = [*args.set, f'train.half="{"always" if halves else "never"}"']
     for config in args.config:
-        told = measure(config, args.data, args.steps, device, changes, args.skip)
+        told = measure(config, args.data, args.steps, device, changes, args.skip, clock)
         told["share_of_peak"] = round(told["images_per_s"] * told["gflop_per_image"] / peak, 3)
         found["configs"][config] = told
     text = json.dumps(found, indent=2) + "\n"
