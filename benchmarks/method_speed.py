@@ -5,6 +5,13 @@
 Each config trains for some steps on pictures of the dataset; nothing is saved. The peak is what a product of matrices
 or a large convolution reaches in the same minute, so that shares compare between machines. Multiply-adds are counted
 by torch, times two, over all phases of a step, the frozen networks that losses look through included.
+
+With people rendered on the fly, whom the first batches have to bake, those are made and not counted:
+
+    python benchmarks/method_speed.py --data data/faces --config simswap_small --set data.rendered.share=0.25 --skip 40
+
+Where other programs run beside it, `--processor-time` counts what the processor did for this one; shared cores still
+make that more than it would be alone.
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +40,11 @@ from facegraft.train.options import MethodRunConfig, run_config
 from facegraft.train.processes import Processes
 
 ROOT = Path(__file__).parents[1]
+Clock = Callable[[], float]
 SIDE, CHANNELS, MAP, SECONDS = 1536, 256, 28, 1.5
 
 
-def peak_gflops(device: torch.device, kind: torch.dtype) -> float:
+def peak_gflops(device: torch.device, kind: torch.dtype, clock: Clock = time.monotonic) -> float:
     """The faster of a product of two large matrices and a convolution of many channels.
 
     Which of them comes nearer to what the processor could do depends on the library behind each.
@@ -44,17 +52,17 @@ def peak_gflops(device: torch.device, kind: torch.dtype) -> float:
     matrix = torch.randn(SIDE, SIDE, device=device, dtype=kind)
     weights = torch.randn(CHANNELS, CHANNELS, 3, 3, device=device, dtype=kind).to(memory_format=torch.channels_last)
     images = torch.randn(8, CHANNELS, MAP, MAP, device=device, dtype=kind).to(memory_format=torch.channels_last)
-    products = 2 * SIDE**3 / least_time(lambda: matrix @ matrix, device)
-    maps = 2 * 9 * 8 * CHANNELS**2 * MAP**2 / least_time(lambda: F.conv2d(images, weights, padding=1), device)
+    products = 2 * SIDE**3 / least_time(lambda: matrix @ matrix, device, clock)
+    maps = 2 * 9 * 8 * CHANNELS**2 * MAP**2 / least_time(lambda: F.conv2d(images, weights, padding=1), device, clock)
     return max(products, maps) / 1e9
 
 
-def least_time(call: Any, device: torch.device) -> float:
+def least_time(call: Any, device: torch.device, clock: Clock) -> float:
     """Seconds, the least of many tries."""
     best, ends = float("inf"), time.monotonic() + SECONDS
     with torch.no_grad():
         while time.monotonic() < ends:
-            best = min(best, timed(call, device))
+            best = min(best, timed(call, device, clock))
     return best
 
 
@@ -94,15 +102,23 @@ def step(job: MethodJob, phase: Phase, batch: Any, half: torch.autocast) -> None
     total.backward()
 
 
-def timed(call: Any, device: torch.device) -> float:
-    start = time.monotonic()
+def timed(call: Any, device: torch.device, clock: Clock = time.monotonic) -> float:
+    start = clock()
     call()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.monotonic() - start
+    return clock() - start
 
 
-def measure(config: str, paths: list[str], steps: int, device: torch.device, changes: list[str]) -> dict[str, Any]:
+def measure(
+    config: str,
+    paths: list[str],
+    steps: int,
+    device: torch.device,
+    changes: list[str],
+    skip: int = 0,
+    clock: Clock = time.monotonic,
+) -> dict[str, Any]:
     """Images a second and GFLOP an image of one config, and milliseconds an image of each part of a step."""
     tables = load_config(ROOT / "configs" / f"{config}.toml", [f"data.path={json.dumps(paths)}", *changes])
     options = run_config(tables)
@@ -114,7 +130,7 @@ def measure(config: str, paths: list[str], steps: int, device: torch.device, cha
         quicken(job.net)
         half = half_precision(options.train.half, device)
         count = options.train.batch
-        batches = [timed(lambda number=number: job.batch(number * count), device) for number in range(steps)]
+        made = [timed(lambda number=number: job.batch(number * count), device, clock) for number in range(skip + steps)]
         batch = job.batch(0)
         phases, work = {}, 0
         for phase in job.phases:
@@ -122,9 +138,10 @@ def measure(config: str, paths: list[str], steps: int, device: torch.device, cha
                 step(job, phase, batch, half)
             work += counter.get_total_flops()
             phases[phase.name] = [
-                timed(lambda phase=phase: step(job, phase, batch, half), device) for _ in range(steps)
+                timed(lambda phase=phase: step(job, phase, batch, half), device, clock) for _ in range(steps)
             ]
-    parts = {"batch": statistics.median(batches)} | {name: statistics.median(each) for name, each in phases.items()}
+    # The mean of batches: where people are rendered, every few batches bake another.
+    parts = {"batch": statistics.fmean(made[skip:])} | {name: statistics.median(each) for name, each in phases.items()}
     whole = sum(parts.values())
     return {
         "images_per_s": round(count / whole, 2),
@@ -139,20 +156,23 @@ def main() -> None:
     parser.add_argument("--config", action="append", required=True, metavar="NAME", help="of configs/; may repeat")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as facegraft train --set")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="batches made before those that are counted")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--half", action="store_true", help="in bfloat16 on a CPU too (train.half = always)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processor-time", action="store_true", help="instead of the clock's; on a CPU, one thread")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = pick_device(args.device)
     halves = device.type == "cuda" or args.half
-    peak = peak_gflops(device, torch.bfloat16 if halves else torch.float32)
+    clock = time.process_time if args.processor_time else time.monotonic
+    peak = peak_gflops(device, torch.bfloat16 if halves else torch.float32, clock)
     found = {"machine": processor(), "device": str(device), "threads": args.threads, "commit": commit()}
-    found |= {"half": halves, "peak_gflops": round(peak, 1), "configs": {}}
+    found |= {"half": halves, "peak_gflops": round(peak, 1), "set": args.set, "clock": clock.__name__, "configs": {}}
     changes = [*args.set, f'train.half="{"always" if halves else "never"}"']
     for config in args.config:
-        told = measure(config, args.data, args.steps, device, changes)
+        told = measure(config, args.data, args.steps, device, changes, args.skip, clock)
         told["share_of_peak"] = round(told["images_per_s"] * told["gflop_per_image"] / peak, 3)
         found["configs"][config] = told
     text = json.dumps(found, indent=2) + "\n"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import transform, warp
@@ -80,6 +80,11 @@ def mesh_points5(item: Item) -> Float32[np.ndarray, "5 2"]:
     dense = item.arrays.get("dense")
     if dense is None or len(dense) != len(load_topology().xyz):
         raise BadInputError(f"{item.key}: no mesh of points, which alignment needs; make the dataset with its labels")
+    return points5_of(dense)
+
+
+def points5_of(dense: Float[np.ndarray, "k d"]) -> Float32[np.ndarray, "5 2"]:
+    """The same of a mesh by itself: x, y and anything behind them."""
     flat = np.zeros((len(dense), 3), np.float32)
     flat[:, :2] = dense[:, :2]
     return five_points(load_topology(), flat)

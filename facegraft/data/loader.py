@@ -59,7 +59,7 @@ class LoaderOptions:
         cache: Folder for a memory-mapped cache of decoded pictures; None = decode every time.
         template: Pictures are cut out by this alignment template of faces/align.py; "" = as they are.
         device: Where batches go. Bytes travel, and become floats there.
-        rendered_share: Share of each batch that the batch maker makes.
+        rendered_share: Share of the samples that the batch maker makes; 1 = all.
     """
 
     batch: int
@@ -77,14 +77,19 @@ class LoaderOptions:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.size_px < 8 or not 0 <= self.rank < self.world or self.workers < 0:
             raise BadInputError(f"loader: expected batch >= 1, size >= 8, rank < world, workers >= 0; found {self}")
-        if not 0 <= self.rendered < self.batch:
-            found = f"{self.rendered_share} of a batch of {self.batch}"
-            raise BadInputError(f"loader: expected a rendered share that leaves room for the dataset, found {found}")
+        if not 0 <= self.rendered_share <= 1:
+            raise BadInputError(f"loader: expected a rendered share of 0..1, found {self.rendered_share}")
 
-    @property
-    def rendered(self) -> int:
-        """Rendered samples of each batch."""
-        return round(self.batch * self.rendered_share)
+    def rendered_at(self, images_seen: int) -> range:
+        """Numbers of the rendered samples in this process' part of the batch that starts there.
+
+        Any stretch of a run holds the share, and processes get the same number of them, or one more.
+        """
+        first, end = (int(n * self.rendered_share + 1e-9) for n in (images_seen, images_seen + self.batch * self.world))
+        each, more = divmod(end - first, self.world)
+        extra = max(0, self.rank - (self.world - more))  # the last processes have one more
+        start = first + self.rank * each + extra
+        return range(start, start + each + (self.rank >= self.world - more))
 
 
 class Loader:
@@ -96,7 +101,8 @@ class Loader:
         options: Sizes, seed, share of the work.
         requires: Names out of `REQUIRABLE`.
         augment: Applied to each batch in turn, on its device.
-        rendered: Makes `options.rendered_share` of every batch; rendered people get numbers behind the dataset's.
+        rendered: Makes `options.rendered_share` of the samples, at `options.size_px` and as `options.template` frames
+            them; rendered people get numbers behind the dataset's.
         identities: People who may be identities, as `Dataset.people` names them; None = all. A method for one pair of
             people (the policies "df" and "liae") needs one name here ...
         attributes: ... and the other here.
@@ -122,7 +128,7 @@ class Loader:
         if not self.requires <= REQUIRABLE:
             unknown = sorted(self.requires - REQUIRABLE)
             raise BadInputError(f"loader: unknown required fields {unknown}; known are {sorted(REQUIRABLE)}")
-        if (rendered is None) != (options.rendered == 0):
+        if (rendered is None) != (options.rendered_share == 0):
             raise BadInputError("loader: a rendered share and a renderer come together; give both or none")
         if "identity_other" in self.requires:
             policy = dataclasses.replace(policy, second_photo=True)
@@ -142,8 +148,8 @@ class Loader:
         if options.workers == 0:
             yield from (self.batch_at(start) for start in starts)
         in_worker = options.device == "cpu" and self._rendered is None
-        make: Callable[[int], SwapBatch | _Bytes] = self.batch_at if in_worker else self._read
-        waiting: deque[tuple[int, Future[SwapBatch | _Bytes]]] = deque()
+        make: Callable[[int], SwapBatch | _Bytes | None] = self.batch_at if in_worker else self._read
+        waiting: deque[tuple[int, Future[SwapBatch | _Bytes | None]]] = deque()
         pool = ThreadPoolExecutor(options.workers, thread_name_prefix="facegraft-loader")
         try:
             while True:
@@ -163,7 +169,7 @@ class Loader:
     def draws_at(self, images_seen: int) -> list[Draw]:
         """Who meets whom in that batch, rendered samples left out."""
         options = self.options
-        count = options.batch - options.rendered
+        count = options.batch - len(options.rendered_at(images_seen))
         first = images_seen + options.rank
         return [self.pairs.draw(first + options.world * number) for number in range(count)]
 
@@ -175,9 +181,11 @@ class Loader:
         fields = self._fields + (["changed"] if "changed" in self.requires else [])
         return MappedCache(build_cache(dataset, self.pairs.rows(), options.size_px, fields, options.cache, framing))
 
-    def _read(self, images_seen: int) -> _Bytes:
-        """Everything that needs no accelerator, as small as it is stored."""
+    def _read(self, images_seen: int) -> _Bytes | None:
+        """Everything that needs no accelerator, as small as it is stored; None where all is rendered."""
         draws = self.draws_at(images_seen)
+        if not draws:
+            return None
         identities, attributes = [draw.identity for draw in draws], [draw.attribute for draw in draws]
         pictures = self._store.gather(identities + attributes, self._fields)
         identity = {name: rows[: len(draws)] for name, rows in pictures.items()}
@@ -212,15 +220,16 @@ class Loader:
             changed[places] = found["changed"]
         return truth, changed
 
-    def _finish(self, made: _Bytes, images_seen: int) -> SwapBatch:
+    def _finish(self, made: _Bytes | None, images_seen: int) -> SwapBatch:
         """On the device: floats, rendered samples, augmentation."""
         options = self.options
-        batch = made.each(lambda tensor: tensor.to(options.device, non_blocking=True)).batch()
-        if self._rendered is not None:
-            first = images_seen + options.rank * options.rendered
-            drawn = self._rendered.batch(options.seed, first, options.rendered)
-            batch = concatenate([batch, _renumbered(drawn, len(self._people))])
-            self._check(batch)
+        parts = [] if made is None else [made.each(lambda part: part.to(options.device, non_blocking=True)).batch()]
+        numbers = options.rendered_at(images_seen)
+        if self._rendered is not None and numbers:
+            drawn = self._rendered.batch(options.seed, numbers.start, len(numbers))
+            self._check(drawn)
+            parts.append(_renumbered(self._only_required(drawn), len(self._people)))
+        batch = concatenate(parts)
         generator = torch.Generator().manual_seed(seed_for(options.seed, options.rank, images_seen))
         for change in self._augment:
             batch = change(batch, generator)
@@ -232,6 +241,12 @@ class Loader:
                 raise BadInputError(f"loader: {name!r} is required, but the renderer does not give it")
             if name in _OF_PICTURES and None in (getattr(batch.identity, name), getattr(batch.attribute, name)):
                 raise BadInputError(f"loader: {name!r} is required, but the renderer does not give it")
+
+    def _only_required(self, batch: SwapBatch) -> SwapBatch:
+        """Without what nobody asked for, as batches of the dataset are."""
+        others: dict[str, Any] = dict.fromkeys(_OF_PICTURES - self.requires)
+        sides = {name: dataclasses.replace(getattr(batch, name), **others) for name in ("identity", "attribute")}
+        return dataclasses.replace(batch, **sides, changed=batch.changed if "changed" in self.requires else None)
 
     def _numbers(self, rows: Sequence[Row]) -> Tensor:
         return torch.tensor([self._people.get(row.person, -1) for row in rows], dtype=torch.int64)

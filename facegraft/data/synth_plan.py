@@ -114,11 +114,12 @@ def check_options(options: SynthOptions) -> None:
         )
     if options.plan != "pictures" and "even" in options.planes.split(","):
         raise BadInputError("--planes even: expected pictures without --pairs exact; leave out one of the two")
-    _check_folder("--backgrounds", options.backgrounds, PHOTOGRAPHS)
-    _check_folder("--environments", options.environments, ENVIRONMENTS)
+    check_folder("--backgrounds", options.backgrounds, PHOTOGRAPHS)
+    check_folder("--environments", options.environments, ENVIRONMENTS)
 
 
-def _check_folder(option: str, folder: str, suffixes: Sequence[str]) -> None:
+def check_folder(option: str, folder: str, suffixes: Sequence[str]) -> None:
+    """Raises BadInputError for a named folder that is none, or that holds no file of these suffixes; "" is fine."""
     if not folder:
         return
     if not Path(folder).is_dir():

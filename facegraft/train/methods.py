@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.types import Frame
 from facegraft.data import augment
 from facegraft.data.dataset import Dataset, join, open_dataset
-from facegraft.data.loader import Augment, Loader, LoaderOptions
+from facegraft.data.loader import Augment, BatchMaker, Loader, LoaderOptions
 from facegraft.data.policies import POLICIES, Policy, with_truth_share
 from facegraft.data.triplets import edit_pairs
 from facegraft.data.vary import vary
@@ -35,6 +35,7 @@ from facegraft.train.job import Phase, check_losses
 from facegraft.train.options import MethodRunConfig
 from facegraft.train.preview import sheet
 from facegraft.train.processes import Processes
+from facegraft.train.rendered import RenderedData, open_rendered
 
 STAGES: dict[str, augment.Stages] = {
     "none": augment.Stages(),
@@ -65,6 +66,8 @@ class MethodData:
     """Share of exact pairs, whose true swap was rendered; the policy's kinds share the rest."""
     truth: str = "inner"
     """Which truth of exact pairs."""
+    rendered: RenderedData = field(default_factory=RenderedData)
+    """People rendered while training goes on."""
     stages: str = "none"
     """How pictures are changed: a name of `STAGES`. With "triplets" pairs with a right answer are edited as well."""
     val_share: float = 0.03
@@ -203,31 +206,44 @@ class MethodJob:
             cache=Path(data.cache) if data.cache else run_dir / "cache",
             template=card.alignment,
             device=str(self.device),
+            rendered_share=data.rendered.share,
         )
+        if data.rendered.share and card.per_pair:
+            raise BadInputError(
+                f"data.rendered.share: expected 0, {self.name} learns one pair of people, none rendered"
+            )
+        maker = open_rendered(data.rendered, data.truth, card.alignment, made.size_px, self.device, val.people)
         stages = STAGES[data.stages]
         edited = data.stages == "triplets"
         requires = set(card.requires) | ({"landmarks"} if stages.attribute.occluded or edited else set())
         changes: list[Augment] = [edit_pairs] if edited else []
         changes += [] if data.stages == "none" else [functools.partial(vary, stages=stages)]
-        held = dataclasses.replace(made, batch=SCORED, rank=0, world=1)
+        held = dataclasses.replace(made, batch=SCORED, rank=0, world=1, rendered_share=0.0)
         policy = data.pair_policy()
         # Strangers as well as right answers, in one batch.
         val_policy = dataclasses.replace(policy, alternate=False, triplets=policy.triplets if val.pairs else 0.0)
         if val_policy.truth_share > 0.5 and not card.per_pair:
             val_policy = with_truth_share(val_policy, 0.5)
 
-        def loader(dataset: Dataset, who: Policy, how: LoaderOptions, augment: Sequence[Augment]) -> Loader:
+        def loader(
+            dataset: Dataset,
+            who: Policy,
+            how: LoaderOptions,
+            augment: Sequence[Augment] = (),
+            rendered: BatchMaker | None = None,
+        ) -> Loader:
             return Loader(
                 dataset,
                 who,
                 how,
                 requires=requires,
                 augment=augment,
+                rendered=rendered,
                 identities=data.identity_people or None,
                 attributes=data.attribute_people or None,
             )
 
-        return loader(train, policy, made, changes), loader(val, val_policy, held, ())
+        return loader(train, policy, made, changes, maker), loader(val, val_policy, held)
 
 
 def load_method(run_dir: Path, device: torch.device | str = "cpu", weights: Path | None = None) -> Method:

@@ -207,7 +207,7 @@ def test_requirements_that_cannot_be_met_are_named(dataset: Dataset, tmp_path: P
     write_shard(tmp_path, 0, [item("a", "p", image=encode_frame(picture(1)[:20])), item("b", "q")])
     with pytest.raises(BadInputError, match="a: expected a square crop, found 32x20"):
         Loader(open_dataset(tmp_path), Policy(), OPTIONS).batch_at(0)
-    for bad in ({"batch": 0}, {"rank": 2}, {"size_px": 0}, {"rendered_share": 1.0}):
+    for bad in ({"batch": 0}, {"rank": 2}, {"size_px": 0}, {"rendered_share": 1.1}):
         with pytest.raises(BadInputError, match="loader: expected"):
             dataclasses.replace(OPTIONS, **bad)
 
@@ -305,6 +305,35 @@ def test_rendered_samples_take_their_share_and_never_repeat(dataset: Dataset) ->
         Loader(dataset, Policy(), half, rendered=Flat(), requires={"mask"}).batch_at(0)
     with pytest.raises(BadInputError, match="'changed' is required, but the renderer"):
         Loader(dataset, Policy(), half, rendered=Flat(), requires={"changed"}).batch_at(0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.34, 0.9, 1.0])
+def test_any_stretch_holds_the_rendered_share_and_processes_part_it(dataset: Dataset, share: float) -> None:
+    """What one process draws and renders, three draw and render together, whatever the batch is."""
+    options = dataclasses.replace(OPTIONS, batch=12, rendered_share=share)
+    one = Loader(dataset, Policy(), options, rendered=Flat())
+    three = [
+        Loader(dataset, Policy(), dataclasses.replace(options, batch=4, rank=rank, world=3), rendered=Flat())
+        for rank in range(3)
+    ]
+    rendered: list[int] = []
+    for start in range(0, 240, 12):
+        made = list(options.rendered_at(start))
+        parts = [list(each.options.rendered_at(start)) for each in three]
+        assert sorted(number for part in parts for number in part) == made
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        drawn = [draw.number for draw in one.draws_at(start)]
+        draws = [[draw.number for draw in each.draws_at(start)] for each in three]
+        assert sorted(number for some in draws for number in some) == drawn
+        assert len(drawn) + len(made) == 12
+        assert {len(some) + len(part) for some, part in zip(draws, parts, strict=True)} == {4}
+        rendered += made
+        assert len(rendered) == int((start + 12) * share + 1e-9)
+    assert rendered == list(range(len(rendered)))
+    batch = one.batch_at(36)
+    assert len(batch) == 12
+    assert batch.identity_person is not None
+    assert int((batch.identity_person == 5).sum()) == len(options.rendered_at(36))
 
 
 def test_rendered_batches_interleave_over_ranks() -> None:

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from facegraft.data.camera import apply_post, reach_px
+from facegraft.data.framing import points5_of
 from facegraft.data.synth.background import background_bank, backgrounds
 from facegraft.data.synth.body import Body, Posed
 from facegraft.data.synth.cast import Actor, Cast
@@ -33,6 +35,7 @@ from facegraft.data.synth.scene import FACE_HEIGHT_DM, Scene
 from facegraft.data.synth.skin import SkinBaker
 from facegraft.data.synth.uvspace import UvSpace
 from facegraft.data.synth.view import View, make_view
+from facegraft.faces.align import alignment
 
 OVERSAMPLING = 2
 BACKGROUNDS = 48
@@ -77,6 +80,8 @@ class Renderer:
         device: Where to render.
         backgrounds: Folder of photographs; None draws rooms and streets.
         environments: Folder of .hdr files; None: lamps and gradients.
+        template: Of faces/align.py: pictures show what a crop by it would, without one; "": what the scene's camera
+            sees.
         keep_people: Baked people held in memory (about 2 MB each at 128 px, 8 MB at 256 px).
         chunk: Pictures rendered at a time.
     """
@@ -89,10 +94,11 @@ class Renderer:
         device: torch.device | str = "cpu",
         backgrounds: Path | None = None,
         environments: Path | None = None,
+        template: str = "",
         keep_people: int = 64,
         chunk: int | None = None,
     ) -> None:
-        self.size, self.device = size_px, torch.device(device)
+        self.size, self.device, self.template = size_px, torch.device(device), template
         self.chunk = chunk or (4 if self.device.type == "cpu" else 64)
         self.body = Body(assets, self.device)
         scale = 0.25 if size_px <= 96 else 0.5 if size_px <= 320 else 1.0
@@ -149,7 +155,7 @@ class Renderer:
             base = self.shoot([self.cast.actor(person) for person in on], there)
             pictures.append(self._finish(base, there))
             for kind in kinds:
-                shot = self.shoot([self.actor_of(a, b, kind) for a, b in zip(who, on, strict=True)], there)
+                shot = self.shoot([self.actor_of(a, b, kind) for a, b in zip(who, on, strict=True)], there, base.view)
                 answers[kind].append(self._answer(base, pictures[-1], shot, there, whole=kind == "head"))
         return Swaps(join(pictures), {kind: join(parts) for kind, parts in answers.items()})
 
@@ -201,19 +207,27 @@ class Renderer:
         return (srgb * 255).round().clamp(0, 255).to(torch.uint8)
 
     @torch.no_grad()
-    def shoot(self, actors: Sequence[Actor], scenes: Sequence[Scene]) -> Shot:
-        """Linear light of one chunk."""
+    def shoot(self, actors: Sequence[Actor], scenes: Sequence[Scene], view: View | None = None) -> Shot:
+        """Linear light of one chunk; `view`: of another shot, which shows its faces just there."""
         around = environments([s.light for s in scenes], self.bank, self.device)
         lights = self.illumination.prepare(around)
         neutral = torch.stack([actor.neutral for actor in actors])
         race = torch.stack([actor.race for actor in actors])
         posed = self.body.pose(neutral, race, motion_of(scenes, self.body))
-        view = make_view([s.camera for s in scenes], self.device)
+        view = view or self._view(posed, scenes)
         soup = self.dresser.dress(actors, scenes, posed)
         samples = self.painter.paint(soup, posed, actors, scenes, lights, view, self.size * OVERSAMPLING)
         behind = backgrounds([s.background for s in scenes], self.backdrops, self.size, self.device, light=around)
         light, cover = pooled(samples.light), pooled(samples.cover[:, None])
         return Shot(light + behind * (1 - cover), samples, posed, view, around)
+
+    def _view(self, posed: Posed, scenes: Sequence[Scene]) -> View:
+        view = make_view([s.camera for s in scenes], self.device)
+        if not self.template:
+            return view
+        meshes = view.project(self.dresser.dense_points(posed), self.size).cpu().numpy()
+        matrices = [alignment(points5_of(mesh), self.template, self.size) for mesh in meshes]
+        return view.moved(torch.from_numpy(np.stack(matrices)).to(self.device), self.size)
 
 
 def pooled(samples: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c g v"]:

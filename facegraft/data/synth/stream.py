@@ -22,8 +22,11 @@ from facegraft.tensors import Aligned, SwapBatch
 class StreamOptions:
     """What is rendered.
 
+    Raises:
+        BadInputError: An option is outside its range.
+
     Attributes:
-        people: How many take part; each is baked once while it stays in the renderer's memory.
+        people: How many take part.
         people_seed: Says who: the people of `facegraft synth --seed` of this number, and so never those of a
             benchmark set. Beside a rendered dataset take another number than its seed.
         dial: 0 ordinary .. 1 extreme people.
@@ -31,6 +34,9 @@ class StreamOptions:
         truth: Which right answer: "inner", "inner_recoloured" or "head".
         same_share: Share of pairs whose identity picture shows the attribute's person: the answer is the picture.
         exact_share: Share of the other pairs that get a rendered answer; the rest get none and cost a third less.
+        together: How many may meet at one time. Making a person ready takes as long as two pictures, so a few are
+            kept, and as pairs go by the next ones take their places.
+        meetings: In how many pairs a person is seen before, in the mean.
     """
 
     people: int = 1000
@@ -40,6 +46,22 @@ class StreamOptions:
     truth: str = "inner"
     same_share: float = 0.2
     exact_share: float = 1.0
+    together: int = 32
+    meetings: int = 8
+
+    def __post_init__(self) -> None:
+        for name, least in (("people", 2), ("together", 2), ("meetings", 1), ("people_seed", 0)):
+            if getattr(self, name) < least:
+                raise BadInputError(f"rendered pairs: {name}: expected {least} or more, found {getattr(self, name)}")
+        for name in ("dial", "same_share", "exact_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInputError(f"rendered pairs: {name}: expected 0 to 1, found {getattr(self, name)}")
+        if self.truth not in TRUTHS or self.stratum not in STRATA:
+            raise BadInputError(
+                f"rendered pairs: expected a truth of {', '.join(TRUTHS)} and a stratum of {', '.join(STRATA)}, "
+                f"found {self.truth!r} and {self.stratum!r}"
+            )
+        person_seed(self.people_seed, self.people - 1)  # tells at once whether the last one may be shown
 
 
 @dataclass(frozen=True)
@@ -53,24 +75,9 @@ class _Draw:
 
 
 class RenderedPairs:
-    """A `data.loader.BatchMaker`: pair n of a seed is the same whatever the batches are.
-
-    Raises:
-        BadInputError: An option is outside its range.
-    """
+    """A `data.loader.BatchMaker`: pair n of a seed is the same whatever the batches are."""
 
     def __init__(self, renderer: Renderer, options: StreamOptions) -> None:
-        shares = (options.same_share, options.exact_share)
-        if options.people < 2 or not all(0 <= share <= 1 for share in shares):
-            raise BadInputError(f"expected at least 2 people and shares in 0..1, found {options.people} and {shares}")
-        if options.truth not in TRUTHS or options.stratum not in STRATA:
-            raise BadInputError(
-                f"expected a truth of {', '.join(TRUTHS)} and a stratum of {', '.join(STRATA)}, "
-                f"found {options.truth!r} and {options.stratum!r}"
-            )
-        if options.people_seed < 0:
-            raise BadInputError(f"people_seed: expected 0 or more, found {options.people_seed}")
-        person_seed(options.people_seed, options.people - 1)  # tells at once whether the last one may be shown
         self.renderer, self.options = renderer, options
 
     def batch(self, seed: int, images_seen: int, size: int) -> SwapBatch:
@@ -100,8 +107,11 @@ class RenderedPairs:
         """Who meets whom, and where; a pure function of its arguments."""
         rng = np.random.default_rng((seed, number, 0x5EED))
         options = self.options
-        attribute = int(rng.integers(options.people))
-        identity = (attribute + 1 + int(rng.integers(options.people - 1))) % options.people
+        present = min(options.together, options.people)
+        shown = int(rng.integers(present))
+        other = (shown + 1 + int(rng.integers(present - 1))) % present
+        longest = 2 * number // options.meetings  # whoever of those present has been there longest
+        attribute, identity = ((longest + place) % options.people for place in (shown, other))
         same, exact = rng.random() < options.same_share, rng.random() < options.exact_share
         first, second = (int(s) for s in rng.integers(2**31, size=2))
         return _Draw(attribute if same else identity, attribute, (first, second), bool(same or exact))

@@ -49,6 +49,12 @@ class View:
         near, far = self.distance * NEAR, self.distance * FAR
         return 1 / (1 / near[:, None] - depth * (1 / near - 1 / far)[:, None])
 
+    def moved(self, matrices: Float[Tensor, "b 2 3"], size: int) -> View:
+        """The same cameras with other crops of what they see: pixels of a picture of `size` go where matrices say."""
+        turn, shift = matrices[:, :, :2], matrices[:, :, 2:] / size
+        flat = turn @ self.matrix[:, :2] + shift * self.matrix[:, 2:]
+        return View(torch.cat([flat, self.matrix[:, 2:]], 1), self.distance)
+
 
 def make_view(cameras: Sequence[Camera], device: torch.device) -> View:
     distance = torch.tensor([camera_distance(c) for c in cameras])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from facegraft.core.errors import BadInputError  # noqa: E402
+from facegraft.core.geometry import transform, warp  # noqa: E402
+from facegraft.data.framing import points5_of  # noqa: E402
 from facegraft.data.loader import BatchMaker  # noqa: E402
 from facegraft.data.synth.people import sample_person  # noqa: E402
 from facegraft.data.synth.render import Renderer  # noqa: E402
 from facegraft.data.synth.scene import sample_scene  # noqa: E402
 from facegraft.data.synth.stream import RenderedPairs, StreamOptions  # noqa: E402
 from facegraft.data.synth_plan import PEOPLE_PER_SEED, RESERVED, SynthOptions, shots_of  # noqa: E402
+from facegraft.faces.align import alignment  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +99,56 @@ def test_its_people_are_those_of_datasets_and_never_those_of_benchmarks(renderer
             RenderedPairs(renderer, StreamOptions(people=people, people_seed=seed))
 
 
+def test_people_come_and_go(renderer):
+    """Few at a time, so that they need not be baked again; each in so many pairs, then another."""
+    maker = RenderedPairs(renderer, StreamOptions(people=500, together=8, meetings=10, same_share=0.0))
+    draws = [maker.draw(1, n) for n in range(2000)]
+    seen = [{d.identity, d.attribute} for d in draws]
+    assert all(len(set.union(*seen[n : n + 5])) <= 8 for n in range(0, 2000, 5))
+    assert {len(pair) for pair in seen} == {2}
+    times = [sum(person in pair for pair in seen) for person in range(20, 380)]
+    assert sum(times) / len(times) == pytest.approx(10, rel=0.05)
+    assert set.union(*seen) == set(range(407))  # eight at first, and one more every five pairs
+
+
+def test_pictures_by_a_template_are_what_the_loader_would_crop(renderer, makehuman):
+    """The same points, a picture like the crop's, and a right answer that shares the attribute image's frame."""
+    size, template = 48, "arcface_112_v1"
+    framed = Renderer(makehuman, size, template=template)
+    who, on = [sample_person(1), sample_person(2)], [sample_person(3), sample_person(4)]
+    scenes = [sample_scene(seed, "ordinary") for seed in (5, 6)]
+    plain = renderer.render(on, scenes)
+    made = framed.swap(who, on, scenes, ("inner",))
+    answer = made.truths["inner"]
+    for row in range(2):
+        matrix = alignment(points5_of(plain.labels.dense[row].numpy()), template, size)
+        for name in ("landmarks68", "iris", "dense"):
+            before, after = (getattr(each.labels, name)[row, :, :2].numpy() for each in (plain, made.pictures))
+            assert np.abs(transform(matrix, before) - after).max() < 0.02
+        for plane in ("inner", "own"):
+            before, after = (getattr(each.labels, plane)[row].numpy() for each in (plain, made.pictures))
+            moved = warp(before, matrix, (size, size))
+            inside = warp(np.ones_like(before), matrix, (size, size), border=0) > 0.99
+            assert np.abs(moved - after)[inside].mean() < 0.03
+        outside = ~(answer.labels.own[row] > 0) & ~(made.pictures.labels.own[row] > 0)
+        differs = (answer.image[row] != made.pictures.image[row]).any(0)
+        assert differs.float().mean() > 0.1
+        assert (differs & outside).float().mean() < 0.05
+    assert torch.allclose(answer.labels.camera, made.pictures.labels.camera)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"people": 1}, {"people_seed": -1}, {"same_share": 1.5}, {"truth": "outer"}, {"stratum": "night"}]
+    "wrong",
+    [
+        {"people": 1},
+        {"people_seed": -1},
+        {"same_share": 1.5},
+        {"dial": -0.1},
+        {"together": 1},
+        {"meetings": 0},
+        {"truth": "outer"},
+        {"stratum": "night"},
+    ],
 )
 def test_wrong_options_are_named(renderer, wrong):
     with pytest.raises(BadInputError, match="expected"):
