@@ -174,6 +174,18 @@ def with_cost(report: Report, costs: Mapping[str, Cost]) -> Report:
     return dataclasses.replace(report, methods=methods)
 
 
+def with_left_out(report: Report, missing: Sequence[str]) -> Report:
+    """What no method has a figure of was not measured: the set or a network lacks what it needs."""
+    lines = list(missing)
+    for suite, names in report.suites.items():
+        without = [name for name in names if not report.measured(name)]
+        if without:
+            lines.append(
+                f"{suite}: {', '.join(without)}: no case of this set has what it needs, or a network is missing"
+            )
+    return dataclasses.replace(report, left_out=tuple(lines))
+
+
 def grouped(scores: Scores) -> dict[str, tuple[str, ...]]:
     """All groupings of the cases; the stratum first."""
     return {STRATUM: scores.strata, **dict(scores.groups)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegraft.cli.eval_cost import WARP_NETWORKS, costs
-from facegraft.evaluate.run import FolderSet
+from facegraft.evaluate.questions import FolderSet
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import WEIGHTS
 from facegraft.faces.own import OwnNetworks

@@ -12,7 +12,8 @@ from facegraft.core.image import save_frame
 from facegraft.core.image_bytes import encode_frame
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Dataset, DatasetCard, Pair, open_dataset, write_card, write_shard
-from facegraft.evaluate.clips import ClipCase, clip_set, frame_by_frame, read_clip
+from facegraft.evaluate.clip_files import read_clip
+from facegraft.evaluate.clips import ClipCase, clip_set, frame_by_frame
 from facegraft.evaluate.protocol import Case
 from tests.data.small_sets import item, picture
 from tests.evaluate.cases_for_tests import EXAMPLES, flat
