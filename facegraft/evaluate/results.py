@@ -75,12 +75,16 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """The pictures of one case as small JPEGs; `swapped` by method, without those that gave no answer."""
+    """The pictures of one case as small JPEGs; `swapped` by method, without those that gave no answer.
+
+    `row` has identity, attribute and answer side by side, smaller still.
+    """
 
     identity: bytes
     attribute: bytes
     truth: bytes | None
     swapped: dict[str, bytes] = field(default_factory=dict)
+    row: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,15 +343,18 @@ def _result(facts: Mapping[str, Any]) -> Result:
 
 def _figures_dict(figures: Figures) -> dict[str, list[float | int | None]]:
     return {
-        name: [_number(one.value), _number(one.low), _number(one.high), one.of, one.people]
+        name: [
+            *(_number(one.value), _number(one.low), _number(one.high), one.of, one.people),
+            *([_number(one.median)] if math.isfinite(one.median) else []),
+        ]
         for name, one in figures.items()
     }
 
 
 def _figures_of(found: Mapping[str, Sequence[Any]]) -> Figures:
     return {
-        name: Figure(_or_nan(value), _or_nan(low), _or_nan(high), int(of), int(people))
-        for name, (value, low, high, of, people) in found.items()
+        name: Figure(_or_nan(value), _or_nan(low), _or_nan(high), int(of), int(people), *median)
+        for name, (value, low, high, of, people, *median) in found.items()
     }
 
 
