@@ -16,6 +16,9 @@ from facegraft.evaluate.report import three, turns
 from facegraft.evaluate.results import STRATUM, Report
 from facegraft.evaluate.stats import Figure
 
+MOST_BYTES = 800_000
+"""Of JPEG: about one metric of each suite, for all groups of exact-1k."""
+
 
 @dataclass(frozen=True)
 class _Look:
@@ -31,10 +34,11 @@ def looks_by_group(report: Report, method: str, most_bytes: int) -> str:
     Args:
         report: With pictures.
         method: Whose answers are shown.
-        most_bytes: Of JPEG; as many primary metrics are shown as fit, suites take turns.
+        most_bytes: Of JPEG, and never more than `MOST_BYTES`; as many primary metrics are shown as fit, suites take
+            turns.
     """
     shown: list[tuple[Metric, dict[str, dict[str, list[_Look]]]]] = []
-    left, without = most_bytes, []
+    left, without = min(most_bytes, MOST_BYTES), []
     for metric in turns(report):
         found = {grouping: _looks(report, method, metric, grouping) for grouping in report.groups}
         size = sum(len(one.jpeg) for groups in found.values() for looks in groups.values() for one in looks)
@@ -70,9 +74,12 @@ def _three_of(report: Report, method: str, metric: Metric, column: np.ndarray, r
         if math.isfinite(column[row]) and method in report.strips[report.keys[row]].row
     ]
     ranked = known if metric.better == "high" else known[::-1]  # worst first
+    chosen = (
+        three(ranked, report.keys, set()) if len(ranked) > 2 else list(zip(("worst", "best"), ranked, strict=False))
+    )
     return [
         _Look(place, float(column[row]), report.keys[row], report.strips[report.keys[row]].row[method])
-        for place, row in three(ranked, report.keys, set())
+        for place, row in chosen
     ]
 
 
