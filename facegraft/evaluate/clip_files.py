@@ -65,6 +65,8 @@ def clip_files(identities: Sequence[Path], clips: Sequence[Path], *, frames: int
     if twice is not None:
         raise BadInputError(f"clips: two of the name {twice!r}; answers go by names, so rename one")
     name = f"{identities[0].stem} into {', '.join(stems)}"
+    if frames is not None:
+        name += f", first {frames} frames"
     return ClipFiles(name, tuple(identities), tuple(clips), FRAMES if frames is None else frames)
 
 

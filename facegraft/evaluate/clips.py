@@ -138,7 +138,7 @@ class ClipSet:
 
 
 def clip_set(dataset: Dataset, *, most: int | None = None, frames: int | None = None) -> ClipSet:
-    """The clips of a dataset; the first `most` of them, the first `frames` of each.
+    """The clips of a dataset; the first `most` of them, the first `frames` of each, which makes it another set.
 
     Args:
         dataset: With a pair for each frame of a clip, as the benchmark set clips-50 has. Its strata take turns, so its
@@ -164,7 +164,8 @@ def clip_set(dataset: Dataset, *, most: int | None = None, frames: int | None = 
         return dataset.row(pair.attribute).frame_number
 
     clips = [tuple(sorted(pairs, key=number)[:frames]) for pairs in found.values()]
-    return ClipSet(dataset.card.name, dataset, tuple(clips[:most]))
+    name = dataset.card.name if frames is None else f"{dataset.card.name}, first {frames} frames"
+    return ClipSet(name, dataset, tuple(clips[:most]))
 
 
 def _read(dataset: Dataset, pairs: Sequence[Pair]) -> ClipCase:

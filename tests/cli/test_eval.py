@@ -141,7 +141,7 @@ def test_a_clip_file_is_swapped_as_swap_does_it_and_frame_by_frame(
     text = capsys.readouterr().out
     assert "warping error" in text
     facts = json.loads(text.splitlines()[-1])
-    assert (facts["set"], facts["cases"]) == ("me into clip", 1)
+    assert (facts["set"], facts["cases"]) == ("me into clip, first 3 frames", 1)
     assert list(facts["methods"]) == ["warp", "warp tracked"]
     found = load(tmp_path / "out" / "results.json").methods
     assert found["warp tracked"].cost == found["warp"].cost

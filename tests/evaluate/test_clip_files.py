@@ -30,7 +30,7 @@ def test_a_set_of_files_is_read_one_after_the_other(tmp_path: Path) -> None:
     for name, level in (("ann", 100), ("side", 50)):
         save_frame(tmp_path / f"{name}.png", flat(level))
     found = clip_files([tmp_path / "ann.png", tmp_path / "side.png"], [EXAMPLES / "clip.mp4"], frames=4)
-    assert (found.name, len(found), found.keys()) == ("ann into clip", 1, ["ann+clip"])
+    assert (found.name, len(found), found.keys()) == ("ann into clip, first 4 frames", 1, ["ann+clip"])
     (clip,) = found
     assert (clip.key, len(clip)) == ("ann+clip", 4)
     assert [int(picture[0, 0, 0]) for picture in clip.identities] == [100, 50]

@@ -52,6 +52,7 @@ def test_a_clip_is_read_in_the_order_of_its_frames(clips: Dataset) -> None:
 
 
 def test_fewer_clips_and_frames_are_the_first_ones(clips: Dataset) -> None:
+    assert (clip_set(clips, most=1).name, clip_set(clips, frames=3).name) == ("clips", "clips, first 3 frames")
     found = list(clip_set(clips, most=1, frames=3))
     assert [one.key for one in found] == ["one-identity+one"]
     np.testing.assert_array_equal(found[0].frames[2], picture(20))
