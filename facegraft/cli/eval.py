@@ -37,6 +37,7 @@ EPILOG = """examples:
   facegraft eval warp paste --data data/exact-1k --itself -o measured       each picture into itself: what changes?
   facegraft eval --data data/exact-1k --export questions            the pictures, for any other tool to swap
   facegraft eval answers/mine warp --data data/exact-1k -o measured   its answers: one PNG per case, named by its key
+  facegraft eval --clips data/clips-50 --export questions          the same of clips, as numbered frames
   facegraft eval warp --data data/exact-1k -o new --against old/results.json
   facegraft eval answers --identity people --attribute photos -o measured    plain folders of the same names
 
