@@ -29,7 +29,8 @@ from synth_pictures import facts, history, rounded, this_machine
 from facegraft.cli.eval_cost import costs
 from facegraft.evaluate import run as running
 from facegraft.evaluate import score as scoring
-from facegraft.evaluate.run import Method, questions_of
+from facegraft.evaluate.contestants import Method
+from facegraft.evaluate.questions import questions_of
 from facegraft.runtime.swapper import load_swapper
 
 METHODS: dict[str, Method] = {name: name for name in ("true-swap", "paste", "copy", "mean-face")}

@@ -36,8 +36,9 @@ from facegraft.evaluate.floors import floors
 from facegraft.evaluate.identity import spearman
 from facegraft.evaluate.look import Eyes
 from facegraft.evaluate.protocol import CLIP_PROTOCOL, PROTOCOL, Case, Metric, Scores
+from facegraft.evaluate.questions import identity_frames
 from facegraft.evaluate.results import hashes
-from facegraft.evaluate.run import SUITES, all_of, identity_frames, load_suites
+from facegraft.evaluate.run import SUITES, all_of, load_suites
 from facegraft.evaluate.score import Answer, answer_of, score
 from facegraft.evaluate.stats import Figure, mean
 from facegraft.evaluate.temporal import CLIP_METRICS, score_clips

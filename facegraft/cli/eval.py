@@ -9,19 +9,35 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facegraft.cli.eval_questions import (
+    asked_clips,
+    asked_questions,
+    cases_of,
+    check_words,
+    compared_by,
+    describe,
+    export,
+)
 from facegraft.core.errors import BadInputError
 
 if TYPE_CHECKING:
+    from facegraft.evaluate.clip_files import Clips
+    from facegraft.evaluate.contestants import Method
+    from facegraft.evaluate.questions import Questions
     from facegraft.evaluate.report import Against
     from facegraft.evaluate.results import Report
-    from facegraft.evaluate.run import Method, Questions
+    from facegraft.runtime.swapper import Swapper
 
 EPILOG = """examples:
   facegraft eval warp paste copy true-swap --data data/exact-1k -o measured
   facegraft eval warp --data data/exact-1k --pairs 60 --suite identity --suite attributes -o quick
   facegraft eval bundles/simswap warp --data data/exact-1k -o measured
+  facegraft eval warp --clips anna.mp4 --clips ben.mp4 --identity me.jpg -o measured    clips of your own
+  facegraft eval warp copy --clips data/clips-50 --pairs 20 -o measured     rendered clips, whose right answer is known
+  facegraft eval warp paste --data data/exact-1k --itself -o measured       each picture into itself: what changes?
   facegraft eval --data data/exact-1k --export questions            the pictures, for any other tool to swap
   facegraft eval answers/mine warp --data data/exact-1k -o measured   its answers: one PNG per case, named by its key
+  facegraft eval --clips data/clips-50 --export questions          the same of clips, as numbered frames
   facegraft eval warp --data data/exact-1k -o new --against old/results.json
   facegraft eval answers --identity people --attribute photos -o measured    plain folders of the same names
 
@@ -43,11 +59,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for report.html and results.json")
     cases = parser.add_argument_group("what is asked")
     cases.add_argument("--data", type=Path, metavar="DIR", help="dataset with exact swaps, as exact-1k")
-    cases.add_argument("--identity", type=Path, metavar="DIR", help="without a dataset: pictures that say who")
+    cases.add_argument(
+        "--identity",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="without a dataset: pictures that say who; for clip files a picture of the person, may repeat",
+    )
     cases.add_argument("--attribute", type=Path, metavar="DIR", help="with --identity: the pictures to put them into")
     cases.add_argument("--pairs", type=int, metavar="N", help="so many cases, and clips at most (default: all)")
     cases.add_argument("--seed", type=int, default=0, metavar="K", help="chooses the cases (default: 0)")
-    cases.add_argument("--clips", type=Path, metavar="DIR", help="dataset with clips, as clips-50, to judge as well")
+    cases.add_argument("--itself", action="store_true", help="put each attribute picture into itself")
+    cases.add_argument(
+        "--clips",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="dataset with clips, as clips-50, or a clip file (may repeat), to judge as well or alone",
+    )
+    cases.add_argument("--frames", type=int, metavar="N", help="so many frames of each clip at most (files: 48)")
     cases.add_argument(
         "--export", type=Path, metavar="DIR", help="write the pictures of the cases here, for other tools"
     )
@@ -76,50 +108,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    _check_words(args)
+    check_words(args)
     methods = _methods([*args.methods, *_against_method(args)])
-    from facegraft.evaluate.run import questions_of  # numpy and the networks, which --help must not wait for
-
-    questions = _questions(args)
-    if args.pairs is not None:
-        questions = questions_of(questions, args.pairs, args.seed)
+    questions, clips = asked_questions(args), asked_clips(args)
     if args.dry_run:
-        return _describe(args, questions, methods)
-    if args.export is not None:
-        print(f"{_export(questions, args.export)} cases: {args.export}")
+        return describe(args, questions, clips, list(methods))
+    facts = {} if args.export is None else export(questions, clips, args.export)
     if not methods:
-        print(json.dumps({"export": str(args.export), "cases": len(questions), "set": questions.name}))
+        print(json.dumps({"export": str(args.export)} | facts))
         return 0
     try:
         with _made(args.output):
-            return _evaluate(args, questions, methods)
+            return _evaluate(args, questions, clips, methods)
     except KeyboardInterrupt:
         from facegraft.cli.main import complain
 
         complain("eval", "interrupted; nothing was written")
         return 130
-
-
-def _check_words(args: argparse.Namespace) -> None:
-    """What can be told without opening anything."""
-    if not args.methods and args.export is None:
-        raise BadInputError(
-            f"expected a method: {', '.join((WARP, *FLOORS))}, a bundle or a folder of answers; see --help"
-        )
-    if args.methods and args.output is None:
-        raise BadInputError("expected -o OUT, a folder for report.html and results.json")
-    if args.output is not None and args.output.exists() and not args.output.is_dir():
-        raise BadInputError(f"-o {args.output}: expected a folder, found a file")
-    if (args.data is None) == (args.identity is None and args.attribute is None):
-        raise BadInputError("expected either --data DIR, or --identity DIR and --attribute DIR")
-    if (args.identity is None) != (args.attribute is None):
-        raise BadInputError("--identity and --attribute belong together; name both folders")
-    if args.export is not None and args.identity is not None:
-        written = {(args.export / name).resolve() for name in ("identity", "attribute")}
-        if written & {args.identity.resolve(), args.attribute.resolve()}:
-            raise BadInputError(f"--export {args.export}: would write over the pictures that are asked about")
-    if args.pairs is not None and args.pairs < 1:
-        raise BadInputError(f"--pairs: expected 1 or more, found {args.pairs}")
 
 
 def _methods(words: list[str]) -> dict[str, Method]:
@@ -141,14 +146,14 @@ def _method(word: str) -> tuple[str, Method]:
     if word == WARP:
         from facegraft.runtime.swapper import Swapper
 
-        return WARP, Swapper().swap_pair
+        return WARP, _swaps(Swapper())
     folder = Path(word)
     if (folder / "card.json").is_file():
         from facegraft.runtime.bundle import is_bundle
         from facegraft.runtime.swapper import load_swapper
 
         if is_bundle(folder):
-            return folder.resolve().name, load_swapper(folder).swap_pair
+            return folder.resolve().name, _swaps(load_swapper(folder))
     if folder.is_dir():
         return folder.resolve().name, folder
     from facegraft.runtime.engine import installed_bundles
@@ -157,8 +162,15 @@ def _method(word: str) -> tuple[str, Method]:
     if word in installed:
         from facegraft.runtime.swapper import load_swapper
 
-        return word, load_swapper(installed[word]).swap_pair
+        return word, _swaps(load_swapper(installed[word]))
     raise BadInputError(_unknown(word, sorted(installed)))
+
+
+def _swaps(swapper: Swapper) -> Method:
+    """All that a swapper can be asked."""
+    from facegraft.evaluate.protocol import Swaps
+
+    return Swaps(swapper.swap_pair, swapper.swap_several, swapper.swap_frames)
 
 
 def _unknown(word: str, installed: Sequence[str]) -> str:
@@ -177,14 +189,6 @@ def _against_method(args: argparse.Namespace) -> list[str]:
     return [args.against]
 
 
-def _questions(args: argparse.Namespace) -> Questions:
-    from facegraft.evaluate.run import folder_set, questions_of
-
-    if args.data is not None:
-        return questions_of(args.data, args.pairs, args.seed)
-    return folder_set(args.identity, args.attribute)
-
-
 def _judges(words: list[str]) -> dict[str, Path]:
     found = {}
     for word in words:
@@ -195,31 +199,29 @@ def _judges(words: list[str]) -> dict[str, Path]:
     return found
 
 
-def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str, Method]) -> int:
+def _evaluate(
+    args: argparse.Namespace, questions: Questions | None, clips: Clips | None, methods: dict[str, Method]
+) -> int:
     from facegraft.cli.data import progress_bar
     from facegraft.cli.eval_cost import costs
-    from facegraft.data.dataset import open_dataset
-    from facegraft.evaluate.clips import clip_set
     from facegraft.evaluate.comparison import check_comparable
     from facegraft.evaluate.eyes import open_eyes
-    from facegraft.evaluate.protocol import PROTOCOL
     from facegraft.evaluate.report import summary, write_report
     from facegraft.evaluate.results import load, with_cost
-    from facegraft.evaluate.run import evaluate, set_facts
+    from facegraft.evaluate.run import evaluate
 
-    films = None if args.clips is None else clip_set(open_dataset(args.clips), most=args.pairs)
     other = load(Path(args.against)) if args.against is not None and args.against.endswith(".json") else None
     opened = open_eyes(_judges(args.judge))
     if other is not None:
-        # now, not after an hour of judging
-        check_comparable(other, PROTOCOL, questions.name, opened.networks, set_facts(questions))
-    known = costs(methods, questions, timed=args.cost)
-    with progress_bar("cases", len(questions) + (0 if films is None else len(films))) as update:
+        protocol, name, facts = compared_by(questions, clips)
+        check_comparable(other, protocol, name, opened.networks, facts)  # now, not after an hour of judging
+    known = costs(methods, cases_of(questions, clips), timed=args.cost)
+    with progress_bar("cases", sum(len(part) for part in (questions, clips) if part is not None)) as update:
         report = evaluate(
             methods,
             questions,
             suites=args.suite,
-            clips=films,
+            clips=clips,
             seed=args.seed,
             eyes=opened,
             progress=lambda done, _of: update(done),
@@ -234,11 +236,13 @@ def _evaluate(args: argparse.Namespace, questions: Questions, methods: dict[str,
 
 
 def _print(report: Report) -> None:
+    from facegraft.evaluate.protocol import CLIP_PROTOCOL
     from facegraft.evaluate.report import as_table
     from facegraft.evaluate.report_cost import cost_lines, judge_lines
 
-    for one, what in ((report, "case"), (report.clips, "clip")):
+    for one in (report, report.clips):
         if one is not None:
+            what = "clip" if one.protocol == CLIP_PROTOCOL else "case"
             number = f"{one.of} {what}{'' if one.of == 1 else 's'}"
             print(f"{number} of {one.name}, protocol {one.protocol}; mean [95 % interval over people]\n")
             print(f"{as_table(one)}\n")
@@ -258,25 +262,6 @@ def _against(args: argparse.Namespace, report: Report, other: Report | None) -> 
 
 def _name_of(word: str) -> str:
     return word if word in (WARP, *FLOORS) else Path(word).resolve().name
-
-
-def _export(questions: Questions, folder: Path) -> int:
-    """Writes identity/KEY.png and attribute/KEY.png of every case; what is there is written anew."""
-    from facegraft.core.image import save_frame
-
-    for name in ("identity", "attribute"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for case in questions:
-        save_frame(folder / "identity" / f"{case.key}.png", case.identity)
-        save_frame(folder / "attribute" / f"{case.key}.png", case.attribute)
-    return len(questions)
-
-
-def _describe(args: argparse.Namespace, questions: Questions, methods: dict[str, Method]) -> int:
-    print(f"would put {len(questions)} cases of {questions.name} to {', '.join(methods) or 'nobody'}: {args.output}")
-    facts = {"cases": len(questions), "set": questions.name, "methods": list(methods), "output": str(args.output)}
-    print(json.dumps(facts | {"export": None if args.export is None else str(args.export)}))
-    return 0
 
 
 @contextmanager

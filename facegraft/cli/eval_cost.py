@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from facegraft.evaluate.contestants import TRACKED, Method
 from facegraft.evaluate.method_cost import Cost, Sizes, cost_of, with_time
-from facegraft.evaluate.protocol import SwapPair
-from facegraft.evaluate.run import Method, Questions
+from facegraft.evaluate.protocol import Case, SwapPair, Swaps
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import FOR_WARP, OWN, WEIGHTS
 from facegraft.faces.own import FAR_SIDE, LIT_SIDE, MESH_SIDE, SEEN_SIDE, OwnNetworks
@@ -23,7 +23,7 @@ WARP_NETWORKS = {
 """Network -> shapes of what it is given for one frame of one face. Pictures are looked at more often than frames."""
 
 
-def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -> dict[str, Cost]:
+def costs(methods: Mapping[str, Method], questions: Iterable[Case], *, timed: bool) -> dict[str, Cost]:
     """Of the methods that are called here; folders of answers and floors have none.
 
     Args:
@@ -31,9 +31,9 @@ def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -
         questions: Where a case to time is taken from.
         timed: Whether threads and memory are asked for.
     """
-    found = {}
+    found: dict[str, Cost] = {}
     for name, method in methods.items():
-        swapper = getattr(method, "__self__", None)
+        swapper = getattr(method.pair if isinstance(method, Swaps) else method, "__self__", None)
         if isinstance(swapper, Swapper):
             networks: dict[Path, Sizes] = {
                 WEIGHTS / f"{network}.onnx": sizes
@@ -45,7 +45,8 @@ def costs(methods: Mapping[str, Method], questions: Questions, *, timed: bool) -
                 networks |= swapper.engine.bundle.shapes()
                 folder = swapper.engine.bundle.folder.resolve()
             cost = cost_of(networks)
-            found[name] = with_time(cost, _maker(folder), _program(folder), questions) if timed else cost
+            cost = with_time(cost, _maker(folder), _program(folder), questions) if timed else cost
+            found |= {name: cost, TRACKED.format(name): cost}
     return found
 
 

@@ -105,10 +105,12 @@ def case_of(dataset: Dataset, pair: Pair) -> Case:
 def folder_cases(identities: Path, attributes: Path) -> list[tuple[str, Path, Path]]:
     """Key, identity picture and attribute picture of two folders whose files have the same names but for endings.
 
+    In the place of an identity picture there may be a folder of several of that person.
+
     Raises:
         BadInputError: A folder is missing, or nothing in one has its partner in the other.
     """
-    first, second = pictures_of(identities), pictures_of(attributes)
+    first, second = _people_of(identities), pictures_of(attributes)
     both = sorted(first.keys() & second.keys())
     if not both:
         raise BadInputError(
@@ -118,8 +120,27 @@ def folder_cases(identities: Path, attributes: Path) -> list[tuple[str, Path, Pa
 
 
 def read_case(key: str, identity: Path, attribute: Path) -> Case:
-    """A case of two files; nobody is known in them, so each is a person of its own."""
-    return Case(key, read_picture(identity).frame, read_picture(attribute).frame, f"identity {key}", f"attribute {key}")
+    """A case of two files; nobody is known in them, so each is a person of its own.
+
+    Raises:
+        BadInputError: A picture is damaged, or the folder of identity pictures has none.
+    """
+    pictures = list(pictures_of(identity).values()) if identity.is_dir() else [identity]
+    if not pictures:
+        raise BadInputError(f"{shown(identity)}: expected pictures of one person, found none")
+    first, *more = (read_picture(picture).frame for picture in pictures)
+    return Case(key, first, read_picture(attribute).frame, f"identity {key}", f"attribute {key}", more=tuple(more))
+
+
+def _people_of(folder: Path) -> dict[str, Path]:
+    """Name -> picture of a person, or folder of several."""
+    found = pictures_of(folder)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name in found:
+            raise BadInputError(f"{shown(path)}: a folder of the name of a picture beside it; keep one of the two")
+        if path.is_dir():
+            found[path.name] = path
+    return found
 
 
 def pictures_of(folder: Path) -> dict[str, Path]:

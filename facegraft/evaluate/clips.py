@@ -5,14 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
 
 from facegraft.core.errors import BadInputError, FacegraftError
-from facegraft.core.files import shown
-from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
-from facegraft.data.clip_frames import clip_frames
 from facegraft.data.dataset import Dataset, Pair
 from facegraft.evaluate.cases import TRUTH, groups_of
 from facegraft.evaluate.protocol import Case
@@ -21,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 FEWEST_FRAMES = 3
 """Of a clip: an acceleration needs three."""
+FPS = 25.0
+"""Of clips that do not say: of rendered ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +33,8 @@ class ClipCase:
         stratum: Group for tables; "" = none.
         truths: The right answers, one per frame, where there are any.
         groups: Further groups, as `Case.groups`.
+        fps: Frames a second.
+        more: Further pictures of the person, as `Case.more`.
 
     Raises:
         BadInputError: Too few frames, frames of several sizes, or truths that do not match them.
@@ -49,6 +48,8 @@ class ClipCase:
     stratum: str = ""
     truths: tuple[Frame, ...] | None = None
     groups: dict[str, str] = field(default_factory=dict)
+    fps: float = FPS
+    more: tuple[Frame, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.frames) < FEWEST_FRAMES:
@@ -62,6 +63,11 @@ class ClipCase:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def identities(self) -> tuple[Frame, ...]:
+        """All pictures of the person."""
+        return (self.identity, *self.more)
+
     def cases(self) -> Iterator[Case]:
         """Each frame as a question of its own, in order."""
         for number, frame in enumerate(self.frames):
@@ -74,11 +80,12 @@ class ClipCase:
                 stratum=self.stratum,
                 truth=None if self.truths is None else self.truths[number],
                 groups=self.groups,
+                more=self.more,
             )
 
 
-ClipAnswer = Callable[[ClipCase], Sequence[Frame | None]]
-"""A clip -> one swapped frame per frame, or None where there is none."""
+ClipAnswer = Callable[[ClipCase], Sequence[Frame | None] | None]
+"""A clip -> one swapped frame per frame, or None where there is none. None for all: it was never asked this clip."""
 
 
 def frame_by_frame(answer: Callable[[Case], Frame | None]) -> ClipAnswer:
@@ -121,9 +128,17 @@ class ClipSet:
     def __iter__(self) -> Iterator[ClipCase]:
         return (_read(self.dataset, pairs) for pairs in self.clips)
 
+    def keys(self) -> list[str]:
+        """Of all clips, without reading them."""
+        return [f"{pairs[0].identity}+{self.dataset.row(pairs[0].attribute).clip}" for pairs in self.clips]
+
+    def identity_frames(self) -> Iterator[Frame]:
+        """A picture of each person who gives an identity."""
+        return (self.dataset.item(key).frame() for key in dict.fromkeys(pairs[0].identity for pairs in self.clips))
+
 
 def clip_set(dataset: Dataset, *, most: int | None = None, frames: int | None = None) -> ClipSet:
-    """The clips of a dataset; the first `most` of them, the first `frames` of each.
+    """The clips of a dataset; the first `most` of them, the first `frames` of each, which makes it another set.
 
     Args:
         dataset: With a pair for each frame of a clip, as the benchmark set clips-50 has. Its strata take turns, so its
@@ -149,30 +164,8 @@ def clip_set(dataset: Dataset, *, most: int | None = None, frames: int | None = 
         return dataset.row(pair.attribute).frame_number
 
     clips = [tuple(sorted(pairs, key=number)[:frames]) for pairs in found.values()]
-    return ClipSet(dataset.card.name, dataset, tuple(clips[:most]))
-
-
-def read_clip(identity: Path, attribute: Path, *, start_s: float = 0.0, frames: int = 48, every: int = 1) -> ClipCase:
-    """A clip of two files; nobody is known in them, so each is a person of its own.
-
-    Args:
-        identity: Picture that says who.
-        attribute: Clip.
-        start_s: Seconds from its start to the first frame.
-        frames: At most so many.
-        every: One frame in so many.
-
-    Raises:
-        BadInputError: A file cannot be read, or the clip has fewer than three such frames.
-    """
-    read = clip_frames(attribute, start_s=start_s, every=every)
-    found = tuple(seen.frame for seen in islice(read, frames))
-    if len(found) < FEWEST_FRAMES:
-        raise BadInputError(
-            f"{shown(attribute)}: expected {FEWEST_FRAMES} frames or more from {start_s} s on, found {len(found)}"
-        )
-    who = (f"identity {identity.stem}", f"attribute {attribute.stem}")
-    return ClipCase(f"{identity.stem}+{attribute.stem}", read_picture(identity).frame, found, *who)
+    name = dataset.card.name if frames is None else f"{dataset.card.name}, first {frames} frames"
+    return ClipSet(name, dataset, tuple(clips[:most]))
 
 
 def _read(dataset: Dataset, pairs: Sequence[Pair]) -> ClipCase:

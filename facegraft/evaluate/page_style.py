@@ -62,6 +62,7 @@ details{{margin:.6rem 0}}summary{{cursor:pointer;font-weight:600;margin:.3rem 0 
 .strip{{display:flex;gap:4px;overflow-x:auto}}.strip figure{{flex:0 0 auto;width:132px}}
 .strip img,.none{{width:132px;height:132px;object-fit:cover;display:block;border-radius:3px}}
 .none{{display:grid;place-items:center;background:var(--soft);color:var(--grey);font-size:.87rem}}
+.strip .row{{width:216px}}.strip .row img{{width:216px;height:72px}}
 .strip figcaption{{text-align:center;font-size:.78rem}}
 .plain{{padding-left:1.1rem}}.plain span{{color:var(--grey);font-size:.87rem;overflow-wrap:anywhere}}
 .facts th{{text-align:left;font-weight:600;padding:.15rem 1rem .15rem 0;vertical-align:top;white-space:nowrap}}

@@ -1,9 +1,10 @@
 """What is asked of a method and how answers are judged: cases, metrics, and the protocol's name. READ FIRST.
 
-A method is any call (identity frame, attribute frame) -> frame. It is given cases; each suite (truth.py, identity.py,
-attributes.py, realism.py; temporal.py for clips) turns a case and its answer into numbers. A face that is not found in
-an answer costs the worst value of every metric that needs one: failures are counted, never left out. Only a case in
-whose attribute picture the networks find no face counts for nobody, whatever was answered.
+A method is any call (identity frame, attribute frame) -> frame, or `Swaps` with more of them. It is given cases; each
+suite (truth.py, identity.py, attributes.py, realism.py; temporal.py for clips) turns a case and its answer into
+numbers. A face that is not found in an answer costs the worst value of every metric that needs one: failures are
+counted, never left out. Only a case in whose attribute picture the networks find no face counts for nobody, whatever
+was answered.
 """
 
 from __future__ import annotations
@@ -25,6 +26,25 @@ CLIP_PROTOCOL = "facegraft-clip-1"
 
 SwapPair = Callable[[Frame, Frame], Frame]
 """(identity frame, attribute frame) -> swapped frame of the attribute frame's size."""
+SwapSeveral = Callable[[Sequence[Frame], Frame], Frame]
+"""The same of several pictures of one person."""
+SwapClip = Callable[[Sequence[Frame], Sequence[Frame], float], Sequence[Frame | None]]
+"""(identity frames, a clip's frames, frames a second) -> a swapped frame, or None, for each."""
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """A method that says what more it can do than swap one picture into one other.
+
+    Attributes:
+        pair: Is asked where nothing better fits.
+        several: Is asked where a case has several pictures of the person; None = the first picture is all it sees.
+        clip: Is asked for whole clips, which it may follow; None = they are put to it frame by frame alone.
+    """
+
+    pair: SwapPair
+    several: SwapSeveral | None = None
+    clip: SwapClip | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,7 @@ class Case:
         toned: The same in the attribute's mean skin colour, as practice wants it, where there is one.
         exact: What a renderer knows of the attribute picture and the truth.
         groups: Further groups: "skin" -> "monk 4-6" ...
+        more: Further pictures of the person, for methods that take several; judges look at `identity` alone.
     """
 
     key: str
@@ -98,6 +119,12 @@ class Case:
     exact: Exact = field(default_factory=Exact)
     groups: Mapping[str, str] = field(default_factory=dict)
     toned: Frame | None = None
+    more: tuple[Frame, ...] = ()
+
+    @property
+    def identities(self) -> tuple[Frame, ...]:
+        """All pictures of the person."""
+        return (self.identity, *self.more)
 
 
 Values = dict[str, float]

@@ -13,7 +13,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.files import atomic_path
 from facegraft.evaluate.comparison import compare_methods
 from facegraft.evaluate.plots import digits_of, shown_name, written
-from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.protocol import CLIP_PROTOCOL, Metric
 from facegraft.evaluate.results import Report, Result, save
 from facegraft.evaluate.stats import Comparison
 
@@ -112,10 +112,11 @@ def best_of(report: Report, metric: Metric) -> str | None:
 
 
 def as_table(report: Report) -> str:
-    """The primary metrics as text: one row each, one column per method; a star marks the best."""
+    """The primary metrics as text, of clips all: one row each, one column per method; a star marks the best."""
     header = ["", *report.methods]
     lines = [header]
-    for metric in report.primary():
+    every = [metric for metric in report.metrics.values() if report.measured(metric.name)]
+    for metric in every if report.protocol == CLIP_PROTOCOL else report.primary():
         best = best_of(report, metric)
         arrow = "↑" if metric.better == "high" else "↓"
         unit = f", {metric.unit}" if metric.unit else ""
@@ -187,19 +188,19 @@ def cases_to_show(report: Report, method: str) -> list[Shown]:
     values = report.methods[method].values
     found: list[Shown] = []
     used: set[str] = set()
-    for metric in _turns(report):
+    for metric in turns(report):
         if metric.name not in values or len(found) + len(PER_METRIC) > MOST_STRIPS:
             continue
         column = values[metric.name]
         known = [row for row in np.argsort(column, kind="stable").tolist() if math.isfinite(column[row])]
         ranked = known if metric.better == "high" else known[::-1]  # worst first
-        for place, row in _three(ranked, report.keys, used):
+        for place, row in three(ranked, report.keys, used):
             used.add(report.keys[row])
             found.append(Shown(report.keys[row], place, metric, float(column[row])))
     return found
 
 
-def _three(ranked: Sequence[int], keys: Sequence[str], used: set[str]) -> list[tuple[str, int]]:
+def three(ranked: Sequence[int], keys: Sequence[str], used: set[str]) -> list[tuple[str, int]]:
     """The nearest rows to the worst, the middle and the best place whose cases were not shown yet."""
     chosen: list[tuple[str, int]] = []
     taken = set(used)
@@ -212,7 +213,7 @@ def _three(ranked: Sequence[int], keys: Sequence[str], used: set[str]) -> list[t
     return chosen
 
 
-def _turns(report: Report) -> list[Metric]:
+def turns(report: Report) -> list[Metric]:
     """Primary metrics: the first of each suite, then the second of each."""
     primary = {metric.name: metric for metric in report.primary()}
     lists = [[primary[name] for name in names if name in primary] for names in report.suites.values()]

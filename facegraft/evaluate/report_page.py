@@ -12,8 +12,9 @@ import numpy as np
 from facegraft.evaluate import report_cost
 from facegraft.evaluate.page_style import STYLE
 from facegraft.evaluate.plots import Spot, colour_of, digits_of, plane, rows, shown_name, written
-from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.protocol import CLIP_PROTOCOL, Metric
 from facegraft.evaluate.report import Against, best_of, cases_to_show, first_of
+from facegraft.evaluate.report_groups import looks_by_group
 from facegraft.evaluate.results import STRATUM, Report, Strip
 from facegraft.evaluate.stats import Comparison, Figure
 
@@ -63,8 +64,8 @@ def _section(title: str, body: str) -> str:
 
 def _head(report: Report) -> str:
     people = len(set(report.people))
-    facts = f"{_counted(report.of, 'case')} of {people} {'people' if people > 1 else 'person'}"
-    facts = facts if people else _counted(report.of, "case")
+    what = _counted(report.of, "clip" if report.protocol == CLIP_PROTOCOL else "case")
+    facts = f"{what} of {people} {'people' if people > 1 else 'person'}" if people else what
     made = f"{report.made.get('date', '')}, facegraft {report.made.get('facegraft', '')}"
     commit = report.made.get("commit")
     return (
@@ -110,14 +111,14 @@ def _table(report: Report, body: str) -> str:
     )
 
 
-def _metric_rows(report: Report, metrics: Sequence[Metric], suite: str) -> str:
+def _metric_rows(report: Report, metrics: Sequence[Metric], suite: str, *, medians: bool = False) -> str:
     if not metrics:
         return ""
     head = f'<tr class="suite"><th colspan="{len(report.methods) + 1}">{escape(suite)}</th></tr>'
-    return head + "".join(_metric_row(report, metric) for metric in metrics)
+    return head + "".join(_metric_row(report, metric, medians) for metric in metrics)
 
 
-def _metric_row(report: Report, metric: Metric) -> str:
+def _metric_row(report: Report, metric: Metric, medians: bool) -> str:
     best = best_of(report, metric)
     figures = {name: result.overall.get(metric.name, NOWHERE) for name, result in report.methods.items()}
     digits = digits_of(list(figures.values()))
@@ -125,7 +126,9 @@ def _metric_row(report: Report, metric: Metric) -> str:
     for name, figure in figures.items():
         value, interval = written(figure, digits)
         mark = ' class="best"' if name == best else ""
-        cells.append(f"<td{mark}>{value}<small>{interval}</small></td>")
+        median = written(Figure(figure.median, math.nan, math.nan, 1, 1), digits)[0]
+        told = f"<small>median {median}</small>" if medians and math.isfinite(figure.median) else ""
+        cells.append(f"<td{mark}>{value}<small>{interval}</small>{told}</td>")
     return f"<tr>{_metric_head(metric)}{''.join(cells)}</tr>"
 
 
@@ -241,7 +244,9 @@ def _pictures(report: Report) -> str:
         title += f' <span class="note">{escape(shown.key)}</span>'
         parts.append(f'<div class="case"><p>{title}</p>{_strip(strip, answers)}</div>')
     note = f'<p class="note">Ranked by the answers of {escape(method)}; suites take turns, no case comes twice.</p>'
-    return f'{note}<div class="cases">{"".join(parts)}</div>' if parts else ""
+    if not parts:
+        return ""
+    return f'{note}<div class="cases">{"".join(parts)}</div>{looks_by_group(report, method, left)}'
 
 
 def _size(strip: Strip, answers: Sequence[str]) -> int:
@@ -293,7 +298,7 @@ def _clips(report: Report) -> str:
     if report.clips is None:
         return ""
     clips = report.clips
-    rows_of = "".join(_metric_rows(clips, [clips.metrics[n] for n in names if clips.measured(n)], suite)
+    rows_of = "".join(_metric_rows(clips, [clips.metrics[n] for n in names if clips.measured(n)], suite, medians=True)
                       for suite, names in clips.suites.items())  # fmt: skip
     about = (
         f"{_counted(clips.of, 'clip')} of {escape(clips.name)}; protocol {escape(clips.protocol)}. Means over clips."
@@ -309,9 +314,9 @@ def _left_out(report: Report) -> str:
 
 
 def _details(report: Report) -> str:
-    body = "".join(_metric_rows(report, [report.metrics[n] for n in names if report.measured(n)], suite)
+    body = "".join(_metric_rows(report, [report.metrics[n] for n in names if report.measured(n)], suite, medians=True)
                    for suite, names in report.suites.items())  # fmt: skip
-    return f"<details><summary>Every metric, means and intervals</summary>{_table(report, body)}</details>"
+    return f"<details><summary>Every metric, means, intervals and medians</summary>{_table(report, body)}</details>"
 
 
 def _protocol(report: Report) -> str:

@@ -77,12 +77,16 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """The pictures of one case as small JPEGs; `swapped` by method, without those that gave no answer."""
+    """The pictures of one case as small JPEGs; `swapped` by method, without those that gave no answer.
+
+    `row` has identity, attribute and answer side by side, smaller still.
+    """
 
     identity: bytes
     attribute: bytes
     truth: bytes | None
     swapped: dict[str, bytes] = field(default_factory=dict)
+    row: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +178,18 @@ def with_cost(report: Report, costs: Mapping[str, Cost]) -> Report:
     """A report that also says what these of its methods cost."""
     methods = {name: dataclasses.replace(one, cost=costs.get(name, one.cost)) for name, one in report.methods.items()}
     return dataclasses.replace(report, methods=methods)
+
+
+def with_left_out(report: Report, missing: Sequence[str]) -> Report:
+    """What no method has a figure of was not measured: the set or a network lacks what it needs."""
+    lines = list(missing)
+    for suite, names in report.suites.items():
+        without = [name for name in names if not report.measured(name)]
+        if without:
+            lines.append(
+                f"{suite}: {', '.join(without)}: no case of this set has what it needs, or a network is missing"
+            )
+    return dataclasses.replace(report, left_out=tuple(lines))
 
 
 def grouped(scores: Scores) -> dict[str, tuple[str, ...]]:
@@ -329,15 +345,18 @@ def _result(facts: Mapping[str, Any]) -> Result:
 
 def _figures_dict(figures: Figures) -> dict[str, list[float | int | None]]:
     return {
-        name: [_number(one.value), _number(one.low), _number(one.high), one.of, one.people]
+        name: [
+            *(_number(one.value), _number(one.low), _number(one.high), one.of, one.people),
+            *([_number(one.median)] if math.isfinite(one.median) else []),
+        ]
         for name, one in figures.items()
     }
 
 
 def _figures_of(found: Mapping[str, Sequence[Any]]) -> Figures:
     return {
-        name: Figure(_or_nan(value), _or_nan(low), _or_nan(high), int(of), int(people))
-        for name, (value, low, high, of, people) in found.items()
+        name: Figure(_or_nan(value), _or_nan(low), _or_nan(high), int(of), int(people), *median)
+        for name, (value, low, high, of, people, *median) in found.items()
     }
 
 

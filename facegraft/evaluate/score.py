@@ -21,7 +21,7 @@ import numpy as np
 from facegraft.core.errors import FacegraftError
 from facegraft.core.types import Frame
 from facegraft.evaluate.look import Eyes, Seen, Views
-from facegraft.evaluate.protocol import Case, Metric, Scores, Values, worst_of
+from facegraft.evaluate.protocol import Case, Metric, Scores, SwapPair, Swaps, Values, worst_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +83,17 @@ def score(
     return {name: _with_late(_scores(name, column, seen_cases, not_asked), suites) for name, column in columns.items()}
 
 
-def answer_of(swap_pair: Callable[[Frame, Frame], Frame]) -> Answer:
-    """A method that sees the two pictures and nothing else."""
-    return lambda case: swap_pair(case.identity, case.attribute)
+def answer_of(method: SwapPair | Swaps) -> Answer:
+    """A method that sees the pictures and nothing else."""
+    if not isinstance(method, Swaps):
+        return lambda case: method(case.identity, case.attribute)
+
+    def answer(case: Case) -> Frame | None:
+        if case.more and method.several is not None:
+            return method.several(case.identities, case.attribute)
+        return method.pair(case.identity, case.attribute)
+
+    return answer
 
 
 def metrics_of(suites: Sequence[ModuleType]) -> list[Metric]:

@@ -28,6 +28,7 @@ class Figure:
         high: The other end.
         of: How many cases.
         people: How many people were replaced in them.
+        median: Of the cases, beside a mean; NaN where the value is no mean of cases.
     """
 
     value: float
@@ -35,6 +36,7 @@ class Figure:
     high: float
     of: int
     people: int
+    median: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,19 @@ class Comparison:
 
 
 def mean(values: Float[np.ndarray, "n"], people: Sequence[str], *, seed: int = 0) -> Figure:
-    """Mean over the cases where it is known (not NaN), as `figure` gives it, but fast."""
+    """Mean over the cases where it is known (not NaN), as `figure` gives it, but fast; and their median."""
     values = np.asarray(values, np.float64)
     known = np.isfinite(values)
     if not known.any():
         return Figure(math.nan, math.nan, math.nan, 0, 0)
     _, who = np.unique(np.asarray(people)[known], return_inverse=True)
     sums, counts = np.bincount(who, values[known]), np.bincount(who)
-    value, of = float(sums.sum() / counts.sum()), int(known.sum())
+    value, of, median = float(sums.sum() / counts.sum()), int(known.sum()), float(np.median(values[known]))
     if len(sums) < FEWEST_PEOPLE:
-        return Figure(value, math.nan, math.nan, of, len(sums))
+        return Figure(value, math.nan, math.nan, of, len(sums), median)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
     low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), [2.5, 97.5])
-    return Figure(value, float(low), float(high), of, len(sums))
+    return Figure(value, float(low), float(high), of, len(sums), median)
 
 
 def figure(

@@ -11,7 +11,7 @@ from facegraft.evaluate.look import Seen, Views
 from facegraft.evaluate.protocol import Case
 from facegraft.evaluate.results import Strip
 
-SIDE = 144
+SIDE, SIDE_IN_ROW = 144, 72
 JPEG_QUALITY = 82
 HEAD = 2.4
 """Side of what is shown, in sides of the box around the face."""
@@ -25,15 +25,18 @@ class Strips:
 
     def keep(self, method: str, case: Case, views: Views) -> None:
         """Adds an answer; where there was none, only the question."""
+        attribute, face = views.attribute, views.attribute.face
         if case.key not in self.made:
-            attribute, face = views.attribute, views.attribute.face
             self.made[case.key] = Strip(
-                identity=_picture(views.identity.frame, views.identity.face),
-                attribute=_picture(attribute.frame, face),
-                truth=None if views.truth is None else _picture(views.truth.frame, face),
+                identity=_jpeg(_head(views.identity.frame, views.identity.face, SIDE)),
+                attribute=_jpeg(_head(attribute.frame, face, SIDE)),
+                truth=None if views.truth is None else _jpeg(_head(views.truth.frame, face, SIDE)),
             )
         if _answered(views):
-            self.made[case.key].swapped[method] = _picture(views.swapped.frame, views.attribute.face)
+            shown = [(views.identity.frame, views.identity.face), (attribute.frame, face), (views.swapped.frame, face)]
+            strip = self.made[case.key]
+            strip.swapped[method] = _jpeg(_head(*shown[-1], SIDE))
+            strip.row[method] = _jpeg(np.hstack([_squared(_head(*one, SIDE_IN_ROW)) for one in shown]))
 
 
 def _answered(views: Views) -> bool:
@@ -42,14 +45,27 @@ def _answered(views: Views) -> bool:
     return seen is not views.attribute
 
 
-def _picture(frame: Frame, face: Face | None) -> bytes:
-    """The head, or the whole picture where it is no larger or has no face."""
+def _jpeg(picture: Frame) -> bytes:
+    return encode_frame(picture, JPEG_QUALITY)
+
+
+def _head(frame: Frame, face: Face | None, side: int) -> Frame:
+    """The head, or the whole picture where it is no larger or has no face; its longer side has `side` pixels."""
     cut = frame if face is None else frame[_window(face, frame)]
     height, width = cut.shape[:2]
-    scale = SIDE / max(height, width)
+    scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return encode_frame(np.asarray(cv2.resize(cut, size, interpolation=method), np.uint8), JPEG_QUALITY)
+    return np.asarray(cv2.resize(cut, size, interpolation=method), np.uint8)
+
+
+def _squared(picture: Frame) -> Frame:
+    """The picture in the middle of a grey square of `SIDE_IN_ROW`."""
+    square = np.full((SIDE_IN_ROW, SIDE_IN_ROW, 3), 127, np.uint8)
+    height, width = picture.shape[:2]
+    top, left = (SIDE_IN_ROW - height) // 2, (SIDE_IN_ROW - width) // 2
+    square[top : top + height, left : left + width] = picture
+    return square
 
 
 def _window(face: Face, frame: Frame) -> tuple[slice, slice]:

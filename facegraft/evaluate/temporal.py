@@ -23,7 +23,7 @@ from facegraft.core.types import Frame, Mask
 from facegraft.evaluate.attributes import outer_eye_distance
 from facegraft.evaluate.clips import ClipAnswer, ClipCase
 from facegraft.evaluate.look import Eyes, Seen
-from facegraft.evaluate.protocol import Metric, Scores, Values, find_metric
+from facegraft.evaluate.protocol import Case, Metric, Scores, Values, find_metric
 from facegraft.evaluate.temporal_pixels import (
     Step,
     Steps,
@@ -36,6 +36,8 @@ from facegraft.evaluate.temporal_pixels import (
     warping_errors,
 )
 from facegraft.evaluate.temporal_still import Still, still_clip, still_flickers
+from facegraft.evaluate.temporal_truth import METRICS as TRUTH_METRICS
+from facegraft.evaluate.temporal_truth import truth_values, truths_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,12 @@ CLIP_METRICS = (
     Metric("lost_frames", "%", "low", 100.0, "Frames without an answer, or without a face in it", True),
 )
 """Percentages are of the outer-eye distance, but for the last."""
+ALL_METRICS = (*CLIP_METRICS, *TRUTH_METRICS)
+SUITES = {
+    "clips": tuple(metric.name for metric in CLIP_METRICS),
+    "frames against the truth": tuple(metric.name for metric in TRUTH_METRICS),
+}
+"""As a report shows them."""
 MARGIN = 0.5
 """Around all faces of a clip, in sides of their box: pixels are measured there."""
 
@@ -99,6 +107,11 @@ class ClipSeen:
     def own_errors(self) -> list[float]:
         """`warping_errors` of the attribute clip."""
         return [float("nan") if e is None else e for e in warping_errors(self.cut(self.clip.frames), self.steps)]
+
+    @cached_property
+    def truths(self) -> dict[int, tuple[Case, Seen]]:
+        """Of the frames that are measured against the true swap."""
+        return truths_of(self.clip, self.frames)
 
     @property
     def first(self) -> int:
@@ -152,7 +165,7 @@ def score_clips(
         still = still_clip(clip, seen.first, seed=done)
         for name, answer in methods.items():
             began = time.perf_counter()
-            swapped = answers_to(clip, answer)
+            swapped = answers_to(clip, answer) or [None] * len(clip)
             milliseconds = 1000 * (time.perf_counter() - began) / len(clip)
             values = clip_values(seen, swapped, still, answers_to(still.clip, answer))
             rows[name].append(_Row(values, values["lost_frames"] == 100, milliseconds))
@@ -162,13 +175,18 @@ def score_clips(
     return {name: _scores(name, found, asked) for name, found in rows.items()}
 
 
-def answers_to(clip: ClipCase, answer: ClipAnswer) -> list[Frame | None]:
-    """A method's answer to a clip, one entry per frame; None = none, or one of the wrong size."""
+def answers_to(clip: ClipCase, answer: ClipAnswer) -> list[Frame | None] | None:
+    """A method's answer to a clip, one entry per frame; None = none, or one of the wrong size.
+
+    None for all: it was never asked this clip.
+    """
     try:
-        answered = list(answer(clip))
+        answered = answer(clip)
     except FacegraftError as error:
         logger.info("no answer to %s: %s", clip.key, error)
         return [None] * len(clip)
+    if answered is None:
+        return None
     if len(answered) != len(clip):
         logger.info("%s: expected %d frames, got %d", clip.key, len(clip), len(answered))
         return [None] * len(clip)
@@ -177,17 +195,17 @@ def answers_to(clip: ClipCase, answer: ClipAnswer) -> list[Frame | None]:
 
 
 def clip_values(
-    seen: ClipSeen, swapped: Sequence[Frame | None], still: Still, stills: Sequence[Frame | None]
+    seen: ClipSeen, swapped: Sequence[Frame | None], still: Still, stills: Sequence[Frame | None] | None
 ) -> Values:
-    """All `CLIP_METRICS` of one clip; NaN where one does not apply.
+    """`ALL_METRICS` of one clip; NaN where one does not apply.
 
     Args:
         seen: The attribute clip.
         swapped: The answer, as `answers_to` gives it.
         still: Of its frame `seen.first`, as `still_clip` makes it.
-        stills: The answer to that.
+        stills: The answer to that; None = it was not asked.
     """
-    found = {metric.name: float("nan") for metric in CLIP_METRICS}
+    found = {metric.name: float("nan") for metric in ALL_METRICS}
     if not any(seen.has_face):
         return found
     eyes = seen.eyes
@@ -197,10 +215,12 @@ def clip_values(
     ]
     shown = [None if look is None or look.face is None else look for look in looked]
     found |= _pixels(seen, swapped) | _points(seen, shown) | _identity(seen, shown)
+    found |= truth_values(seen.truths, seen.identity, seen.frames, looked)
     there = [own for own in range(len(shown)) if seen.has_face[own]]
     found["lost_frames"] = 100 * sum(shown[own] is None for own in there) / len(there)
-    inside = seen.frames[seen.first].hull > 0
-    found["static_photo"] = _counted("static_photo", still_flickers(stills, still, inside))
+    if stills is not None:
+        inside = seen.frames[seen.first].hull > 0
+        found["static_photo"] = _counted("static_photo", still_flickers(stills, still, inside))
     return found
 
 
@@ -303,7 +323,7 @@ def _scores(name: str, rows: Sequence[_Row], clips: Sequence[ClipCase]) -> Score
         people=tuple(clip.attribute_person for clip in clips),
         strata=tuple(clip.stratum for clip in clips),
         groups={group: tuple(clip.groups.get(group, "unknown") for clip in clips) for group in groups},
-        values={metric.name: np.array([row.values[metric.name] for row in rows]) for metric in CLIP_METRICS},
+        values={metric.name: np.array([row.values[metric.name] for row in rows]) for metric in ALL_METRICS},
         failed=np.array([row.failed for row in rows], bool),
         milliseconds=np.array([row.milliseconds for row in rows]),
         features={},
@@ -314,4 +334,4 @@ def _scores(name: str, rows: Sequence[_Row], clips: Sequence[ClipCase]) -> Score
 def _without_most(clip: ClipCase) -> ClipCase:
     """What the scores need of a clip, so that many fit into memory."""
     dot = np.zeros((1, 1, 3), np.uint8)
-    return dataclasses.replace(clip, identity=dot, frames=(dot, dot, dot), truths=None)
+    return dataclasses.replace(clip, identity=dot, frames=(dot, dot, dot), truths=None, more=())

@@ -42,7 +42,16 @@ def still_clip(clip: ClipCase, number: int = 0, seed: int = 0) -> Still:
     ]
     truths = None if clip.truths is None else tuple(_part(clip.truths[number], corner) for corner in corners)
     who = (clip.identity_person, clip.attribute_person, clip.stratum)
-    still = ClipCase(f"{clip.key}-still", clip.identity, tuple(frames), *who, truths=truths, groups=clip.groups)
+    still = ClipCase(
+        f"{clip.key}-still",
+        clip.identity,
+        tuple(frames),
+        *who,
+        truths=truths,
+        groups=clip.groups,
+        fps=clip.fps,
+        more=clip.more,
+    )
     return Still(still, tuple(corners))
 
 

@@ -6,7 +6,7 @@ Everything that a later frame depends on is in `state()`, so a job that was inte
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from facegraft import __version__
 from facegraft.core.errors import NoFaceError
 from facegraft.core.files import shown
-from facegraft.core.types import Face, Faces, Frame, Patch
+from facegraft.core.types import Face, Faces, Frame, Patch, paste
 from facegraft.faces.track import Tracker
 from facegraft.provenance.finish import finish_file, prepare_marking
 from facegraft.provenance.manifest import Level, Origin, container_metadata, origin_now
@@ -198,6 +198,31 @@ def swap_video(
     key = f"{engine.method} {engine.stamp} {__version__} {which} {person}"
     origin = origin_now(engine.method, title="swapped clip")
     return swap_clip(edit, attribute, out, options or VideoOptions(), job_key=key, origin=origin)
+
+
+def swap_frames(swapper: Swapper, frames: Sequence[Frame], fps: float | int, which: str = "all") -> list[Frame | None]:
+    """A clip in memory, swapped as `swap_clip` does it: faces are followed, and a frame builds on those before it.
+
+    Args:
+        swapper: With the identity that `set_identity` learned.
+        frames: In order.
+        fps: Frames a second.
+        which: As `swap_video`.
+
+    Returns:
+        A swapped frame for each; None where nobody was swapped.
+
+    Raises:
+        NoFaceError: No identity was set.
+    """
+    edit = ClipSwap(swapper, Tracker(swapper.analyser), Selector(which_rule(which, DEFAULT, None)))
+    found: list[Frame | None] = []
+    for number, frame in enumerate(frames):
+        patches = edit.edit(frame, number / fps)
+        swapped = frame.copy()
+        paste(swapped, patches)
+        found.append(swapped if patches else None)
+    return found
 
 
 def clip_tags(path: Path) -> dict[str, str]:

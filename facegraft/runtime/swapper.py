@@ -102,6 +102,32 @@ class Swapper:
         self.set_identity([identity])
         return self.swap(attribute)
 
+    def swap_several(self, identities: Sequence[Frame], attribute: Frame) -> Frame:
+        """The same with several pictures of the person."""
+        self.set_identity(identities)
+        return self.swap(attribute)
+
+    def swap_frames(
+        self, identities: Sequence[Frame], frames: Sequence[Frame], fps: float = 25.0
+    ) -> list[Frame | None]:
+        """A clip in memory, followed from frame to frame as `swap_video` does.
+
+        Args:
+            identities: Pictures of the person.
+            frames: Of the attribute clip, in order.
+            fps: Frames a second.
+
+        Returns:
+            A swapped frame for each; None where nobody was swapped.
+
+        Raises:
+            NoFaceError: A picture of the person shows no face.
+        """
+        from facegraft.runtime.clip import swap_frames  # it needs this module first
+
+        self.set_identity(identities)
+        return swap_frames(self, frames, fps)
+
     def swap_video(
         self, attribute: str | Path, out: str | Path, *, which: str = "all", options: VideoOptions | None = None
     ) -> ClipReport:

@@ -14,8 +14,8 @@ from facegraft.core.image import read_picture, save_frame
 from facegraft.evaluate import floors, identity, method_cost, run
 from facegraft.evaluate.cost import timings
 from facegraft.evaluate.results import load
-from tests.evaluate.cases_for_tests import example
-from tests.evaluate.reports_for_tests import write_tiny_set
+from tests.evaluate.cases_for_tests import EXAMPLES, example
+from tests.evaluate.reports_for_tests import write_tiny_clips, write_tiny_set
 
 KEYS = ("identity_1+identity_2", "identity_3+identity_2", "identity_3+attribute_1")
 
@@ -111,6 +111,56 @@ def test_questions_go_out_and_answers_come_back(tiny: Path, tmp_path: Path, caps
     assert methods["attribute"]["psnr_inside"] == 60  # type: ignore[index]  # here the truth is the attribute picture
 
 
+def test_clips_go_out_and_answers_come_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips, out = write_tiny_clips(tmp_path / "set"), tmp_path / "questions"
+    assert main(["eval", "--clips", str(clips), "--export", str(out)]) == 0
+    assert last_line(capsys) == {"export": str(out), "clips": 1, "clips_set": "tiny-clips"}
+    assert (out / "clips" / "identity" / "who+c.png").is_file()
+    answers = out / "clips" / "attribute"
+    assert len(list((answers / "who+c").iterdir())) == 4
+    assert main(["eval", str(answers), "--clips", str(clips), "-o", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("1 clip of tiny-clips, protocol facegraft-clip-1")
+    facts = json.loads(text.splitlines()[-1])
+    assert facts["methods"]["attribute"] == {
+        "flicker": 0,
+        "landmark_jitter": 0,
+        "static_photo": 0,
+        "lost_frames": 0,
+        "failed": 0,
+    }
+    assert load(tmp_path / "out" / "results.json").protocol == "facegraft-clip-1"
+
+
+def test_a_clip_file_is_swapped_as_swap_does_it_and_frame_by_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_frame(tmp_path / "me.png", example("identity_1", 128))
+    words = ["--clips", str(EXAMPLES / "clip.mp4"), "--identity", str(tmp_path / "me.png"), "--frames", "3"]
+    assert main(["eval", "warp", *words, "-o", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "warping error" in text
+    facts = json.loads(text.splitlines()[-1])
+    assert (facts["set"], facts["cases"]) == ("me into clip, first 3 frames", 1)
+    assert list(facts["methods"]) == ["warp", "warp tracked"]
+    found = load(tmp_path / "out" / "results.json").methods
+    assert found["warp tracked"].cost == found["warp"].cost
+    flickers = [one.overall["flicker"].value for one in found.values()]
+    assert 0 < flickers[1] != flickers[0] > 0
+    old = str(tmp_path / "out" / "results.json")
+    assert main(["eval", "copy", *words, "-o", str(tmp_path / "new"), "--against", old]) == 0
+    assert last_line(capsys)["against"]["name"] == "warp"  # type: ignore[index]
+
+
+def test_pictures_into_themselves(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", str(tiny), "--suite", "truth", "--pairs", "2", "--itself"]
+    assert main(["eval", "paste", "copy", *words, "-o", str(tmp_path)]) == 0
+    facts = last_line(capsys)
+    assert facts["set"] == "tiny into itself"
+    assert facts["methods"]["copy"]["psnr_inside"] == 60  # type: ignore[index]
+    assert 35 < facts["methods"]["paste"]["psnr_inside"] <= 60  # type: ignore[index]  # the same pixels again
+
+
 def test_plain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder, name in (("people", "identity_1"), ("photos", "attribute_2"), ("answers", "attribute_2")):
         (tmp_path / folder).mkdir()
@@ -143,6 +193,19 @@ def test_plain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--identity", "x", "--attribute", "q/attribute", "--export", "./q"], "would write over the pictures"),
         (["copy", "--data", "d", "-o", "o", "--pairs", "0"], "--pairs: expected 1 or more, found 0"),
         (["copy", "--data", "d", "-o", "o"], "d: no dataset"),
+        (["copy", "--clips", "a.mp4", "-o", "o"], "expected --identity PICTURE"),
+        (["copy", "--clips", "a.mp4", "--identity", "i", "--attribute", "a", "-o", "o"], "no --attribute"),
+        (["copy", "--clips", "a.mp4", "--identity", "i.png", "-o", "o"], "i.png: expected a file, found none"),
+        (
+            ["copy", "--clips", "a.mp4", "--clips", "d", "--identity", "i", "-o", "o"],
+            "one dataset, or files; found both",
+        ),
+        (["copy", "--clips", "d", "--clips", "e", "-o", "o"], "found 2 datasets"),
+        (["copy", "--clips", "d", "-o", "o"], "d: no dataset"),
+        (["copy", "--clips", "d", "--itself", "-o", "o"], "--suite and --itself are about pictures"),
+        (["copy", "--data", "d", "--frames", "3", "-o", "o"], "add --clips"),
+        (["copy", "--clips", "d", "--frames", "0", "-o", "o"], "--frames: expected 1 or more, found 0"),
+        (["copy", "--identity", "i", "--identity", "j", "--attribute", "a", "-o", "o"], "found several"),
         (["copy", "--data", "d", "-o", "o", "--suite", "beauty"], "invalid choice: 'beauty'"),
     ],
 )

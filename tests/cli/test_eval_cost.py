@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegraft.cli.eval_cost import WARP_NETWORKS, costs
-from facegraft.evaluate.run import FolderSet
+from facegraft.evaluate.questions import FolderSet
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import WEIGHTS
 from facegraft.faces.own import OwnNetworks
@@ -43,7 +43,8 @@ def test_the_list_is_what_a_swap_runs() -> None:
 def test_only_what_is_called_here_costs_something(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the extra `recogniser` is not installed")
     found = costs({"warp": Swapper().swap_pair, "copy": "copy", "mine": tmp_path}, NO_CASES, timed=False)
-    assert set(found) == {"warp"}
+    assert set(found) == {"warp", "warp tracked"}
+    assert found["warp"] is found["warp tracked"]
     assert found["warp"].networks == ("detector", "landmarks", "parser", "shading")
     assert found["warp"].graphs.bytes == sum((WEIGHTS / f"{name}.onnx").stat().st_size for name in WARP_NETWORKS)
     assert (found["warp"].timings, found["warp"].memory) == ({}, None)

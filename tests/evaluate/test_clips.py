@@ -12,7 +12,8 @@ from facegraft.core.image import save_frame
 from facegraft.core.image_bytes import encode_frame
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Dataset, DatasetCard, Pair, open_dataset, write_card, write_shard
-from facegraft.evaluate.clips import ClipCase, clip_set, frame_by_frame, read_clip
+from facegraft.evaluate.clip_files import read_clip
+from facegraft.evaluate.clips import ClipCase, clip_set, frame_by_frame
 from facegraft.evaluate.protocol import Case
 from tests.data.small_sets import item, picture
 from tests.evaluate.cases_for_tests import EXAMPLES, flat
@@ -51,6 +52,7 @@ def test_a_clip_is_read_in_the_order_of_its_frames(clips: Dataset) -> None:
 
 
 def test_fewer_clips_and_frames_are_the_first_ones(clips: Dataset) -> None:
+    assert (clip_set(clips, most=1).name, clip_set(clips, frames=3).name) == ("clips", "clips, first 3 frames")
     found = list(clip_set(clips, most=1, frames=3))
     assert [one.key for one in found] == ["one-identity+one"]
     np.testing.assert_array_equal(found[0].frames[2], picture(20))

@@ -86,7 +86,7 @@ def report_rounded(report: Report) -> dict[str, Figure]:
         return float(f"{value:.6g}")
 
     return {
-        name: Figure(six(one.value), six(one.low), six(one.high), one.of, one.people)
+        name: Figure(six(one.value), six(one.low), six(one.high), one.of, one.people, six(one.median))
         for name, one in report.methods["mine"].overall.items()
     }
 

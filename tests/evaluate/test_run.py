@@ -24,10 +24,11 @@ from facegraft.evaluate.floors import Floor
 from facegraft.evaluate.identity import JUDGES, spearman
 from facegraft.evaluate.look import Eyes, Views
 from facegraft.evaluate.protocol import Case, Metric, Scores
+from facegraft.evaluate.questions import folder_set, identity_frames, keys_of, questions_of
 from facegraft.evaluate.report import compare_with
 from facegraft.evaluate.report_page import page
 from facegraft.evaluate.results import Report
-from facegraft.evaluate.run import SUITES, evaluate, folder_set, identity_frames, keys_of, load_suites, questions_of
+from facegraft.evaluate.run import SUITES, evaluate, load_suites
 from facegraft.evaluate.stats import Figure
 from facegraft.evaluate.strips import SIDE, Strips
 from tests.evaluate.cases_for_tests import case_of_examples, example, own_eyes

@@ -18,7 +18,7 @@ from facegraft.data.clip_frames import clip_frames
 from facegraft.evaluate.clips import ClipCase
 from facegraft.evaluate.look import Eyes
 from facegraft.evaluate.protocol import Scores
-from facegraft.evaluate.temporal import CLIP_METRICS, JUDGE, ClipSeen, score_clips
+from facegraft.evaluate.temporal import ALL_METRICS, CLIP_METRICS, JUDGE, ClipSeen, score_clips
 from facegraft.evaluate.temporal_pixels import (
     EYE_PX,
     VIEW_WH,
@@ -205,7 +205,7 @@ def test_scores_have_a_row_per_clip_and_every_metric() -> None:
         ("ordinary",),
     )
     assert found.groups == {"sex": ("men",)}
-    assert set(found.values) == set(WORST)
+    assert set(found.values) == {metric.name for metric in ALL_METRICS}
     assert found.milliseconds.shape == found.failed.shape == (1,)
     assert not found.failed[0]
 

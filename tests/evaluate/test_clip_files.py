@@ -1,0 +1,102 @@
+"""Clips in files: what is asked of them, what other tools are given, and how their answers are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from facegraft.core.errors import BadInputError
+from facegraft.core.image import read_picture, save_frame
+from facegraft.core.types import Frame
+from facegraft.evaluate.clip_files import ClipAnswers, clip_files, read_clip, write_clip
+from facegraft.evaluate.clips import ClipCase
+from tests.evaluate.cases_for_tests import EXAMPLES, flat, noise
+
+
+def asked(frames: int = 5, **more: object) -> ClipCase:
+    shown = tuple(flat(10 * number) for number in range(frames))
+    return ClipCase("ann+walk", flat(200), shown, "ann", "ben", **more)  # type: ignore[arg-type]
+
+
+def levels(answer: list[Frame | None] | None) -> list[int | None]:
+    assert answer is not None
+    return [None if frame is None else int(frame[0, 0, 0]) for frame in answer]
+
+
+def test_a_set_of_files_is_read_one_after_the_other(tmp_path: Path) -> None:
+    for name, level in (("ann", 100), ("side", 50)):
+        save_frame(tmp_path / f"{name}.png", flat(level))
+    found = clip_files([tmp_path / "ann.png", tmp_path / "side.png"], [EXAMPLES / "clip.mp4"], frames=4)
+    assert (found.name, len(found), found.keys()) == ("ann into clip, first 4 frames", 1, ["ann+clip"])
+    (clip,) = found
+    assert (clip.key, len(clip)) == ("ann+clip", 4)
+    assert [int(picture[0, 0, 0]) for picture in clip.identities] == [100, 50]
+    assert [int(picture[0, 0, 0]) for picture in found.identity_frames()] == [100]
+    assert clip.fps == pytest.approx(25, abs=0.1)
+    assert next(clip.cases()).more is clip.more
+    assert read_clip(tmp_path / "ann.png", EXAMPLES / "clip.mp4", frames=4, every=2).fps == pytest.approx(12.5, abs=0.1)
+
+
+def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="two of the name 'a'"):
+        clip_files([tmp_path / "me.png"], [tmp_path / "a.mp4", tmp_path / "a.mov"])
+    with pytest.raises(BadInputError, match="found none"):
+        clip_files([], [tmp_path / "a.mp4"])
+
+
+def test_what_is_written_for_other_tools_is_read_back_as_an_answer(tmp_path: Path) -> None:
+    clip = asked()
+    write_clip(clip, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "attribute" / clip.key).iterdir()) == [
+        f"000{number}.png" for number in range(5)
+    ]
+    assert read_picture(tmp_path / "identity" / "ann+walk.png").frame[0, 0, 0] == 200
+    answers = ClipAnswers(tmp_path / "attribute")
+    assert "ann+walk" in answers
+    assert "ann+run" not in answers
+    assert levels(answers.get(clip)) == [0, 10, 20, 30, 40]
+    write_clip(asked(more=(flat(150),)), tmp_path / "two")
+    pictures = [read_picture(tmp_path / "two" / "identity" / "ann+walk" / f"000{n}.png").frame for n in (0, 1)]
+    assert [int(picture[0, 0, 0]) for picture in pictures] == [200, 150]
+
+
+def test_numbers_from_one_are_as_good_and_a_missing_one_is_a_lost_frame(tmp_path: Path) -> None:
+    clip, folder = asked(), tmp_path / "ann+walk"
+    folder.mkdir()
+    for number in range(1, 6):
+        save_frame(folder / f"out_{number}.png", flat(number))
+    answers = ClipAnswers(tmp_path)
+    assert levels(answers.get(clip)) == [1, 2, 3, 4, 5]
+    (folder / "out_5.png").unlink()
+    (folder / "out_2.png").unlink()
+    assert levels(answers.get(clip)) == [None, 1, None, 3, 4]
+    save_frame(folder / "cover.png", flat(9))
+    with pytest.raises(BadInputError, match="named by the numbers"):
+        answers.get(clip)
+
+
+def test_a_lossless_clip_file_is_an_answer_too(tmp_path: Path) -> None:
+    frames = [noise(seed, (48, 64)) for seed in range(4)]
+    with av.open(str(tmp_path / "ann+walk.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    found = ClipAnswers(tmp_path).get(asked(4))
+    assert found is not None
+    for one, other in zip(found, frames, strict=True):
+        assert one is not None
+        np.testing.assert_array_equal(one, other)
+    too_long = ClipAnswers(tmp_path).get(asked(3))
+    assert too_long is not None
+    assert len(too_long) == 4  # which does not fit, so it counts as lost
+
+
+def test_a_clip_without_an_answer_is_none(tmp_path: Path) -> None:
+    assert ClipAnswers(tmp_path).get(asked()) is None
+    with pytest.raises(BadInputError, match="expected a folder of answers"):
+        ClipAnswers(tmp_path / "none")
