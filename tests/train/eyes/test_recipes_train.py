@@ -138,7 +138,7 @@ def test_a_config_trains_by_its_one_command_and_its_file_runs(
         assert step["losses"]
         assert all(math.isfinite(value) for value in step["losses"].values())
         assert all(0 < length < math.inf for length in np.atleast_1d(step["gradient"]))
-    assert main(["export", str(run), "-o", str(file), "--half"]) == 0
+    assert main(["export", str(run), "-o", str(file), "--half", "--score"]) == 0
     network = json.loads((run / "config.json").read_text(encoding="utf-8"))["network"]
     recipe = find_recipe(network)
     given = {key: tensor.numpy() for key, tensor in zip(recipe.input_names, recipe.example(), strict=True)}
@@ -146,3 +146,6 @@ def test_a_config_trains_by_its_one_command_and_its_file_runs(
     assert all(answer.size and np.isfinite(answer).all() for answer in answers)
     card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     assert card["run"]["scores"] == told["scores"]
+    assert card["scored"]["float32"] == pytest.approx(told["scores"], rel=1e-3, abs=1e-3, nan_ok=True)
+    assert set(card["scored"]["file"]) == set(told["scores"])
+    assert "| score | float32 | file |" in file.with_suffix(".md").read_text(encoding="utf-8")
