@@ -12,7 +12,7 @@ from facegraft.core.files import sha256, shown
 from facegraft.export.bundle import write_bundle
 from facegraft.export.card import write_card
 from facegraft.export.compare import check_differences, largest_differences, milliseconds, open_session
-from facegraft.export.to_onnx import Ports, export_onnx, other_inputs
+from facegraft.export.to_onnx import FEWEST_HALVED, Ports, export_onnx, other_inputs
 from facegraft.frozen.from_onnx import fill_from_onnx
 from facegraft.methods._method import build_method
 from facegraft.nn.conv import count_parameters
@@ -89,7 +89,7 @@ def scores_of(folder: Path, path: Path) -> dict[str, dict[str, float]]:
     exact, stored = recipe.build(config["model"]).eval(), recipe.build(config["model"]).eval()
     for net in (exact, stored):
         load_weights(folder / WEIGHTS, net)
-    fill_from_onnx(stored, path, lone_numbers_stay=True)
+    fill_from_onnx(stored, path, fewest=FEWEST_HALVED)
     ports = Ports(tuple(recipe.input_names), tuple(recipe.output_names), recipe.dynamic_axes)
     samples = [recipe.example()]
     check_differences(stored, samples, largest_differences(stored, path, samples, ports), path, half=False)
