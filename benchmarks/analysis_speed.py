@@ -6,9 +6,9 @@
 Frames are the pictures given, side by side on grey: 1 and 4 faces at 640 x 480 and at 1280 x 720. Timed are the looks
 at a whole frame (once, as in a video every few frames; thorough, as at a picture), the points that follow where nobody
 looks, and what covers a face; then all of it in one go. Ours also tell light, attributes and who it is, of which
-MediaPipe's models say nothing. Networks by themselves come last. Whoever is timed takes turns; the clock counts;
-medians with 95 % intervals by bootstrap over the rounds. Without `facegraft models fetch --teacher` ours are timed
-alone. Prints Markdown and appends the run to benchmarks/history/<version>/analysis_speed--<machine>--cpu.json.
+MediaPipe's models say nothing. Networks by themselves come last. Whoever is timed takes turns; medians of the clock
+with 95 % intervals by bootstrap over the rounds, and after a semicolon of the processor, all threads together, which
+hardly grow where others use it too. Without `facegraft models fetch --teacher` ours are timed alone. Prints Markdown and appends the run to benchmarks/history/<version>/analysis_speed--<machine>--cpu.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 from eye_networks.measures import Figure, alternating
-from eye_networks.table import OURS, cell
+from eye_networks.table import OURS, cell, number
 from synth_pictures import facts, history, this_machine
 
 from facegraft.core.errors import BadInputError, FacegraftError
@@ -152,7 +152,7 @@ def analyses(portraits: list[Frame], rounds: int) -> Iterator[Row]:
                 for what in asked[OURS]:
                     calls = {who: own[what] for who, own in asked.items() if what in own}
                     where = {"threads": threads, "frame": size, "faces": count}
-                    yield {"what": what, **where, "ms": alternating(calls, rounds)[1]}
+                    yield {"what": what, **where} | timed(calls, rounds)
 
 
 def networks_alone(rounds: int) -> Iterator[Row]:
@@ -161,7 +161,13 @@ def networks_alone(rounds: int) -> Iterator[Row]:
         for what, (name, given, side) in ALONE.items():
             noise = np.random.default_rng(0).random((1, 3, side, side), np.float32)
             call = partial(open_session(WEIGHTS / f"{name}.onnx", threads).run, None, {given: noise})
-            yield {"what": what, "threads": threads, "ms": alternating({OURS: call}, rounds)[1]}
+            yield {"what": what, "threads": threads} | timed({OURS: call}, rounds)
+
+
+def timed(calls: Asked, rounds: int) -> Row:
+    """Milliseconds of the clock and of the processor, by who."""
+    processor, clock = alternating(calls, rounds)
+    return {"ms": clock, "processor_ms": processor}
 
 
 def tables(rows: list[Row]) -> str:
@@ -181,11 +187,13 @@ def _table(title: str, rows: list[Row]) -> str:
     who = list(dict.fromkeys(name for row in rows for name in row["ms"]))
     head = [f"{name}, {threads} thread{'s'[: threads - 1]}" for name in who for threads in THREADS]
     lines = [f"### {title}", "", f"| ms of | {' | '.join(head)} |", "|---|" + "---|" * len(head)]
-    found: dict[str, dict[tuple[str, int], Figure]] = {}
+    found: dict[str, dict[tuple[str, int], str]] = {}
     for row in rows:
-        found.setdefault(row["what"], {}).update({(name, row["threads"]): f for name, f in row["ms"].items()})
+        for name, figure in row["ms"].items():
+            words = f"{cell(figure)}; {number(row['processor_ms'][name].value)}"
+            found.setdefault(row["what"], {})[name, row["threads"]] = words
     for what, figures in found.items():
-        cells = [cell(figures.get((name, threads))) for name in who for threads in THREADS]
+        cells = [figures.get((name, threads), "not measured") for name in who for threads in THREADS]
         lines.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -200,7 +208,7 @@ def appended(path: Path, told: dict[str, Any], rows: list[Row]) -> int:
         runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
     except (ValueError, KeyError, TypeError) as error:
         raise BadInputError(f"{path.name}: expected runs of this benchmark; name another file with --json") from error
-    plain = [row | {"ms": {who: [f.value, f.low, f.high] for who, f in row["ms"].items()}} for row in rows]
+    plain = [row | {kind: _ends(row[kind]) for kind in ("ms", "processor_ms")} for row in rows]
     texts = []
     for run in [*runs, told | {"rows": plain}]:
         lines = ",\n  ".join(json.dumps(row) for row in run["rows"])
@@ -209,6 +217,10 @@ def appended(path: Path, told: dict[str, Any], rows: list[Row]) -> int:
     with atomic_path(path) as temporary:
         temporary.write_text('{"runs": [\n' + ",\n".join(texts) + "\n]}\n", encoding="utf-8")
     return len(runs) + 1
+
+
+def _ends(figures: dict[str, Figure]) -> dict[str, list[float | None]]:
+    return {who: [figure.value, figure.low, figure.high] for who, figure in figures.items()}
 
 
 def arguments() -> argparse.Namespace:

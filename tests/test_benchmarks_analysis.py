@@ -65,26 +65,23 @@ def test_every_question_is_asked_of_the_faces_that_are_there(speed: ModuleType, 
 
 def test_runs_are_kept_and_told(speed: ModuleType, tmp_path: Path) -> None:
     figure = importlib.import_module("eye_networks.measures").Figure
+    at = {"frame": "64 x 48", "faces": 1}
     rows = [
-        {
-            "what": "look",
-            "threads": threads,
-            "frame": "64 x 48",
-            "faces": 1,
-            "ms": {"ours": figure(ms, ms - 1, ms + 1, 9)},
-        }
+        {"what": "look", "threads": threads, **at, "ms": {"ours": figure(ms, ms - 1, ms + 1, 9)}}
         for threads, ms in ((1, 4.0), (2, 3.0))
     ]
     rows += [{"what": "parser", "threads": 1, "ms": {"ours": figure(2.0, 1.5, 2.5, 9)}}]
+    rows = [row | {"processor_ms": {"ours": figure(1.25, 1, 2, 9)}} for row in rows]
     path = tmp_path / "speed.json"
     assert speed.appended(path, {"commit": "a"}, rows) == 1
     assert speed.appended(path, {"commit": "b"}, rows) == 2
     runs = json.loads(path.read_text())["runs"]
     assert [run["commit"] for run in runs] == ["a", "b"]
     assert runs[1]["rows"][0]["ms"] == {"ours": [4.0, 3.0, 5.0]}
+    assert runs[0]["rows"][2]["processor_ms"] == {"ours": [1.25, 1, 2]}
     text = speed.tables(rows)
-    assert "| look | 4.00 [3.00, 5.00] | 3.00 [2.00, 4.00] |" in text
-    assert "| parser | 2.00 [1.50, 2.50] | not measured |" in text
+    assert "| look | 4.00 [3.00, 5.00]; 1.25 | 3.00 [2.00, 4.00]; 1.25 |" in text
+    assert "| parser | 2.00 [1.50, 2.50]; 1.25 | not measured |" in text
     path.write_text("[]")
     with pytest.raises(BadInputError, match="another file"):
         speed.appended(path, {}, rows)
