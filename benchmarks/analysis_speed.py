@@ -8,7 +8,8 @@ at a whole frame (once, as in a video every few frames; thorough, as at a pictur
 looks, and what covers a face; then all of it in one go. Ours also tell light, attributes and who it is, of which
 MediaPipe's models say nothing. Networks by themselves come last. Whoever is timed takes turns; medians of the clock
 with 95 % intervals by bootstrap over the rounds, and after a semicolon of the processor, all threads together, which
-hardly grow where others use it too. Without `facegraft models fetch --teacher` ours are timed alone. Prints Markdown and appends the run to benchmarks/history/<version>/analysis_speed--<machine>--cpu.json.
+hardly grow where others use it too. Without `facegraft models fetch --teacher` ours are timed alone. Prints Markdown
+and appends the run to benchmarks/history/<version>/analysis_speed--<machine>--cpu.json.
 """
 
 from __future__ import annotations
