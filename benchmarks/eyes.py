@@ -3,7 +3,8 @@
     FACEGRAFT_DATA=faces python benchmarks/eyes.py --renders renders_test --sheets worst
     python benchmarks/eyes.py --renders renders_test --only landmarks parser --most 60 --json try.json
 
-Measures every network that lies as ONNX in a folder. Held-out renders are made by
+Measures every network that lies as ONNX in a folder; the identity network is that by which methods know people
+(--identity), and the one of the folder, which judges, stands beside it. Held-out renders are made by
 `facegraft synth -o renders_test --people 150 --images 450 --split test --seed 977 --stratum mixed`, of another seed
 than those of training. FACEGRAFT_DATA holds portraits (manifest.csv), LFW and the teachers. What is missing is named.
 
@@ -35,8 +36,11 @@ from facegraft.core.errors import BadInputError, FacegraftError
 from facegraft.core.files import sha256, shown
 
 PARTS = ("detector", "landmarks", "parser", "attributes", "identity")
-ON_RENDERS = {"landmarks", "parser", "attributes"}
+ON_RENDERS = {"detector", "landmarks", "parser", "attributes", "identity"}
+LOOKED_AT = {"landmarks", "parser", "attributes"}
+"""Those for which faces of renders are found first."""
 WEIGHTS = Path(__file__).parents[1] / "facegraft" / "faces" / "weights"
+IDENTITY = WEIGHTS.parents[1] / "train" / "weights" / "identity.onnx"
 
 
 def measure(setup: Setup, only: list[str]) -> list[Result]:
@@ -45,22 +49,22 @@ def measure(setup: Setup, only: list[str]) -> list[Result]:
     shared.missing.extend(f"{name}: left out, for --only names others" for name in PARTS if name not in only)
     renders: Renders | None = None
     seen: Sightings = {}
-    who = landmarks.lookers(setup) if ON_RENDERS & set(only) else None
-    if who is not None:
+    who = landmarks.lookers(setup) if LOOKED_AT & set(only) else None
+    if ON_RENDERS & set(only):
         try:
             renders = load_renders(setup)
             shared.notes.append(renders.note)
             few = scarce(renders.labels()).items()
             shared.missing.extend(f"renders: only {count} pictures of the group {name!r}" for name, count in few)
-            seen = landmarks.look_at_renders(who, renders)
+            seen = landmarks.look_at_renders(who, renders) if who is not None else {}
         except FacegraftError as error:
             shared.missing.append(f"{', '.join(sorted(ON_RENDERS & set(only)))} on {error}")
     parts: dict[str, Callable[[], Result]] = {
-        "detector": lambda: detector.measure(setup),
+        "detector": lambda: detector.measure(setup, renders),
         "landmarks": lambda: landmarks.measure(setup, who or landmarks.lookers(setup), renders, seen),
         "parser": lambda: parser.measure(setup, renders, seen),
         "attributes": lambda: attributes.measure(setup, renders, seen),
-        "identity": lambda: identity.measure(setup),
+        "identity": lambda: identity.measure(setup, renders),
     }
     return [shared, *(attempted(name, parts[name]) for name in PARTS if name in only)]
 
@@ -75,22 +79,33 @@ def attempted(name: str, part: Callable[[], Result]) -> Result:
 
 def what_ran(setup: Setup, machine: str) -> dict[str, Any]:
     """Facts of the run: date, commit, machine, which files."""
-    files = {name: path for name in PARTS if (path := setup.network(name))}
+    files = {name: path for name in (*PARTS, identity.JUDGE) if (path := setup.network(name))}
     digests = {name: sha256(path)[:12] for name, path in files.items()}
     return facts() | {"machine": machine, "most": setup.most, "weights": digests}
 
 
-def copied(weights: Path, folder: Path) -> Path:
+def copied(weights: Path, folder: Path, known_by: Path | None = None) -> Path:
     """Our networks as they are now, so that a training that replaces one meanwhile does not mix two.
 
+    Args:
+        weights: Folder of our networks.
+        folder: Where they are copied to.
+        known_by: The identity network to be measured; that of `weights` becomes `identity.JUDGE` then.
+
     Raises:
-        BadInputError: The folder is not there.
+        BadInputError: The folder or the file is not there.
     """
     if not weights.is_dir():
         raise BadInputError(f"{shown(weights)}: expected a folder of networks, found none; correct --weights")
     for name in PARTS:
         if (weights / f"{name}.onnx").is_file():
             shutil.copyfile(weights / f"{name}.onnx", folder / f"{name}.onnx")
+    if known_by is not None:
+        if not known_by.is_file():
+            raise BadInputError(f"{shown(known_by)}: expected a network, found no file; correct --identity")
+        if (own := folder / f"{identity.NAME}.onnx").is_file():
+            own.replace(folder / f"{identity.JUDGE}.onnx")
+        shutil.copyfile(known_by, folder / f"{identity.NAME}.onnx")
     return folder
 
 
@@ -98,6 +113,8 @@ def arguments() -> argparse.Namespace:
     """Read from the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="our networks (default: shipped)")
+    known_by = "identity network (default: that by which methods know people)"
+    made.add_argument("--identity", type=Path, default=IDENTITY, metavar="FILE", help=known_by)
     made.add_argument("--renders", type=Path, metavar="DIR", help="dataset of held-out renders")
     made.add_argument("--data", type=Path, metavar="DIR", help="face pictures (default: FACEGRAFT_DATA)")
     made.add_argument("--sheets", type=Path, metavar="DIR", help="where to draw the worst twenty of each network")
@@ -117,7 +134,7 @@ def main() -> int:
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            return run(args, copied(args.weights, Path(scratch)))
+            return run(args, copied(args.weights, Path(scratch), args.identity))
     except FacegraftError as error:
         print(f"eyes: {error}", file=sys.stderr)
         return 2

@@ -28,7 +28,18 @@ from facegraft.faces.analyse import Analyser  # noqa: E402
 from facegraft.faces.topology import LANDMARKS_68, load_topology  # noqa: E402
 from facegraft.frozen.parser import CLASSES  # noqa: E402
 
-MODULES = ("measures", "table", "held_out", "looking", "sheets", "landmarks", "parser", "attributes", "detector")
+MODULES = (
+    "measures",
+    "table",
+    "held_out",
+    "looking",
+    "sheets",
+    "landmarks",
+    "parser",
+    "attributes",
+    "detector",
+    "identity",
+)
 SIDE = 96
 ALL = "renders: error of 468 points, % of the outer eye distance"
 
@@ -280,6 +291,7 @@ def test_the_table_says_value_interval_and_share_found(eyes: SimpleNamespace) ->
     first = eyes.table.summary(lines).splitlines()
     assert len(first) == 3
     assert first[2] == "| landmarks | error, all | 2 | 5.44 [5.00, 6.00], found 99.0 % | X 7.00 [6.00, 8.00] |"
+    assert eyes.table.cell(figure(99.38, None, None, 0)) == "99.38 [published]"
     rows = eyes.table.details(lines).splitlines()
     assert rows[2:4] == ["| group | n | ours | X |", "|---|---|---|---|"]
     assert rows[5] == "| men | 0 | none | not measured |"
@@ -324,6 +336,43 @@ def test_networks_are_measured_as_they_were_at_the_start(eyes: SimpleNamespace, 
     assert [(path.name, path.read_bytes()) for path in kept.iterdir()] == [("parser.onnx", b"first")]
     with pytest.raises(BadInputError, match="--weights"):
         eyes.main.copied(tmp_path / "none", tmp_path / "scratch")
+
+
+def test_the_network_that_knows_people_is_measured_beside_the_judge(eyes: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "weights" / "identity.onnx").write_bytes(b"judge")
+    (tmp_path / "mine.onnx").write_bytes(b"mine")
+    kept = eyes.main.copied(tmp_path / "weights", tmp_path / "scratch", tmp_path / "mine.onnx")
+    assert {path.stem: path.read_bytes() for path in kept.iterdir()} == {"identity": b"mine", "judge": b"judge"}
+    models = eyes.identity.rivals(setup_of(eyes, kept), eyes.table.Result())
+    assert models["our judge"] == kept / "judge.onnx"
+    with pytest.raises(BadInputError, match="--identity"):
+        eyes.main.copied(tmp_path / "weights", tmp_path / "scratch", tmp_path / "none.onnx")
+
+
+def test_rendered_people_are_told_from_strangers_alike(eyes: SimpleNamespace) -> None:
+    """Six people, three pictures each, two kinds; one person's second picture looks like a stranger of the kind."""
+    people = [f"p{n // 3}" for n in range(18)]
+    alike = ["a" if n < 9 else "b" for n in range(18)]
+    vectors = np.eye(6)[np.arange(18) // 3]
+    np.testing.assert_array_equal(eyes.identity.told_right(vectors, people, alike), 1)
+    vectors[1] = np.eye(6)[1]  # p0's second picture shows p1
+    found = eyes.identity.told_right(vectors, people, alike)
+    assert found[1] == pytest.approx(0.25)  # none of 2 pictures known again; 3 of 6 strangers alike refused
+    assert found[0] == found[2] == pytest.approx(0.75)
+    np.testing.assert_allclose(found[3:6], 0.5 + (5 / 6) / 2)
+    np.testing.assert_array_equal(found[6:], 1)
+    alone = eyes.identity.told_right(vectors, people, [*alike[:9], *["c"] * 3, *["b"] * 6])
+    assert np.isnan(alone[9:12]).all()  # nobody is like p3
+
+
+def test_a_face_is_found_by_a_sure_box_around_it(eyes: SimpleNamespace) -> None:
+    box, other = np.array([10.0, 10, 30, 30], np.float32), np.array([50.0, 50, 70, 70], np.float32)
+    told = np.stack([box + 2, other]), np.array([0.6, 0.9])
+    assert eyes.detector.found(told, box, 0.5)
+    assert not eyes.detector.found(told, box, 0.7)
+    assert not eyes.detector.found((told[0][:0], told[1][:0]), box, 0.5)
 
 
 def test_portraits_need_a_manifest(eyes: SimpleNamespace, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FEWEST_FILES = 20
 BLOCKS_RUN = 13
-BLOCKS_NOT_RUN = 37
+BLOCKS_NOT_RUN = 38
 """Change these together with the documents, so that no block stops being tested unseen."""
 NEEDS_ASSETS = "without MakeHuman's assets"
 """A reason that holds only where they are missing."""

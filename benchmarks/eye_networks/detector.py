@@ -10,10 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eye_networks.held_out import Setup, spread, watched
-from eye_networks.measures import Figure, alternating
+from eye_networks.held_out import Renders, Setup, spread, watched
+from eye_networks.looking import SAME_FACE
+from eye_networks.measures import Figure, alternating, percentage
 from eye_networks.shared_tools import detector_lfw
 from eye_networks.table import OURS, Line, Result, time_lines
+from facegraft.core.geometry import box_around, box_overlap
 from facegraft.core.image import read_picture
 from facegraft.faces.analyse import MIN_SCORE, whole_view
 from facegraft.faces.fetch import missing_models
@@ -27,7 +29,7 @@ RIVALS = {"yunet": "YuNet", "mediapipe": "MediaPipe"}
 TIMED_PX = 320
 
 
-def measure(setup: Setup) -> Result:
+def measure(setup: Setup, renders: Renders | None) -> Result:
     """All figures of the detector and of those beside it, which are measured without it too."""
     result = Result()
     if setup.network(NAME) is None:
@@ -47,14 +49,43 @@ def measure(setup: Setup) -> Result:
         result.missing.append(f"detector: needs 200 pictures without faces, found {len(free)}")
         return result
     shares: dict[str, Figure] = {}
+    thresholds: dict[str, float] = {}
     for name, look in looks.items():
-        shares[name], scores = share_found(look, name, files, free, allowed)
+        shares[name], scores, thresholds[name] = share_found(look, name, files, free, allowed)
         if name == OURS and setup.sheets is not None:
             setup.sheets.mkdir(parents=True, exist_ok=True)
             detector_lfw.worst_sheet(setup.sheets / "worst_detector.png", files, scores)
     result.lines.append(Line(NAME, "% of LFW's main faces found", "all", shares, "99.5 %"))
+    if renders is not None:
+        result.lines.extend(on_renders(looks, thresholds, renders))
     result.lines.extend(times(setup, files[0]))
     return result
+
+
+def on_renders(looks: dict[str, detector_lfw.Detect], thresholds: dict[str, float], renders: Renders) -> list[Line]:
+    """Share of the rendered faces that each finds in one look at its threshold, per group."""
+    boxes = [box_around(dense[:, :2]) for dense in renders.dense]
+    hits: dict[str, np.ndarray] = {}
+    for name, look in looks.items():
+        pairs = watched(list(zip(renders.frames, boxes, strict=True)), f"renders, {name}")
+        hits[name] = np.array([found(look(frame), box, thresholds[name]) for frame, box in pairs])
+    return [
+        Line(
+            NAME,
+            "% of renders' faces found, one look",
+            group,
+            {who: percentage(own[mask]) for who, own in hits.items()},
+        )
+        for group, mask in renders.groups().items()
+        if mask.any() and hits
+    ]
+
+
+def found(told: tuple[np.ndarray, np.ndarray], box_xyxy: np.ndarray, threshold: float) -> bool:
+    """Whether a box with that score or more lies around the face."""
+    boxes, scores = told
+    sure = boxes[scores >= threshold]
+    return bool(len(sure) and box_overlap(box_xyxy, sure.astype(np.float32)).max() >= SAME_FACE)
 
 
 def detectors(setup: Setup, result: Result) -> dict[str, detector_lfw.Detect]:
@@ -71,11 +102,11 @@ def detectors(setup: Setup, result: Result) -> dict[str, detector_lfw.Detect]:
 
 def share_found(
     look: detector_lfw.Detect, name: str, files: list[Path], free: list[np.ndarray], allowed: int
-) -> tuple[Figure, np.ndarray]:
-    """Percentage of the main faces, and each one's score."""
+) -> tuple[Figure, np.ndarray, float]:
+    """Percentage of the main faces, each one's score, and the threshold."""
     facts, scores = detector_lfw.measured(look, files, free, allowed, partial(watched, what=f"LFW, {name}"))
     low, high = facts["interval95"]
-    return Figure(100 * facts["share"], 100 * low, 100 * high, len(files)), scores
+    return Figure(100 * facts["share"], 100 * low, 100 * high, len(files)), scores, float(facts["threshold"])
 
 
 def times(setup: Setup, path: Path) -> list[Line]:

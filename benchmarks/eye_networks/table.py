@@ -53,13 +53,14 @@ def time_lines(network: str, what: str, timed: tuple[dict[str, Figure], dict[str
 
 
 def cell(figure: Figure | None) -> str:
-    """`5.44 [5.12, 5.79], found 98.9 %`."""
+    """`5.44 [5.12, 5.79], found 98.9 %`. A value of no pictures of ours is somebody else's."""
     if figure is None:
         return "not measured"
     if math.isnan(figure.value):
         text = "none"
     else:
-        ends = "too few people" if figure.low is None or figure.high is None else _ends(figure.low, figure.high)
+        unknown = "too few people" if figure.of else "published"
+        ends = unknown if figure.low is None or figure.high is None else _ends(figure.low, figure.high)
         text = f"{number(figure.value)} [{ends}]"
     return text if figure.found is None else f"{text}, found {100 * figure.found[0]:.1f} %"
 

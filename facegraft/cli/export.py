@@ -10,14 +10,15 @@ from typing import Any
 from facegraft.core.errors import MissingPartError
 
 EPILOG = """examples:
-  facegraft export runs/landmarks -o landmarks.onnx --half
+  facegraft export runs/landmarks -o landmarks.onnx --half --score
   facegraft export runs/parser -o parser.onnx --notes limits.md
   facegraft export runs/simswap -o bundles/simswap --half
   facegraft swap person.jpg photo.jpg --method bundles/simswap
 
-Needs the extra `train`, but none of the data. Of a run of a network it writes a file, its card (.md) and the card's
-facts (.json): SHA-256, speed, scores, config, data with licences, and the largest difference to torch, which must be
-small. Of a run of a method it writes a bundle: a folder with two graphs and a card, all that swapping needs."""
+Needs the extra `train`, but none of the data, unless --score asks for it. Of a run of a network it writes a file, its
+card (.md) and the card's facts (.json): SHA-256, speed, scores, config, data with licences, and the largest difference
+to torch, which must be small. Of a run of a method it writes a bundle: a folder with two graphs and a card, all that
+swapping needs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--half", action="store_true", help="store weights in float16; compute stays in float32")
     parser.add_argument(
         "--notes", type=Path, metavar="FILE", help="Markdown for the card: intended use, limits, groups"
+    )
+    parser.add_argument(
+        "--score",
+        action="store_true",
+        help="score a network's file beside its weights on the run's held-out data, for the card",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
 
@@ -49,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             name, files = facts["config"]["network"], ", .json and .md"
         print(f"would write {name} of {facts['images_seen']} images to {args.output}{files}")
         return 0
-    card = export_run(args.folder, args.output, half=args.half, notes=notes)
+    card = export_run(args.folder, args.output, half=args.half, notes=notes, score=args.score)
     return _tell_of_bundle(card, args.output) if "method" in card else _tell_of_network(card, args.output)
 
 

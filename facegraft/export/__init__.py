@@ -14,11 +14,11 @@ from typing import Any
 class _Package(ModuleType):
     """A package that can be called."""
 
-    def __call__(self, run: Any, out: Any, *, half: bool = False, notes: str = "") -> Any:
+    def __call__(self, run: Any, out: Any, *, half: bool = False, notes: str = "", score: bool = False) -> Any:
         """As `run.export`."""
         from facegraft.export.run import export
 
-        return export(run, out, half=half, notes=notes)
+        return export(run, out, half=half, notes=notes, score=score)
 
 
 sys.modules[__name__].__class__ = _Package

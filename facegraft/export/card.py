@@ -44,11 +44,19 @@ def as_markdown(facts: dict[str, Any]) -> str:
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items()]
     lines += ["", "## Scores on held-out data, of the weights in float32", "", "| score | |", "|---|---|"]
     lines += [f"| {name} | {value:.4g} |" for name, value in run["scores"].items()]
+    lines += _scored(facts["scored"]) if "scored" in facts else []
     lines += ["", "## Data", ""]
     lines += [f"- {_data(name, card)}" for name, card in run["data"].items()] or ["No dataset with a card was named."]
     lines += ["", "## Config", "", "```json", json.dumps(run["config"], indent=1), "```"]
     lines += ["", facts["notes"].strip()] if facts["notes"].strip() else []
     return "\n".join(lines) + "\n"
+
+
+def _scored(scores: dict[str, dict[str, float]]) -> list[str]:
+    """What storing cost: the weights in float32 and the file, scored one after the other."""
+    rows = [f"| {name} | {value:.6g} | {scores['file'][name]:.6g} |" for name, value in scores["float32"].items()]
+    title = "## The file on held-out data, beside the weights in float32, at export"
+    return ["", title, "", "| score | float32 | file |", "|---|---|---|", *rows]
 
 
 def _ports(ports: dict[str, list[Any]]) -> str:

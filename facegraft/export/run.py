@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import sha256, shown
 from facegraft.export.bundle import write_bundle
 from facegraft.export.card import write_card
 from facegraft.export.compare import check_differences, largest_differences, milliseconds, open_session
-from facegraft.export.to_onnx import Ports, export_onnx, other_inputs
+from facegraft.export.to_onnx import FEWEST_HALVED, Ports, export_onnx, other_inputs
+from facegraft.frozen.from_onnx import fill_from_onnx
 from facegraft.methods._method import build_method
 from facegraft.nn.conv import count_parameters
 from facegraft.nn.weights import load_weights
@@ -20,7 +23,7 @@ from facegraft.train.loop import Run
 from facegraft.train.recipe import find_recipe
 
 
-def export(run: str | Path | Run, out: str | Path, *, half: bool = False, notes: str = "") -> Path:
+def export(run: str | Path | Run, out: str | Path, *, half: bool = False, notes: str = "", score: bool = False) -> Path:
     """Writes what a run trained for use without torch; `load_swapper` and `facegraft swap --method` take a bundle.
 
     Args:
@@ -28,17 +31,19 @@ def export(run: str | Path | Run, out: str | Path, *, half: bool = False, notes:
         out: A folder for a method's bundle; a name that ends in `.onnx` for a network.
         half: Store weights in float16; compute stays in float32.
         notes: Markdown for the card: intended use, limits, groups.
+        score: Score a network's file and its weights on the run's held-out data, for the card: what rounding costs.
 
     Returns:
         `out`.
 
     Raises:
-        BadInputError: The run is not finished, `out` does not fit it, or the graph differs from torch.
+        BadInputError: The run is not finished, `out` does not fit it, or the graph differs from torch; or the data to
+            score it on is not here.
         MissingPartError: onnx or onnxscript is not installed.
         OutputError: The files cannot be written.
     """
     folder = Path(run) if isinstance(run, str | Path) else run.folder
-    export_run(folder, Path(out), half=half, notes=notes)
+    export_run(folder, Path(out), half=half, notes=notes, score=score)
     return Path(out)
 
 
@@ -60,11 +65,36 @@ def facts_of(folder: Path, out: Path) -> dict[str, Any]:
     return told | {"scores": result.scores, "data": facts["data"], "starts": facts["starts"]}
 
 
-def export_run(folder: Path, out: Path, *, half: bool = False, notes: str = "") -> dict[str, Any]:
+def export_run(folder: Path, out: Path, *, half: bool = False, notes: str = "", score: bool = False) -> dict[str, Any]:
     """As `export`, and gives what the card says."""
     facts = facts_of(folder, out)
-    write = _write_method if "method" in facts["config"] else _write_network
-    return write(folder / WEIGHTS, facts, out, half=half, notes=notes)
+    if "method" not in facts["config"]:
+        return _write_network(folder, facts, out, half=half, notes=notes, score=score)
+    if score:
+        raise BadInputError("--score: expected a network's run, found a method's; score its bundle by `facegraft eval`")
+    return _write_method(folder / WEIGHTS, facts, out, half=half, notes=notes)
+
+
+def scores_of(folder: Path, path: Path) -> dict[str, dict[str, float]]:
+    """Held-out scores of a run's weights in float32 and of the file made of them, one after the other on the CPU.
+
+    Returns:
+        "float32" and "file" -> score by name; what differs is what storing cost.
+
+    Raises:
+        FacegraftError: The data of the run is not here, or the file is of another network.
+    """
+    config = read_json(folder / CONFIG)
+    recipe = find_recipe(config["network"])(config, torch.device("cpu"))
+    exact, stored = recipe.build(config["model"]).eval(), recipe.build(config["model"]).eval()
+    for net in (exact, stored):
+        load_weights(folder / WEIGHTS, net)
+    fill_from_onnx(stored, path, fewest=FEWEST_HALVED)
+    ports = Ports(tuple(recipe.input_names), tuple(recipe.output_names), recipe.dynamic_axes)
+    samples = [recipe.example()]
+    check_differences(stored, samples, largest_differences(stored, path, samples, ports), path, half=False)
+    with torch.no_grad():
+        return {"float32": recipe.validate(exact), "file": recipe.validate(stored)}
 
 
 def portable(tables: Any) -> Any:
@@ -83,11 +113,13 @@ def _write_method(weights: Path, run: dict[str, Any], folder: Path, *, half: boo
     return write_bundle(folder, method, frozen, run, half=half, notes=notes)
 
 
-def _write_network(weights: Path, run: dict[str, Any], path: Path, *, half: bool, notes: str) -> dict[str, Any]:
+def _write_network(
+    folder: Path, run: dict[str, Any], path: Path, *, half: bool, notes: str, score: bool
+) -> dict[str, Any]:
     network = run["config"]["network"]
     recipe = find_recipe(network)
     net = recipe.build(run["config"]["model"]).eval()
-    load_weights(weights, net)
+    load_weights(folder / WEIGHTS, net)
     ports = Ports(tuple(recipe.input_names), tuple(recipe.output_names), recipe.dynamic_axes)
     example = recipe.example()
     kept = {"network": network, "images_seen": str(run["images_seen"]), "commit": run["starts"][-1]["commit"]}
@@ -107,6 +139,8 @@ def _write_network(weights: Path, run: dict[str, Any], path: Path, *, half: bool
         "run": run,
         "notes": notes,
     }
+    if score:
+        card["scored"] = scores_of(folder, path)
     write_card(path, card)
     return card
 

@@ -35,10 +35,16 @@ def load_onnx(net: nn.Module, path: Path) -> None:
     net.requires_grad_(False)
 
 
-def fill_from_onnx(net: nn.Module, path: Path) -> None:
+def fill_from_onnx(net: nn.Module, path: Path, *, fewest: int = 0) -> None:
     """As `load_onnx`, with normalisations in their places and nothing frozen: a network to train on.
 
     They only add a bias as long as the network is in evaluation mode, where it is left.
+
+    Args:
+        net: Of the file's kind.
+        path: The file.
+        fewest: A weight of fewer numbers that the file lacks keeps its value: export makes constants of small ones, as
+            of scales.
 
     Raises:
         BadInputError: The file is missing, broken, or of another network.
@@ -66,6 +72,7 @@ def fill_from_onnx(net: nn.Module, path: Path) -> None:
     left = [name for name, weight in weights.items() if id(weight) not in filled]
     plain = {id(norm.weight) for norm in norms.values()}
     missing = [name for name in left if id(weights[name]) not in plain]
+    missing = [name for name in missing if weights[name].numel() >= fewest]
     if missing:
         raise BadInputError(f"{shown(path)}: {missing[0]} is missing ({len(missing)} in all); it is another network's")
     net.eval()

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import facegraft
 from facegraft.core.geometry import transform, warp
 from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
+from facegraft.export.card import as_markdown, bundle_markdown
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.fetch import SHIPPED
 from facegraft.faces.mediapipe import MediaPipeNetworks
@@ -42,6 +44,34 @@ def test_every_network_has_its_card_and_is_what_the_card_says() -> None:
         assert card["run"]["data"]
         assert card["sha256"] in path.with_suffix(".md").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
+
+
+def shipped_cards() -> list[tuple[dict[str, Any], str]]:
+    """Facts and text of every card in the package, networks' and bundles'."""
+    package = WEIGHTS.parents[1]
+    files = [*package.rglob("weights/*.json"), *package.rglob("weights/*/card.json")]
+    texts = [path.with_name("CARD.md") if path.name == "card.json" else path.with_suffix(".md") for path in files]
+    return [
+        (json.loads(path.read_text(encoding="utf-8")), text.read_text(encoding="utf-8"))
+        for path, text in zip(files, texts, strict=True)
+    ]
+
+
+def test_cards_for_people_say_what_those_for_programs_say() -> None:
+    cards = shipped_cards()
+    assert len(cards) >= len(SHIPPED) + 4  # two identity networks, the robust one, a bundle
+    for facts, text in cards:
+        assert text == (bundle_markdown if "facegraft_bundle" in facts else as_markdown)(facts)
+
+
+def test_cards_name_whose_pictures_taught_the_weights() -> None:
+    """All but the shading network saw photographs."""
+    silent = {facts.get("network") for facts, text in shipped_cards() if "**Attribution.**" not in text}
+    assert silent == {"shading"}
+    for facts, _ in shipped_cards():
+        if facts.get("network") != "shading":
+            for name in ("Lisa DeBruine and Benedict Jones (CC-BY 4.0", "David Beniaguev (MIT)"):
+                assert name in " ".join(facts["notes"].split())
 
 
 @pytest.mark.usefixtures("face_models")
