@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from facegraft.core.errors import MissingPartError
+from facegraft.core.errors import BadInputError, MissingPartError
 
 EPILOG = """examples:
   facegraft export runs/landmarks -o landmarks.onnx --half --score
@@ -45,12 +45,14 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingPartError("torch is missing: pip install 'facegraft[train]'") from error
     from facegraft.core.files import read_bytes
-    from facegraft.export.run import export_run, facts_of
+    from facegraft.export.run import SCORED_BY_EVAL, export_run, facts_of
 
     notes = read_bytes(args.notes).decode("utf-8", "replace") if args.notes else ""
     if args.dry_run:
         facts = facts_of(args.folder, args.output)
         name, files = facts["config"].get("method"), ""
+        if name is not None and args.score:
+            raise BadInputError(SCORED_BY_EVAL)
         if name is None:
             name, files = facts["config"]["network"], ", .json and .md"
         print(f"would write {name} of {facts['images_seen']} images to {args.output}{files}")

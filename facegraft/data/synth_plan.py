@@ -203,5 +203,5 @@ def _dealt(number: int, all_of_them: int, people: int) -> tuple[int, int]:
 def differing(options: Any, before: dict[str, object]) -> list[str]:
     """Options that are not those that a folder was begun with, in words."""
     now = dataclasses.asdict(options)
-    was = {"planes": USUAL_PLANES} | before  # sets that were begun before there was a choice
+    was = {"planes": USUAL_PLANES, "both_ways": False} | before  # sets that were begun before there was a choice
     return [f"{name} {was.get(name)!r} is now {value!r}" for name, value in now.items() if was.get(name) != value]

@@ -20,11 +20,12 @@ from facegraft.evaluate.comparison import SAME_SET
 from facegraft.evaluate.identity import JUDGES, spearman
 from facegraft.evaluate.page_style import STYLE
 from facegraft.evaluate.plots import digits_of, shown_name, written
-from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.protocol import CLIP_PROTOCOL, PROTOCOL, Metric
 from facegraft.evaluate.report_cost import markdown, section
 from facegraft.evaluate.report_page import NOWHERE, group_plots, headline, legend, planes
 from facegraft.evaluate.results import CASES, Network, Report, Result, compact, load
 from facegraft.evaluate.run import SUITES, all_of, load_suites
+from facegraft.evaluate.temporal import ALL_METRICS
 
 SORTED_BY = ("identity_gap_dlib", "identity_gap_second")
 """The first of these that any method of a board has."""
@@ -45,7 +46,10 @@ JUDGES_ABOUT = (
 AGREE_IN = ("identity_cosine", "identity_gap", "top1")
 """Metrics of both judges whose orders of the methods are compared."""
 FEWEST_TO_ORDER = 3
-PRIMARY = {metric.name: metric.primary for module in load_suites(SUITES) for metric in all_of(module)}
+PRIMARY = {
+    PROTOCOL: {metric.name: metric.primary for module in load_suites(SUITES) for metric in all_of(module)},
+    CLIP_PROTOCOL: {metric.name: metric.primary for metric in ALL_METRICS},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +212,9 @@ def _note(line: str) -> str:
 def _board(reports: Sequence[Report]) -> Board:
     """Reports from the oldest to the newest; a later one replaces a method's earlier numbers."""
     holders = {name: report for report in reports for name in report.methods}
-    metrics = {name: _as_shown(metric) for report in reports for name, metric in report.metrics.items()}
+    metrics = {
+        name: _as_shown(metric, report.protocol) for report in reports for name, metric in report.metrics.items()
+    }
     suites: dict[str, tuple[str, ...]] = {}
     for report in reports:
         for suite, names in report.suites.items():
@@ -233,9 +239,9 @@ def _board(reports: Sequence[Report]) -> Board:
     )
 
 
-def _as_shown(metric: Metric) -> Metric:
+def _as_shown(metric: Metric, protocol: str) -> Metric:
     """What is primary now is so in old results too."""
-    return dataclasses.replace(metric, primary=PRIMARY.get(metric.name, metric.primary))
+    return dataclasses.replace(metric, primary=PRIMARY.get(protocol, {}).get(metric.name, metric.primary))
 
 
 def _within(holders: Iterable[Report]) -> tuple[float, ...]:

@@ -87,10 +87,7 @@ def folder_set(identities: Path, attributes: Path) -> FolderSet:
 
 def identity_frames(questions: Questions) -> Iterator[Frame]:
     """One picture of each person who gives an identity."""
-    if isinstance(questions, ItselfSet):
-        yield from identity_frames(questions.of)
-        return
-    if isinstance(questions, FolderSet):
+    if isinstance(questions, ItselfSet | FolderSet):
         yield from (case.identity for case in questions)
         return
     seen = set()
@@ -141,5 +138,6 @@ def _into_itself(case: Case) -> Case:
         truth=case.attribute,
         toned=None,
         more=(),
+        groups={},
         exact=dataclasses.replace(case.exact, changed=None),
     )

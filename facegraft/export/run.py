@@ -20,7 +20,9 @@ from facegraft.nn.weights import load_weights
 from facegraft.train.folder import CONFIG, FACTS, WEIGHTS, read_json, read_result
 from facegraft.train.frozen_nets import load_frozen
 from facegraft.train.loop import Run
-from facegraft.train.recipe import find_recipe
+from facegraft.train.recipe import Recipe, find_recipe
+
+SCORED_BY_EVAL = "--score: expected a network's run, found a method's; score its bundle by `facegraft eval`"
 
 
 def export(run: str | Path | Run, out: str | Path, *, half: bool = False, notes: str = "", score: bool = False) -> Path:
@@ -71,22 +73,26 @@ def export_run(folder: Path, out: Path, *, half: bool = False, notes: str = "", 
     if "method" not in facts["config"]:
         return _write_network(folder, facts, out, half=half, notes=notes, score=score)
     if score:
-        raise BadInputError("--score: expected a network's run, found a method's; score its bundle by `facegraft eval`")
+        raise BadInputError(SCORED_BY_EVAL)
     return _write_method(folder / WEIGHTS, facts, out, half=half, notes=notes)
 
 
-def scores_of(folder: Path, path: Path) -> dict[str, dict[str, float]]:
+def scores_of(folder: Path, path: Path, recipe: Recipe) -> dict[str, dict[str, float]]:
     """Held-out scores of a run's weights in float32 and of the file made of them, one after the other on the CPU.
+
+    Args:
+        folder: Of the run.
+        path: The file.
+        recipe: Of the run, with its data.
 
     Returns:
         "float32" and "file" -> score by name; what differs is what storing cost.
 
     Raises:
-        FacegraftError: The data of the run is not here, or the file is of another network.
+        FacegraftError: The file is of another network.
     """
-    config = read_json(folder / CONFIG)
-    recipe = find_recipe(config["network"])(config, torch.device("cpu"))
-    exact, stored = recipe.build(config["model"]).eval(), recipe.build(config["model"]).eval()
+    model = read_json(folder / CONFIG)["model"]
+    exact, stored = recipe.build(model).eval(), recipe.build(model).eval()
     for net in (exact, stored):
         load_weights(folder / WEIGHTS, net)
     fill_from_onnx(stored, path, fewest=FEWEST_HALVED)
@@ -118,6 +124,8 @@ def _write_network(
 ) -> dict[str, Any]:
     network = run["config"]["network"]
     recipe = find_recipe(network)
+    # With its data, which may not be here: that is told before anything is written.
+    judge = recipe(read_json(folder / CONFIG), torch.device("cpu")) if score else None
     net = recipe.build(run["config"]["model"]).eval()
     load_weights(folder / WEIGHTS, net)
     ports = Ports(tuple(recipe.input_names), tuple(recipe.output_names), recipe.dynamic_axes)
@@ -139,8 +147,8 @@ def _write_network(
         "run": run,
         "notes": notes,
     }
-    if score:
-        card["scored"] = scores_of(folder, path)
+    if judge is not None:
+        card["scored"] = scores_of(folder, path, judge)
     write_card(path, card)
     return card
 

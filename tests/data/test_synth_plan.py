@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from facegraft.core.errors import BadInputError
 from facegraft.data import benchmark_sets as sets
+from facegraft.data.reverse import ReverseOptions
 from facegraft.data.synth import scene
 from facegraft.data.synth.people import sample_person
 from facegraft.data.synth_plan import (
@@ -142,6 +143,10 @@ def test_options_that_changed_are_named() -> None:
     assert differing(dataclasses.replace(PICTURES, planes="own"), before_planes) == [
         "planes 'regions,occluder,visible,own' is now 'own'"
     ]
+    reversed_once = dataclasses.asdict(ReverseOptions("warp", 4))
+    del reversed_once["both_ways"]
+    assert differing(ReverseOptions("warp", 4), reversed_once) == []
+    assert differing(ReverseOptions("warp", 4, both_ways=True), reversed_once) == ["both_ways False is now True"]
 
 
 def test_defaults_depend_on_pairs() -> None:

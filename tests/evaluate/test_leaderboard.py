@@ -23,7 +23,7 @@ from facegraft.evaluate.leaderboard import (
     history_name,
     read_history,
 )
-from facegraft.evaluate.protocol import Metric
+from facegraft.evaluate.protocol import CLIP_PROTOCOL, Metric
 from facegraft.evaluate.report_page import group_plots
 from facegraft.evaluate.results import CASES, Kind, Network, Report, compact, load, save
 from facegraft.evaluate.stats import Figure
@@ -98,6 +98,8 @@ def test_what_is_primary_now_is_shown_of_old_results_too() -> None:
     report = dataclasses.replace(report, metrics={**report.metrics, old.name: old})
     assert old not in report.primary()
     assert "expression truth, % ↓" in as_markdown(boards([report]), "make it")
+    clips = dataclasses.replace(report, protocol=CLIP_PROTOCOL)
+    assert "expression truth" not in as_markdown(boards([clips]), "make it")  # secondary on clips
 
 
 def test_the_page_says_which_judge_is_no_independent_word() -> None:

@@ -136,8 +136,10 @@ def test_a_picture_into_itself_should_come_back(tmp_path: Path) -> None:
     assert (asked.name, len(asked), keys_of(asked)) == ("tiny into itself", 2, keys_of(plain))
     assert questions_of(asked) is asked
     assert set_facts(asked) == set_facts(plain)
-    assert len(list(identity_frames(asked))) == len(list(identity_frames(plain)))
+    for frame, case in zip(identity_frames(asked), plain, strict=True):
+        np.testing.assert_array_equal(frame, case.attribute)
     for case in asked:
+        assert not case.groups  # those of who would have been put into it
         np.testing.assert_array_equal(case.identity, case.attribute)
         assert case.truth is case.attribute
         assert case.identity_person == case.attribute_person
