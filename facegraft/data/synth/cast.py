@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
+import cv2
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +19,7 @@ from facegraft.data.synth.body import Body
 from facegraft.data.synth.parts import Beard, Eyes, Lashes, Teeth
 from facegraft.data.synth.people import Person, macro_morphs
 from facegraft.data.synth.skin import SkinBaker
-from facegraft.data.synth.uvspace import UvSpace
+from facegraft.data.synth.uvspace import UvSpace, smooth_step
 
 ALBEDO, BUMP = slice(0, 3), slice(3, 6)
 LIPS, INSIDE, EAR, GLOSS, BEARD, BROW = range(6, 12)
@@ -25,6 +27,8 @@ CHANNELS = 12
 WHOLE = range(14598, 15128)
 """Helper vertices of eyes, lashes and teeth, and `TONGUE`: they follow the inner face without a gradual border."""
 TONGUE = range(13380, 13606)
+RAMP_DM = 0.6
+"""From the border inwards, so far is the identity's shape only in part: a shorter ramp folds where jaws differ."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ class Cast:
         height, width = self.space.size_hw
         inside = (texel >= 0).all(1) & (texel[:, 0] < width) & (texel[:, 1] < height)
         at = texel[:, 1].clamp(0, height - 1) * width + texel[:, 0].clamp(0, width - 1)
-        share = torch.where(inside, self.space.face.reshape(-1)[at], 0.0)
+        face = torch.minimum(self.space.face, self._ramp())
+        share = torch.where(inside, face.reshape(-1)[at], 0.0)
         out = torch.zeros(len(body.ids), device=body.device)
         out.scatter_reduce_(0, surface.corner, share, "amax")
         place = torch.as_tensor(body.base.vertices[body.ids], dtype=torch.float32, device=body.device)
@@ -134,6 +139,14 @@ class Cast:
         inner = self._mouth_interior()
         out[inner] = 1.0
         return out
+
+    def _ramp(self) -> Float[Tensor, "h w"]:
+        """0 outside the inner face, 1 from `RAMP_DM` inside its border on."""
+        space = self.space
+        inside = (space.face > 0).cpu().numpy()
+        texel_dm = float(1 / space.along_x[space.face > 0.5].norm(dim=1).median())
+        depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5) * texel_dm
+        return smooth_step(torch.from_numpy(depth).to(space.face.device), 0.0, RAMP_DM)
 
     def _mouth_interior(self) -> Tensor:
         surface, space = self.body.skin, self.space

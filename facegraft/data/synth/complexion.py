@@ -34,6 +34,9 @@ CENTRE = (0.5, 0.1)
 """Share of women and age, in `AGE_UNIT` from `MIDDLE_AGE`, at which the mean is taken."""
 BEARD_LIMIT = -0.10
 """Faces without a beard's shadow are darkened by no more than this where beards grow."""
+MUZZLE_DM, SOFT_DM, LIPS_PX = 0.6, 0.3, 31
+FRONT_DM, UNDER_NOSE_DM = -0.5, -0.35
+"""Around the mouth, from the middle between the eyes: how far to the side, back and up; the lips' hole is closed."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Complexions:
         self._covered: Bool[np.ndarray, "h w"] = covered > 0
         self._around = cv2.GaussianBlur(covered, (0, 0), SOFT_PX)
         self._beard = cv2.resize(beard, GRID_HW[::-1], interpolation=cv2.INTER_AREA)
+        self._muzzle, self._cheeks = muzzle(coarse, self._beard), cheeks(coarse) & self._covered
 
     def paint(self, skin: Skin) -> Float32[np.ndarray, "3 h w"]:
         """Log colour to add, on the quarter-size grid; all zero for a skin without coefficients."""
@@ -110,5 +114,29 @@ class Complexions:
         soft = cv2.GaussianBlur(grid, (0, 0), SOFT_PX) / np.maximum(self._around, 0.3)[..., None]
         grid = np.where(self._covered[..., None], grid, soft).astype(np.float32)
         if skin.stubble_shadow == 0:
-            grid += self._beard[..., None] * (np.maximum(grid, BEARD_LIMIT) - grid)
+            grid = self._beardless(grid)
         return np.ascontiguousarray(grid.transpose(2, 0, 1), np.float32)
+
+    def _beardless(self, grid: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
+        """Neither the shadow of a beard, nor skin around the mouth that is paler on average than the cheeks.
+
+        The effect of being a man was learned against renders with painted beards: without one it is a pale muzzle.
+        """
+        grid = grid + self._beard[..., None] * (np.maximum(grid, BEARD_LIMIT) - grid)
+        around = (self._muzzle * self._covered)[..., None]
+        paler = (grid * around).sum((0, 1)) / max(float(around.sum()), 1e-6) - grid[self._cheeks].mean(0)
+        return np.asarray(grid - self._muzzle[..., None] * np.maximum(paler, 0), np.float32)
+
+
+def muzzle(space: SkinSpace, beard: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Share, 0..1, of what lies around the mouth and on the chin, lips included."""
+    across = np.clip((MUZZLE_DM - np.abs(space.places[0])) / SOFT_DM, 0, 1)
+    closed = cv2.morphologyEx(beard, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LIPS_PX, LIPS_PX)))
+    front = space.head & (space.places[2] > FRONT_DM) & (space.places[1] < UNDER_NOSE_DM)
+    return np.asarray(cv2.GaussianBlur(closed * across * front, (0, 0), SOFT_PX), np.float32)
+
+
+def cheeks(space: SkinSpace) -> Bool[np.ndarray, "h w"]:
+    """Skin beside the nose, below the eyes."""
+    x, y, _ = np.abs(space.places)
+    return np.asarray((x > 0.3) & (x < 0.65) & (y > 0.18) & (y < 0.42) & (space.places[1] < 0))

@@ -48,6 +48,20 @@ def test_heavy_points_are_aligned_best():
     assert (align(moving, fixed, weight)[:3] - fixed[:3]).norm(dim=1).max() < 1e-3
 
 
+def test_the_shape_changes_slowly_from_one_person_to_the_other(cast):
+    """A short ramp folds into a second chin where the jaws differ; features are the identity's all the same."""
+    body, share = cast.body, cast.shares
+    place = torch.as_tensor(body.base.vertices[body.ids], dtype=torch.float32)
+    corners = body.skin.corner[body.skin.triangles]
+    edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    edges = edges[((share[edges] > 0) & (share[edges] < 1)).all(1)]
+    length = (place[edges[:, 0]] - place[edges[:, 1]]).norm(dim=1)
+    per_dm = (share[edges[:, 0]] - share[edges[:, 1]]).abs()[length > 0.01] / length[length > 0.01]
+    assert len(per_dm) > 1000
+    assert per_dm.quantile(0.95) < 3
+    assert share[body.landmarks[27:]].min() > 0.95
+
+
 def test_a_blend_takes_features_of_one_and_the_rest_of_the_other(cast):
     identity, attribute = sample_person(10), sample_person(5)
     who, on = cast.actor(identity), cast.actor(attribute)
