@@ -42,6 +42,8 @@ class Gap:
 def gap(one: Rendered, other: Rendered) -> Gap:
     apart = (one.image.cpu().int() - other.image.cpu().int()).abs().float()
     here, there = one.labels, other.labels
+    assert here is not None
+    assert there is not None
     regions = (here.regions.cpu() != there.regions.cpu()).float()
     points = max(
         float((getattr(here, name).cpu() - getattr(there, name).cpu())[..., :2].abs().max())
