@@ -3,8 +3,9 @@
     python benchmarks/loader.py --repeats 3
 
 Pictures are made here: blurred noise with grain, so that JPEG and PNG have work as with photographs. A sample is two
-pictures (identity and attribute; the truth is one of them) as floats on the device. Rounds of all contenders
-alternate. Writes benchmarks/history/<version>/loader--<machine>--<device>.json.
+pictures (identity and attribute; the truth is one of them) as floats on the device. "With augmentation": colour, blur,
+warps and pasted things as for a GAN (`vary`, stages `GAN`). Rounds of all contenders alternate. Writes
+benchmarks/history/<version>/loader--<machine>--<device>.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,11 @@ import torch
 import facegraft
 from facegraft.core.image_bytes import encode_frame, encode_plane
 from facegraft.core.types import Frame
+from facegraft.data.augment import GAN
 from facegraft.data.dataset import Dataset, DatasetCard, Item, open_dataset, write_card, write_shard
 from facegraft.data.loader import Loader, LoaderOptions
 from facegraft.data.policies import OURS
+from facegraft.data.vary import vary
 
 HERE = Path(__file__).parent
 PHOTOS_PER_PERSON = 6
@@ -102,6 +106,9 @@ def rates(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         options = dataclasses.replace(plain, workers=workers)
         for name, dataset in sets.items():
             contenders[f"{name}, {workers} threads"] = Loader(dataset, OURS, options)
+        augment = [partial(vary, stages=GAN)]
+        varied = Loader(sets["jpeg_128"], OURS, options, requires=LABELS, augment=augment)
+        contenders[f"jpeg_128 with augmentation, {workers} threads"] = varied
         cached = dataclasses.replace(options, cache=folder / "cache")
         for what, requires in (("cache", ()), ("cache with mask and landmarks", LABELS)):
             began = time.perf_counter()

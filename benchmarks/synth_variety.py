@@ -26,9 +26,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from synth_pictures import Shot, bootstrap, facts, history, pictures, rounded, this_machine
+from variety_plot import plot
 
 from facegraft.core.files import atomic_path
-from facegraft.core.image import picture_from_frame, read_picture, write_picture
+from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.data.measure import skin_tone
 from facegraft.data.synth.people import Person, sample_person
@@ -277,30 +278,6 @@ def variants(people: Sequence[Person]) -> dict[str, list[Person]]:
     }
 
 
-def plot(path: Path, series: dict[str, dict[str, list[float]]]) -> None:
-    """Three panels, one curve per crowd."""
-    colours = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189))
-    width, height, margin = 900, 300, 40
-    panels = []
-    for what in ("different", "nearest", "same"):
-        canvas = np.full((height, width, 3), 255, np.uint8)
-        top = max(max(one[what]) for one in series.values()) or 1.0
-        for tick in np.arange(0.6, 1.001, 0.05):
-            x = int(margin + (tick - 0.6) / 0.4 * (width - 2 * margin))
-            cv2.line(canvas, (x, height - 30), (x, 20), (225, 225, 225), 1)
-            cv2.putText(canvas, f"{tick:.2f}", (x - 14, height - 12), 0, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-        for row, (name, one) in enumerate(series.items()):
-            middles = (EDGES[:-1] + EDGES[1:]) / 2
-            xs = margin + (middles - 0.6) / 0.4 * (width - 2 * margin)
-            ys = height - 30 - np.array(one[what]) / top * (height - 60)
-            curve = np.stack([xs, ys], 1).round().astype(np.int32)
-            cv2.polylines(canvas, [curve], isClosed=False, color=colours[row % 4], thickness=2, lineType=cv2.LINE_AA)
-            cv2.putText(canvas, name, (margin + 8, 60 + 18 * row), 0, 0.45, colours[row % 4], 1, cv2.LINE_AA)
-        cv2.putText(canvas, f"{what}: cosine", (margin + 8, 36), 0, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-        panels.append(canvas)
-    write_picture(path, picture_from_frame(np.concatenate(panels)), [])
-
-
 def rendered(eye: Eye, people: Sequence[Person], name: str, args: argparse.Namespace, takes: int) -> Crowd:
     """People in ordinary scenes, each scene once."""
     shots = [
@@ -345,7 +322,7 @@ def compare(eye: Eye, args: argparse.Namespace) -> dict[str, Any]:
     result["parts"] = {name: parts_of(crowd) for name, crowd in crowds.items() if np.isfinite(crowd.second).any()}
     result["rendered_explained"] = explained(crowds["rendered"], [people[n] for n in crowds["rendered"].who])
     if args.plot:
-        plot(args.plot, result["histograms"])
+        plot(args.plot, result["histograms"], EDGES)
     return result
 
 
