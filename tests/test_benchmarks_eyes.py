@@ -28,7 +28,9 @@ from facegraft.faces.analyse import Analyser  # noqa: E402
 from facegraft.faces.topology import LANDMARKS_68, load_topology  # noqa: E402
 from facegraft.frozen.parser import CLASSES  # noqa: E402
 
-MODULES = "measures table held_out looking sheets landmarks parser attributes detector identity".split()
+MODULES = (
+    "measures", "table", "held_out", "looking", "sheets", "landmarks", "parser", "attributes", "detector", "identity",
+)  # fmt: skip
 SIDE = 96
 ALL = "renders: error of 468 points, % of the outer eye distance"
 
