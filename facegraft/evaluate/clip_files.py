@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
 from facegraft.data.clip_frames import clip_frames
 from facegraft.evaluate.cases import ENDINGS
-from facegraft.evaluate.clips import FEWEST_FRAMES, FPS, ClipCase, ClipSet
+from facegraft.evaluate.clips import FEWEST_FRAMES, FPS, ClipCase, ClipSet, still_key
 
 FRAMES = 48
 """Of a clip, where nobody says how many."""
@@ -110,12 +110,31 @@ Clips = ClipSet | ClipFiles
 class ClipAnswers:
     """Answers to clips, made elsewhere: a folder KEY of numbered pictures, or a clip file KEY.mkv, for each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: Iterable[str] | None = None) -> None:
+        """Finds the answers to clips and to their photos that stand still, without reading a picture.
+
+        Args:
+            folder: Of answers.
+            keys: Of the clips; what else lies in the folder is left alone. None = all that is there answers clips.
+
+        Raises:
+            BadInputError: No such folder, two answers of one key, or pictures without a number, or with the same.
+        """
         if not folder.is_dir():
             raise BadInputError(f"{shown(folder)}: expected a folder of answers, found none")
-        found = sorted(folder.iterdir())
-        self._found = {path.stem: path for path in found if path.suffix.lower() in CLIP_ENDINGS}
-        self._found |= {path.name: path for path in found if path.is_dir()}
+        wanted = None if keys is None else {name for key in keys for name in (key, still_key(key))}
+        self._found: dict[str, Path | dict[int, Path]] = {}
+        paths: dict[str, Path] = {}
+        for path in sorted(folder.iterdir()):
+            key = path.name if path.is_dir() else path.stem
+            if not path.is_dir() and path.suffix.lower() not in CLIP_ENDINGS:
+                continue
+            if wanted is not None and key not in wanted:
+                continue
+            if key in paths:
+                raise BadInputError(f"{shown(path)}: a second answer of this name beside {paths[key].name!r}; keep one")
+            paths[key] = path
+            self._found[key] = _numbered(path) if path.is_dir() else path
 
     def __contains__(self, key: str) -> bool:
         return key in self._found
@@ -127,14 +146,13 @@ class ClipAnswers:
         of its number, counted from 0, and the others have no answer.
 
         Raises:
-            BadInputError: A file is damaged, or a picture has no number.
+            BadInputError: A file is damaged.
         """
-        path = self._found.get(clip.key)
-        if path is None:
+        numbered = self._found.get(clip.key)
+        if numbered is None:
             return None
-        if path.is_file():
-            return [seen.frame for seen in islice(clip_frames(path), len(clip) + 1)]
-        numbered = _numbered(path)
+        if isinstance(numbered, Path):
+            return [seen.frame for seen in islice(clip_frames(numbered), len(clip) + 1)]
         if len(numbered) == len(clip):
             return [read_picture(numbered[number]).frame for number in sorted(numbered)]
         return [read_picture(numbered[at]).frame if at in numbered else None for at in range(len(clip))]

@@ -84,6 +84,11 @@ class ClipCase:
             )
 
 
+def still_key(key: str) -> str:
+    """Of the photo that stands still, made of the clip of this key."""
+    return f"{key}-still"
+
+
 ClipAnswer = Callable[[ClipCase], Sequence[Frame | None] | None]
 """A clip -> one swapped frame per frame, or None where there is none. None for all: it was never asked this clip."""
 

@@ -80,12 +80,12 @@ def clip_contestants(
     Folders without an answer to any clip are not among them.
 
     Raises:
-        BadInputError: No such floor, or nobody is left.
+        BadInputError: No such floor, a folder whose answers to clips are not clear, or nobody is left.
     """
     found: dict[str, ClipContestant] = {}
     for name, method in methods.items():
         if isinstance(method, Path):
-            answers = ClipAnswers(method)
+            answers = ClipAnswers(method, keys)
             if any(key in answers for key in keys):
                 found[name] = ClipContestant(answers.get, "folder", "clips made elsewhere")
             continue

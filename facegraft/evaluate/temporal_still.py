@@ -11,7 +11,7 @@ from jaxtyping import Bool, Shaped
 
 from facegraft.core.image_bytes import decode_frame, encode_frame
 from facegraft.core.types import Frame
-from facegraft.evaluate.clips import ClipCase
+from facegraft.evaluate.clips import ClipCase, still_key
 
 STILLS, SHIFT_PX = 8, 1
 QUALITIES = (85, 95)
@@ -43,7 +43,7 @@ def still_clip(clip: ClipCase, number: int = 0, seed: int = 0) -> Still:
     truths = None if clip.truths is None else tuple(_part(clip.truths[number], corner) for corner in corners)
     who = (clip.identity_person, clip.attribute_person, clip.stratum)
     still = ClipCase(
-        f"{clip.key}-still",
+        still_key(clip.key),
         clip.identity,
         tuple(frames),
         *who,

@@ -68,14 +68,32 @@ def test_numbers_from_one_are_as_good_and_a_missing_one_is_a_lost_frame(tmp_path
     folder.mkdir()
     for number in range(1, 6):
         save_frame(folder / f"out_{number}.png", flat(number))
-    answers = ClipAnswers(tmp_path)
-    assert levels(answers.get(clip)) == [1, 2, 3, 4, 5]
+    assert levels(ClipAnswers(tmp_path).get(clip)) == [1, 2, 3, 4, 5]
     (folder / "out_5.png").unlink()
     (folder / "out_2.png").unlink()
-    assert levels(answers.get(clip)) == [None, 1, None, 3, 4]
-    save_frame(folder / "cover.png", flat(9))
-    with pytest.raises(BadInputError, match="named by the numbers"):
-        answers.get(clip)
+    assert levels(ClipAnswers(tmp_path).get(clip)) == [None, 1, None, 3, 4]
+
+
+@pytest.mark.parametrize("folder", ["ann+walk", "ann+walk-still"])
+def test_a_picture_without_a_number_is_told_at_once(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    save_frame(tmp_path / folder / "0000.png", flat(1))
+    save_frame(tmp_path / folder / "cover.png", flat(9))
+    with pytest.raises(BadInputError, match="cover.png: expected pictures named by the numbers"):
+        ClipAnswers(tmp_path, ["ann+walk"])
+    assert "ann+walk" not in ClipAnswers(tmp_path, ["ben+walk"])  # whose folder that is, nobody asks
+
+
+def test_two_answers_of_one_key_are_refused(tmp_path: Path) -> None:
+    for name in ("k.mp4", "k.mkv"):
+        (tmp_path / name).touch()
+    with pytest.raises(BadInputError, match="k.mp4: a second answer of this name beside 'k.mkv'"):
+        ClipAnswers(tmp_path)
+    (tmp_path / "k.mp4").unlink()
+    (tmp_path / "k").mkdir()
+    with pytest.raises(BadInputError, match="k.mkv: a second answer of this name beside 'k'"):
+        ClipAnswers(tmp_path, ["k"])
+    assert "k" not in ClipAnswers(tmp_path, ["other"])
 
 
 def test_a_lossless_clip_file_is_an_answer_too(tmp_path: Path) -> None:
