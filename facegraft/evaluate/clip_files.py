@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import shown
+from facegraft.core.files import sha256, shown
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
 from facegraft.data.clip_frames import clip_frames
@@ -46,6 +47,14 @@ class ClipFiles:
     def keys(self) -> list[str]:
         """Of all clips, without reading them."""
         return [f"{self.identities[0].stem}+{clip.stem}" for clip in self.clips]
+
+    def hashes(self) -> list[str]:
+        """SHA-256 of all pictures and clips, in order: names alone do not say which files they were.
+
+        Raises:
+            BadInputError: A file is missing.
+        """
+        return [sha256(path) for path in (*self.identities, *self.clips)]
 
     def identity_frames(self) -> Iterator[Frame]:
         """The person's first picture."""
@@ -93,15 +102,22 @@ def read_clip(
         )
     lasted_s = read[-1].time_s - read[0].time_s
     first, *more = (read_picture(picture).frame for picture in pictures)
+    key = f"{pictures[0].stem}+{attribute.stem}"
     return ClipCase(
-        key=f"{pictures[0].stem}+{attribute.stem}",
+        key=key,
         identity=first,
         frames=tuple(seen.frame for seen in read),
         identity_person=f"identity {pictures[0].stem}",
         attribute_person=f"attribute {attribute.stem}",
         fps=(len(read) - 1) / lasted_s if lasted_s > 0 else FPS,
         more=tuple(more),
+        seed=_seed(key),
     )
+
+
+def _seed(key: str) -> int:
+    """The same whichever other clips are asked, so that an export fits any later choice of its clips."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8])
 
 
 Clips = ClipSet | ClipFiles

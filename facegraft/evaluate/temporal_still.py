@@ -32,8 +32,14 @@ class Still:
 
 
 def still_clip(clip: ClipCase, number: int = 0, seed: int = 0) -> Still:
-    """One frame of a clip as a shaking camera would see it as a photo; the same for every method."""
-    rng = np.random.default_rng(seed)
+    """One frame of a clip as a shaking camera would see it as a photo; the same for every method.
+
+    Args:
+        clip: Its own seed goes first, where it has one.
+        number: Of the frame.
+        seed: Of shifts and qualities else: the clip's place in its set.
+    """
+    rng = np.random.default_rng(seed if clip.seed is None else clip.seed)
     corners = [(int(row), int(column)) for row, column in rng.integers(0, 2 * SHIFT_PX + 1, (STILLS, 2))]
     qualities = rng.integers(QUALITIES[0], QUALITIES[1] + 1, STILLS)
     frames = [

@@ -79,7 +79,7 @@ def test_a_picture_without_a_number_is_told_at_once(folder: str, tmp_path: Path)
     (tmp_path / folder).mkdir()
     save_frame(tmp_path / folder / "0000.png", flat(1))
     save_frame(tmp_path / folder / "cover.png", flat(9))
-    with pytest.raises(BadInputError, match="cover.png: expected pictures named by the numbers"):
+    with pytest.raises(BadInputError, match=r"cover\.png: expected pictures named by the numbers"):
         ClipAnswers(tmp_path, ["ann+walk"])
     assert "ann+walk" not in ClipAnswers(tmp_path, ["ben+walk"])  # whose folder that is, nobody asks
 
@@ -87,11 +87,11 @@ def test_a_picture_without_a_number_is_told_at_once(folder: str, tmp_path: Path)
 def test_two_answers_of_one_key_are_refused(tmp_path: Path) -> None:
     for name in ("k.mp4", "k.mkv"):
         (tmp_path / name).touch()
-    with pytest.raises(BadInputError, match="k.mp4: a second answer of this name beside 'k.mkv'"):
+    with pytest.raises(BadInputError, match=r"k\.mp4: a second answer of this name beside 'k\.mkv'"):
         ClipAnswers(tmp_path)
     (tmp_path / "k.mp4").unlink()
     (tmp_path / "k").mkdir()
-    with pytest.raises(BadInputError, match="k.mkv: a second answer of this name beside 'k'"):
+    with pytest.raises(BadInputError, match=r"k\.mkv: a second answer of this name beside 'k'"):
         ClipAnswers(tmp_path, ["k"])
     assert "k" not in ClipAnswers(tmp_path, ["other"])
 
