@@ -13,7 +13,7 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.files import sha256, shown
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
-from facegraft.data.clip_frames import clip_frames
+from facegraft.data.clip_frames import ClipFrame, clip_frames
 from facegraft.evaluate.cases import ENDINGS
 from facegraft.evaluate.clips import FEWEST_FRAMES, FPS, ClipCase, ClipSet, still_key
 
@@ -56,6 +56,17 @@ class ClipFiles:
         """
         return [sha256(path) for path in (*self.identities, *self.clips)]
 
+    def check(self) -> None:
+        """Reads every picture and the first frames of every clip: what cannot be asked is told before the work.
+
+        Raises:
+            BadInputError: A file cannot be read, or a clip is too short.
+        """
+        for picture in self.identities:
+            read_picture(picture)
+        for clip in self.clips:
+            _frames_of(clip, min(self.frames, FEWEST_FRAMES))
+
     def identity_frames(self) -> Iterator[Frame]:
         """The person's first picture."""
         yield read_picture(self.identities[0]).frame
@@ -95,11 +106,7 @@ def read_clip(
         BadInputError: A file cannot be read, or the clip has fewer than three such frames.
     """
     pictures = (identity,) if isinstance(identity, Path) else tuple(identity)
-    read = list(islice(clip_frames(attribute, start_s=start_s, every=every), frames))
-    if len(read) < FEWEST_FRAMES:
-        raise BadInputError(
-            f"{shown(attribute)}: expected {FEWEST_FRAMES} frames or more from {start_s} s on, found {len(read)}"
-        )
+    read = _frames_of(attribute, frames, start_s, every)
     lasted_s = read[-1].time_s - read[0].time_s
     first, *more = (read_picture(picture).frame for picture in pictures)
     key = f"{pictures[0].stem}+{attribute.stem}"
@@ -113,6 +120,15 @@ def read_clip(
         more=tuple(more),
         seed=_seed(key),
     )
+
+
+def _frames_of(clip: Path, most: int, start_s: float = 0.0, every: int = 1) -> list[ClipFrame]:
+    read = list(islice(clip_frames(clip, start_s=start_s, every=every), most))
+    if len(read) < FEWEST_FRAMES:
+        raise BadInputError(
+            f"{shown(clip)}: expected {FEWEST_FRAMES} frames or more from {start_s} s on, found {len(read)}"
+        )
+    return read
 
 
 def _seed(key: str) -> int:
