@@ -135,8 +135,9 @@ def compared_by(questions: Questions | None, clips: Clips | None) -> tuple[str, 
 
 
 def export(questions: Questions | None, clips: Clips | None, folder: Path) -> dict[str, object]:
-    """Writes all pictures for other tools, says so, and returns it for the last line; what is there is written anew.
+    """Writes all pictures for other tools, says so, and returns it for the last line.
 
+    What an earlier export wrote under the same keys is written anew, or removed; nothing else that is there is touched.
     identity/KEY.png and attribute/KEY.png of every case; of clips clips/identity/KEY.png and frames
     clips/attribute/KEY/0000.png and so on.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from facegraft.core.errors import BadInputError
+from facegraft.core.errors import BadInputError, OutputError
 from facegraft.core.files import sha256, shown
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
@@ -206,6 +206,8 @@ def _numbered(folder: Path) -> dict[int, Path]:
 def write_clip(clip: ClipCase, folder: Path) -> None:
     """Writes identity/KEY.png (a folder of them, where there are several) and attribute/KEY/0000.png and so on.
 
+    What an earlier export wrote of this key and this one does not is removed.
+
     Raises:
         OutputError: A file cannot be written.
     """
@@ -215,10 +217,11 @@ def write_clip(clip: ClipCase, folder: Path) -> None:
     frames.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(clip.frames):
         save_frame(frames / f"{number:04d}.png", frame)
+    _remove_from(frames, len(clip))
 
 
 def write_identities(pictures: Sequence[Frame], folder: Path, key: str) -> None:
-    """One picture as KEY.png, several as KEY/0000.png and so on.
+    """One picture as KEY.png, several as KEY/0000.png and so on; what an earlier export left of this key goes.
 
     Raises:
         OutputError: A file cannot be written.
@@ -228,3 +231,25 @@ def write_identities(pictures: Sequence[Frame], folder: Path, key: str) -> None:
     within.mkdir(parents=True, exist_ok=True)
     for number, picture in enumerate(pictures):
         save_frame(within / (f"{key}.png" if one else f"{number:04d}.png"), picture)
+    _remove_from(folder / key, 0 if one else len(pictures))
+    if not one:
+        _remove(folder / f"{key}.png")
+
+
+def _remove_from(folder: Path, first: int) -> None:
+    """Removes the numbered pictures of an export from a number on, and the folder where nothing is left in it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in sorted(folder.glob("*.png")):
+        numbered = re.fullmatch(r"[0-9]{4,}", path.stem) is not None and path.stem == f"{int(path.stem):04d}"
+        if numbered and int(path.stem) >= first:
+            _remove(path)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(path)}: of an earlier export, cannot be removed; remove it by hand") from error

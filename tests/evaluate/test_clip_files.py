@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from facegraft.core.errors import BadInputError
+from facegraft.core.errors import BadInputError, OutputError
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
 from facegraft.evaluate.clip_files import ClipAnswers, clip_files, read_clip, write_clip
@@ -61,6 +61,40 @@ def test_what_is_written_for_other_tools_is_read_back_as_an_answer(tmp_path: Pat
     write_clip(asked(more=(flat(150),)), tmp_path / "two")
     pictures = [read_picture(tmp_path / "two" / "identity" / "ann+walk" / f"000{n}.png").frame for n in (0, 1)]
     assert [int(picture[0, 0, 0]) for picture in pictures] == [200, 150]
+
+
+def test_what_is_written_again_leaves_nothing_of_before(tmp_path: Path) -> None:
+    write_clip(asked(6, more=(flat(150), flat(160))), tmp_path)
+    people, frames = tmp_path / "identity", tmp_path / "attribute" / "ann+walk"
+    (people / "ben+walk.png").touch()
+    for name in ("cover.png", "12.png", "0005.jpg"):  # no export wrote these
+        (frames / name).touch()
+    write_clip(asked(4, more=(flat(150),)), tmp_path)
+    assert names_in(people / "ann+walk") == ["0000.png", "0001.png"]
+    assert names_in(frames) == ["0000.png", "0001.png", "0002.png", "0003.png", "0005.jpg", "12.png", "cover.png"]
+    write_clip(asked(4), tmp_path)
+    assert names_in(people) == ["ann+walk.png", "ben+walk.png"]
+    write_clip(asked(4, more=(flat(150),)), tmp_path)
+    assert names_in(people) == ["ann+walk", "ben+walk.png"]
+
+
+def test_pictures_behind_a_link_are_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "0000.png").touch()
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "ann+walk").symlink_to(tmp_path / "mine")
+    write_clip(asked(), tmp_path)
+    assert names_in(tmp_path / "mine") == ["0000.png"]
+
+
+def test_what_cannot_be_removed_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "identity" / "ann+walk" / "0001.png").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"0001\.png: of an earlier export, cannot be removed"):
+        write_clip(asked(), tmp_path)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_numbers_from_one_are_as_good_and_a_missing_one_is_a_lost_frame(tmp_path: Path) -> None:
