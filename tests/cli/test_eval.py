@@ -136,6 +136,19 @@ def test_clips_go_out_and_answers_come_back(tmp_path: Path, capsys: pytest.Captu
     assert load(tmp_path / "out" / "results.json").protocol == "facegraft-clip-1"
 
 
+def test_a_folder_of_clips_alone_beside_pictures(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, out = write_tiny_clips(tmp_path / "set"), tmp_path / "questions"
+    assert main(["eval", "--clips", str(clips), "--export", str(out)]) == 0
+    answers = str(out / "clips" / "attribute")
+    words = ["--data", str(tiny), "--pairs", "1", "--suite", "truth", "--clips", str(clips), "--against", answers]
+    assert main(["eval", "copy", answers, *words, "-o", str(tmp_path / "out")]) == 0
+    assert f"not measured: pictures: attribute: {answers} holds no answers to pictures" in capsys.readouterr().out
+    found = load(tmp_path / "out" / "results.json")
+    assert (list(found.methods), list(found.clips.methods if found.clips else ())) == (["copy"], ["copy", "attribute"])
+
+
 def test_a_clip_file_is_swapped_as_swap_does_it_and_frame_by_frame(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

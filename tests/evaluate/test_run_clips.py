@@ -97,6 +97,22 @@ def test_folders_without_answers_to_clips_are_left_out_aloud(clips: Path, tmp_pa
         evaluate({"mine": tmp_path}, None, clips=clips, eyes=own_eyes())
 
 
+def test_folders_with_answers_to_clips_alone_are_left_out_of_the_pictures(clips: Path, tmp_path: Path) -> None:
+    tiny, answers = write_tiny_set(tmp_path / "tiny"), tmp_path / "out" / "attribute"
+    export_clips(clips_of(clips), tmp_path / "out")
+    words = {"suites": ["attributes"], "clips": clips, "most": 1, "eyes": own_eyes()}
+    found = evaluate({"mine": answers, "copy": "copy"}, tiny, **words)  # type: ignore[arg-type]
+    assert list(found.methods) == ["copy"]
+    assert found.left_out[0] == f"pictures: mine: {answers} holds no answers to pictures"
+    assert found.clips is not None
+    assert list(found.clips.methods) == ["mine", "copy"]
+    with pytest.raises(BadInputError, match="found only answers to clips"):
+        evaluate({"mine": answers}, tiny, **words)  # type: ignore[arg-type]
+    (tmp_path / "neither").mkdir()
+    with pytest.raises(BadInputError, match="expected a picture per case"):
+        evaluate({"mine": answers, "other": tmp_path / "neither", "copy": "copy"}, tiny, **words)  # type: ignore[arg-type]
+
+
 def test_clip_files_have_no_right_answers(tmp_path: Path) -> None:
     save_frame(tmp_path / "me.png", example("identity_1", 128))
     asked = clip_files([tmp_path / "me.png"], [EXAMPLES / "clip.mp4"], frames=3)
