@@ -15,6 +15,7 @@ from facegraft.core.image import save_frame
 from facegraft.core.types import Frame
 from facegraft.evaluate.clip_files import clip_files
 from facegraft.evaluate.comparison import check_comparable
+from facegraft.evaluate.contestants import Method
 from facegraft.evaluate.protocol import CLIP_PROTOCOL, Swaps
 from facegraft.evaluate.questions import ItselfSet, folder_set, identity_frames, keys_of, questions_of, set_facts
 from facegraft.evaluate.report import as_table, compare_with
@@ -169,7 +170,7 @@ def test_several_pictures_of_a_person_go_to_who_takes_them(tmp_path: Path) -> No
         seen.append(("pair", 1))
         return attribute
 
-    methods = {"both": Swaps(pair, several), "one": Swaps(pair), "plain": pair}
+    methods: dict[str, Method] = {"both": Swaps(pair, several), "one": Swaps(pair), "plain": pair}
     evaluate(methods, asked, suites=["attributes"], eyes=own_eyes())
     assert seen == [("several", 2), ("pair", 1), ("pair", 1), *[("pair", 1)] * 3]
     save_frame(tmp_path / "people" / "one.png", example("identity_1", 128))
@@ -189,7 +190,7 @@ def test_a_picture_into_itself_should_come_back(tmp_path: Path) -> None:
         assert case.truth is case.attribute
         assert case.identity_person == case.attribute_person
 
-    methods = {
+    methods: dict[str, Method] = {
         "same": unchanged,
         "lighter": lambda _, frame: np.minimum(frame, 251) + np.uint8(4),
         "right": "true-swap",
