@@ -257,7 +257,8 @@ def _against(args: argparse.Namespace, report: Report, other: Report | None) -> 
 
     if other is not None:
         return compare_with(report, other=other)
-    return compare_with(report, None if args.against is None else _name_of(args.against))
+    base = None if args.against is None else _name_of(args.against)
+    return compare_with(report, base if base in report.methods else None)  # a folder may answer clips alone
 
 
 def _name_of(word: str) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from facegraft.evaluate.protocol import Case
     from facegraft.evaluate.questions import Questions
 
+# facegraft.evaluate has the same number; importing it would load numpy, and --help should not wait
+FEWEST_FRAMES = 3
+
 
 def check_words(args: argparse.Namespace) -> None:
     """What can be told without opening anything.
@@ -31,9 +34,9 @@ def check_words(args: argparse.Namespace) -> None:
         raise BadInputError("expected -o OUT, a folder for report.html and results.json")
     if args.output is not None and args.output.exists() and not args.output.is_dir():
         raise BadInputError(f"-o {args.output}: expected a folder, found a file")
-    for name in ("pairs", "frames"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise BadInputError(f"--{name}: expected 1 or more, found {getattr(args, name)}")
+    for name, least in (("pairs", 1), ("frames", FEWEST_FRAMES)):
+        if getattr(args, name) is not None and getattr(args, name) < least:
+            raise BadInputError(f"--{name}: expected {least} or more, found {getattr(args, name)}")
     _check_sets(args)
     if args.export is not None and args.attribute is not None:
         written = {(args.export / name).resolve() for name in ("identity", "attribute")}
@@ -92,7 +95,7 @@ def asked_clips(args: argparse.Namespace) -> Clips | None:
     """The clips, where any are asked.
 
     Raises:
-        BadInputError: There are none.
+        BadInputError: There are none, or a file cannot be asked.
     """
     if not args.clips:
         return None
@@ -106,7 +109,9 @@ def asked_clips(args: argparse.Namespace) -> Clips | None:
     missing = next((path for path in (*args.identity, *files) if not path.is_file()), None)
     if missing is not None:
         raise BadInputError(f"{missing}: expected a file, found none")
-    return clip_files(args.identity, files[: args.pairs], frames=args.frames)
+    found = clip_files(args.identity, files[: args.pairs], frames=args.frames)
+    found.check()  # now, not after an hour of judging pictures
+    return found
 
 
 def cases_of(questions: Questions | None, clips: Clips | None) -> Iterator[Case]:
@@ -130,8 +135,9 @@ def compared_by(questions: Questions | None, clips: Clips | None) -> tuple[str, 
 
 
 def export(questions: Questions | None, clips: Clips | None, folder: Path) -> dict[str, object]:
-    """Writes all pictures for other tools, says so, and returns it for the last line; what is there is written anew.
+    """Writes all pictures for other tools, says so, and returns it for the last line.
 
+    What an earlier export wrote under the same keys is written anew, or removed; nothing else that is there is touched.
     identity/KEY.png and attribute/KEY.png of every case; of clips clips/identity/KEY.png and frames
     clips/attribute/KEY/0000.png and so on.
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from facegraft.core.errors import BadInputError
-from facegraft.core.files import shown
+from facegraft.core.errors import BadInputError, OutputError
+from facegraft.core.files import sha256, shown
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
-from facegraft.data.clip_frames import clip_frames
+from facegraft.data.clip_frames import ClipFrame, clip_frames
 from facegraft.evaluate.cases import ENDINGS
-from facegraft.evaluate.clips import FEWEST_FRAMES, FPS, ClipCase, ClipSet
+from facegraft.evaluate.clips import FEWEST_FRAMES, FPS, ClipCase, ClipSet, still_key
 
 FRAMES = 48
 """Of a clip, where nobody says how many."""
@@ -46,6 +47,25 @@ class ClipFiles:
     def keys(self) -> list[str]:
         """Of all clips, without reading them."""
         return [f"{self.identities[0].stem}+{clip.stem}" for clip in self.clips]
+
+    def hashes(self) -> list[str]:
+        """SHA-256 of all pictures and clips, in order: names alone do not say which files they were.
+
+        Raises:
+            BadInputError: A file is missing.
+        """
+        return [sha256(path) for path in (*self.identities, *self.clips)]
+
+    def check(self) -> None:
+        """Reads every picture and the first frames of every clip: what cannot be asked is told before the work.
+
+        Raises:
+            BadInputError: A file cannot be read, or a clip is too short.
+        """
+        for picture in self.identities:
+            read_picture(picture)
+        for clip in self.clips:
+            _frames_of(clip, min(self.frames, FEWEST_FRAMES))
 
     def identity_frames(self) -> Iterator[Frame]:
         """The person's first picture."""
@@ -86,22 +106,34 @@ def read_clip(
         BadInputError: A file cannot be read, or the clip has fewer than three such frames.
     """
     pictures = (identity,) if isinstance(identity, Path) else tuple(identity)
-    read = list(islice(clip_frames(attribute, start_s=start_s, every=every), frames))
-    if len(read) < FEWEST_FRAMES:
-        raise BadInputError(
-            f"{shown(attribute)}: expected {FEWEST_FRAMES} frames or more from {start_s} s on, found {len(read)}"
-        )
+    read = _frames_of(attribute, frames, start_s, every)
     lasted_s = read[-1].time_s - read[0].time_s
     first, *more = (read_picture(picture).frame for picture in pictures)
+    key = f"{pictures[0].stem}+{attribute.stem}"
     return ClipCase(
-        key=f"{pictures[0].stem}+{attribute.stem}",
+        key=key,
         identity=first,
         frames=tuple(seen.frame for seen in read),
         identity_person=f"identity {pictures[0].stem}",
         attribute_person=f"attribute {attribute.stem}",
         fps=(len(read) - 1) / lasted_s if lasted_s > 0 else FPS,
         more=tuple(more),
+        seed=_seed(key),
     )
+
+
+def _frames_of(clip: Path, most: int, start_s: float = 0.0, every: int = 1) -> list[ClipFrame]:
+    read = list(islice(clip_frames(clip, start_s=start_s, every=every), most))
+    if len(read) < FEWEST_FRAMES:
+        raise BadInputError(
+            f"{shown(clip)}: expected {FEWEST_FRAMES} frames or more from {start_s} s on, found {len(read)}"
+        )
+    return read
+
+
+def _seed(key: str) -> int:
+    """The same whichever other clips are asked, so that an export fits any later choice of its clips."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8])
 
 
 Clips = ClipSet | ClipFiles
@@ -110,12 +142,31 @@ Clips = ClipSet | ClipFiles
 class ClipAnswers:
     """Answers to clips, made elsewhere: a folder KEY of numbered pictures, or a clip file KEY.mkv, for each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: Iterable[str] | None = None) -> None:
+        """Finds the answers to clips and to their photos that stand still, without reading a picture.
+
+        Args:
+            folder: Of answers.
+            keys: Of the clips; what else lies in the folder is left alone. None = all that is there answers clips.
+
+        Raises:
+            BadInputError: No such folder, two answers of one key, or pictures without a number, or with the same.
+        """
         if not folder.is_dir():
             raise BadInputError(f"{shown(folder)}: expected a folder of answers, found none")
-        found = sorted(folder.iterdir())
-        self._found = {path.stem: path for path in found if path.suffix.lower() in CLIP_ENDINGS}
-        self._found |= {path.name: path for path in found if path.is_dir()}
+        wanted = None if keys is None else {name for key in keys for name in (key, still_key(key))}
+        self._found: dict[str, Path | dict[int, Path]] = {}
+        paths: dict[str, Path] = {}
+        for path in sorted(folder.iterdir()):
+            key = path.name if path.is_dir() else path.stem
+            if not path.is_dir() and path.suffix.lower() not in CLIP_ENDINGS:
+                continue
+            if wanted is not None and key not in wanted:
+                continue
+            if key in paths:
+                raise BadInputError(f"{shown(path)}: a second answer of this name beside {paths[key].name!r}; keep one")
+            paths[key] = path
+            self._found[key] = _numbered(path) if path.is_dir() else path
 
     def __contains__(self, key: str) -> bool:
         return key in self._found
@@ -127,14 +178,13 @@ class ClipAnswers:
         of its number, counted from 0, and the others have no answer.
 
         Raises:
-            BadInputError: A file is damaged, or a picture has no number.
+            BadInputError: A file is damaged.
         """
-        path = self._found.get(clip.key)
-        if path is None:
+        numbered = self._found.get(clip.key)
+        if numbered is None:
             return None
-        if path.is_file():
-            return [seen.frame for seen in islice(clip_frames(path), len(clip) + 1)]
-        numbered = _numbered(path)
+        if isinstance(numbered, Path):
+            return [seen.frame for seen in islice(clip_frames(numbered), len(clip) + 1)]
         if len(numbered) == len(clip):
             return [read_picture(numbered[number]).frame for number in sorted(numbered)]
         return [read_picture(numbered[at]).frame if at in numbered else None for at in range(len(clip))]
@@ -156,6 +206,8 @@ def _numbered(folder: Path) -> dict[int, Path]:
 def write_clip(clip: ClipCase, folder: Path) -> None:
     """Writes identity/KEY.png (a folder of them, where there are several) and attribute/KEY/0000.png and so on.
 
+    What an earlier export wrote of this key and this one does not is removed.
+
     Raises:
         OutputError: A file cannot be written.
     """
@@ -165,10 +217,11 @@ def write_clip(clip: ClipCase, folder: Path) -> None:
     frames.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(clip.frames):
         save_frame(frames / f"{number:04d}.png", frame)
+    _remove_from(frames, len(clip))
 
 
 def write_identities(pictures: Sequence[Frame], folder: Path, key: str) -> None:
-    """One picture as KEY.png, several as KEY/0000.png and so on.
+    """One picture as KEY.png, several as KEY/0000.png and so on; what an earlier export left of this key goes.
 
     Raises:
         OutputError: A file cannot be written.
@@ -178,3 +231,25 @@ def write_identities(pictures: Sequence[Frame], folder: Path, key: str) -> None:
     within.mkdir(parents=True, exist_ok=True)
     for number, picture in enumerate(pictures):
         save_frame(within / (f"{key}.png" if one else f"{number:04d}.png"), picture)
+    _remove_from(folder / key, 0 if one else len(pictures))
+    if not one:
+        _remove(folder / f"{key}.png")
+
+
+def _remove_from(folder: Path, first: int) -> None:
+    """Removes the numbered pictures of an export from a number on, and the folder where nothing is left in it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in sorted(folder.glob("*.png")):
+        numbered = re.fullmatch(r"[0-9]{4,}", path.stem) is not None and path.stem == f"{int(path.stem):04d}"
+        if numbered and int(path.stem) >= first:
+            _remove(path)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{shown(path)}: of an earlier export, cannot be removed; remove it by hand") from error

@@ -35,6 +35,7 @@ class ClipCase:
         groups: Further groups, as `Case.groups`.
         fps: Frames a second.
         more: Further pictures of the person, as `Case.more`.
+        seed: Of the photo that stands still; None = the clip's place in its set.
 
     Raises:
         BadInputError: Too few frames, frames of several sizes, or truths that do not match them.
@@ -50,6 +51,7 @@ class ClipCase:
     groups: dict[str, str] = field(default_factory=dict)
     fps: float = FPS
     more: tuple[Frame, ...] = ()
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.frames) < FEWEST_FRAMES:
@@ -82,6 +84,11 @@ class ClipCase:
                 groups=self.groups,
                 more=self.more,
             )
+
+
+def still_key(key: str) -> str:
+    """Of the photo that stands still, made of the clip of this key."""
+    return f"{key}-still"
 
 
 ClipAnswer = Callable[[ClipCase], Sequence[Frame | None] | None]

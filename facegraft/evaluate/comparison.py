@@ -9,7 +9,9 @@ from facegraft.evaluate.identity import LATE_METRICS
 from facegraft.evaluate.results import Network, Report, hashes
 from facegraft.evaluate.stats import Comparison, compare
 
-SAME_SET = ("pictures", "asked_sha256", "assets")
+ASKED = "asked_sha256"
+"""Fact of a set: one digest of what was put together, by a dataset's card or of the files themselves."""
+SAME_SET = ("pictures", ASKED, "assets")
 """Facts of a set that must agree where both reports have them: a name alone does not make two sets the same."""
 
 

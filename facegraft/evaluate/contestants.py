@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,12 @@ class ClipContestant:
 
 
 def contestants(
-    methods: Mapping[str, Method], known: Mapping[str, Floor], keys: list[str], *, truths: bool
+    methods: Mapping[str, Method],
+    known: Mapping[str, Floor],
+    keys: list[str],
+    *,
+    truths: bool,
+    of_clips: Container[str] = (),
 ) -> dict[str, Contestant]:
     """Who answers pictures.
 
@@ -51,11 +56,26 @@ def contestants(
         known: All floors.
         keys: Of the cases; a folder has to have one of them.
         truths: Whether there may be right answers.
+        of_clips: Names of those that answer clips; a folder of them without an answer to a picture is left out.
 
     Raises:
-        BadInputError: No such floor, or a folder without an answer.
+        BadInputError: No such floor, a folder without an answer, or nobody is left.
     """
-    return {name: _contestant(method, known, keys, truths) for name, method in methods.items()}
+    found = {
+        name: _contestant(method, known, keys, truths)
+        for name, method in methods.items()
+        if not (isinstance(method, Path) and name in of_clips and not _holds_any(Answers(method), keys))
+    }
+    if not found:
+        raise BadInputError(
+            f"pictures: expected a method that can be called here, or a folder of answers such as {keys[0]}.png; "
+            "found only answers to clips; ask for clips alone"
+        )
+    return found
+
+
+def _holds_any(answers: Answers | ClipAnswers, keys: Iterable[str]) -> bool:
+    return any(key in answers for key in keys)
 
 
 def _contestant(method: Method, known: Mapping[str, Floor], keys: list[str], truths: bool) -> Contestant:
@@ -64,7 +84,7 @@ def _contestant(method: Method, known: Mapping[str, Floor], keys: list[str], tru
         return Contestant(floor.answer, "ceiling" if method == CEILING else "floor", floor.about)
     if isinstance(method, Path):
         answers = Answers(method)
-        if not any(key in answers for key in keys):
+        if not _holds_any(answers, keys):
             raise BadInputError(
                 f"{shown(method)}: expected a picture per case, such as {keys[0]}.png; found none of them"
             )
@@ -80,13 +100,13 @@ def clip_contestants(
     Folders without an answer to any clip are not among them.
 
     Raises:
-        BadInputError: No such floor, or nobody is left.
+        BadInputError: No such floor, a folder whose answers to clips are not clear, or nobody is left.
     """
     found: dict[str, ClipContestant] = {}
     for name, method in methods.items():
         if isinstance(method, Path):
-            answers = ClipAnswers(method)
-            if any(key in answers for key in keys):
+            answers = ClipAnswers(method, keys)
+            if _holds_any(answers, keys):
                 found[name] = ClipContestant(answers.get, "folder", "clips made elsewhere")
             continue
         one = _contestant(method, known, keys, truths)

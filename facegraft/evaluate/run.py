@@ -6,12 +6,13 @@ import dataclasses
 import datetime
 import importlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
 from facegraft.core.errors import BadInputError
+from facegraft.core.files import shown
 from facegraft.data.dataset import Dataset
 from facegraft.evaluate import identity
 from facegraft.evaluate.clip_files import Clips
@@ -70,8 +71,9 @@ def evaluate(
     modules = load_suites(SUITES if suites is None else suites)
     opened = open_eyes() if eyes is None else given(eyes) if isinstance(eyes, Eyes) else eyes
     tell = progress or (lambda _done, _of: None)
+    of_clips: Container[str] = ()
     if films is not None:
-        clip_answerers(named, films, opened)  # now, not after an hour of judging pictures
+        of_clips = clip_answerers(named, films, opened)  # now, not after an hour of judging pictures
     if questions is None:
         if films is None:
             raise BadInputError("expected cases or clips to evaluate on, found neither")
@@ -79,7 +81,7 @@ def evaluate(
         return dataclasses.replace(found, left_out=(*found.left_out, *opened.left_out))
     stills = len(questions)
     of = stills + (0 if films is None else len(films))
-    report = _judge(named, questions, modules, opened, seed, lambda done, _of: tell(done, of))
+    report = _judge(named, questions, modules, opened, seed, lambda done, _of: tell(done, of), of_clips)
     if films is not None:
         began = time.perf_counter()
         found = judge_clips(named, films, opened, seed=seed, progress=lambda done, _of: tell(stills + done, of))
@@ -95,10 +97,12 @@ def _judge(
     opened: Opened,
     seed: int,
     progress: Progress,
+    of_clips: Container[str],
 ) -> Report:
     """The report of still pictures."""
     known = floors(opened.eyes.analyser, lambda: identity_frames(questions))
-    asked = contestants(methods, known, keys_of(questions), truths=not isinstance(questions, FolderSet))
+    truths = not isinstance(questions, FolderSet)
+    asked = contestants(methods, known, keys_of(questions), truths=truths, of_clips=of_clips)
     if not opened.eyes.judges:
         modules = [module for module in modules if not module.__name__.endswith(".identity")]
     strips = Strips()
@@ -117,7 +121,12 @@ def _judge(
     looking = judged - began - sum(answering.values())
     seconds = {**answering, "looking and judging": looking, "figures": time.perf_counter() - judged}
     report.seconds.update({name: round(float(value), 3) for name, value in seconds.items()})
-    return report
+    without = [
+        f"pictures: {name}: {shown(method)} holds no answers to pictures"
+        for name, method in methods.items()
+        if isinstance(method, Path) and name not in asked
+    ]
+    return dataclasses.replace(report, left_out=(*without, *report.left_out))
 
 
 def load_suites(suites: Sequence[str | ModuleType]) -> list[ModuleType]:

@@ -11,6 +11,7 @@ from facegraft.data.dataset import Dataset, open_dataset
 from facegraft.evaluate import temporal
 from facegraft.evaluate.clip_files import ClipFiles, Clips, write_clip
 from facegraft.evaluate.clips import ClipSet, clip_set
+from facegraft.evaluate.comparison import ASKED
 from facegraft.evaluate.contestants import ClipContestant, Method, clip_contestants
 from facegraft.evaluate.eyes import Opened
 from facegraft.evaluate.floors import floors
@@ -89,7 +90,7 @@ def clip_facts(asked: Clips) -> dict[str, str]:
     facts = {CASES: digest(asked.keys())}
     if isinstance(asked, ClipSet):
         return facts | card_facts(asked.dataset)
-    return facts | {"frames of a clip": f"{asked.frames} at most"}
+    return facts | {ASKED: digest(asked.hashes()), "frames of a clip": f"{asked.frames} at most"}
 
 
 def export_clips(asked: Clips, folder: Path) -> int:

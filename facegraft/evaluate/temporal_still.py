@@ -11,7 +11,7 @@ from jaxtyping import Bool, Shaped
 
 from facegraft.core.image_bytes import decode_frame, encode_frame
 from facegraft.core.types import Frame
-from facegraft.evaluate.clips import ClipCase
+from facegraft.evaluate.clips import ClipCase, still_key
 
 STILLS, SHIFT_PX = 8, 1
 QUALITIES = (85, 95)
@@ -32,8 +32,14 @@ class Still:
 
 
 def still_clip(clip: ClipCase, number: int = 0, seed: int = 0) -> Still:
-    """One frame of a clip as a shaking camera would see it as a photo; the same for every method."""
-    rng = np.random.default_rng(seed)
+    """One frame of a clip as a shaking camera would see it as a photo; the same for every method.
+
+    Args:
+        clip: Its own seed goes first, where it has one.
+        number: Of the frame.
+        seed: Of shifts and qualities else: the clip's place in its set.
+    """
+    rng = np.random.default_rng(seed if clip.seed is None else clip.seed)
     corners = [(int(row), int(column)) for row, column in rng.integers(0, 2 * SHIFT_PX + 1, (STILLS, 2))]
     qualities = rng.integers(QUALITIES[0], QUALITIES[1] + 1, STILLS)
     frames = [
@@ -43,7 +49,7 @@ def still_clip(clip: ClipCase, number: int = 0, seed: int = 0) -> Still:
     truths = None if clip.truths is None else tuple(_part(clip.truths[number], corner) for corner in corners)
     who = (clip.identity_person, clip.attribute_person, clip.stratum)
     still = ClipCase(
-        f"{clip.key}-still",
+        still_key(clip.key),
         clip.identity,
         tuple(frames),
         *who,

@@ -6,15 +6,18 @@ import functools
 import json
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from facegraft.cli import eval as verb
+from facegraft.cli import eval_questions
 from facegraft.cli.main import main
 from facegraft.core.image import read_picture, save_frame
-from facegraft.evaluate import floors, identity, method_cost, run
+from facegraft.evaluate import clips, floors, identity, method_cost, run
 from facegraft.evaluate.cost import timings
 from facegraft.evaluate.results import load
-from tests.evaluate.cases_for_tests import EXAMPLES, example
+from tests.evaluate.cases_for_tests import EXAMPLES, example, noise
 from tests.evaluate.reports_for_tests import write_tiny_clips, write_tiny_set
 
 KEYS = ("identity_1+identity_2", "identity_3+identity_2", "identity_3+attribute_1")
@@ -40,6 +43,7 @@ def test_lists_are_those_of_the_library() -> None:
     assert verb.SUITES == run.SUITES
     assert verb.FLOORS == floors.FLOORS
     assert verb.JUDGES == identity.JUDGES
+    assert eval_questions.FEWEST_FRAMES == clips.FEWEST_FRAMES
 
 
 def test_floors_on_a_set_leave_a_page_and_numbers(
@@ -132,6 +136,19 @@ def test_clips_go_out_and_answers_come_back(tmp_path: Path, capsys: pytest.Captu
     assert load(tmp_path / "out" / "results.json").protocol == "facegraft-clip-1"
 
 
+def test_a_folder_of_clips_alone_beside_pictures(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, out = write_tiny_clips(tmp_path / "set"), tmp_path / "questions"
+    assert main(["eval", "--clips", str(clips), "--export", str(out)]) == 0
+    answers = str(out / "clips" / "attribute")
+    words = ["--data", str(tiny), "--pairs", "1", "--suite", "truth", "--clips", str(clips), "--against", answers]
+    assert main(["eval", "copy", answers, *words, "-o", str(tmp_path / "out")]) == 0
+    assert f"not measured: pictures: attribute: {answers} holds no answers to pictures" in capsys.readouterr().out
+    found = load(tmp_path / "out" / "results.json")
+    assert (list(found.methods), list(found.clips.methods if found.clips else ())) == (["copy"], ["copy", "attribute"])
+
+
 def test_a_clip_file_is_swapped_as_swap_does_it_and_frame_by_frame(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,7 +221,7 @@ def test_plain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["copy", "--clips", "d", "-o", "o"], "d: no dataset"),
         (["copy", "--clips", "d", "--itself", "-o", "o"], "--suite and --itself are about pictures"),
         (["copy", "--data", "d", "--frames", "3", "-o", "o"], "add --clips"),
-        (["copy", "--clips", "d", "--frames", "0", "-o", "o"], "--frames: expected 1 or more, found 0"),
+        (["copy", "--clips", "d", "--frames", "2", "-o", "o"], "--frames: expected 3 or more, found 2"),
         (["copy", "--identity", "i", "--identity", "j", "--attribute", "a", "-o", "o"], "found several"),
         (["copy", "--data", "d", "-o", "o", "--suite", "beauty"], "invalid choice: 'beauty'"),
     ],
@@ -252,6 +269,37 @@ def test_dry_run_writes_nothing(tiny: Path, tmp_path: Path, capsys: pytest.Captu
     assert (facts["cases"], facts["methods"]) == (2, ["copy"])
     assert not (tmp_path / "o").exists()
     assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("what", ["noise", "short", "picture"])
+def test_files_that_cannot_be_asked_are_told_before_the_work(
+    what: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("me", "side"):
+        save_frame(tmp_path / f"{name}.png", example("identity_1", 128))
+    bad = tmp_path / ("side.png" if what == "picture" else "bad.mkv")
+    write_movie(tmp_path / "bad.mkv", frames=2 if what == "short" else 3)
+    if what != "short":
+        bad.write_bytes(np.random.default_rng(0).bytes(2000))
+    words = ["copy", "--data", str(tiny), "--clips", str(EXAMPLES / "clip.mp4"), "--clips", str(tmp_path / "bad.mkv")]
+    words += ["--identity", str(tmp_path / "me.png"), "--identity", str(tmp_path / "side.png")]
+    monkeypatch.setattr(run, "evaluate", lambda *_, **__: pytest.fail("judged before it was known"))
+    for dry in ([], ["--dry-run"]):
+        assert main(["eval", *words, "-o", str(tmp_path / "o"), *dry]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"facegraft eval: {bad}: ")
+        assert error.count("\n") == 1
+        assert ("expected 3 frames or more" in error) == (what == "short")
+    assert not (tmp_path / "o").exists()
+
+
+def write_movie(path: Path, frames: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        for seed in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(seed, (48, 64)), format="rgb24")))
+        container.mux(stream.encode())
 
 
 def test_interrupted_leaves_nothing(

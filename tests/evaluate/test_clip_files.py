@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from facegraft.core.errors import BadInputError
+from facegraft.core.errors import BadInputError, OutputError
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
 from facegraft.evaluate.clip_files import ClipAnswers, clip_files, read_clip, write_clip
@@ -63,19 +63,71 @@ def test_what_is_written_for_other_tools_is_read_back_as_an_answer(tmp_path: Pat
     assert [int(picture[0, 0, 0]) for picture in pictures] == [200, 150]
 
 
+def test_what_is_written_again_leaves_nothing_of_before(tmp_path: Path) -> None:
+    write_clip(asked(6, more=(flat(150), flat(160))), tmp_path)
+    people, frames = tmp_path / "identity", tmp_path / "attribute" / "ann+walk"
+    (people / "ben+walk.png").touch()
+    for name in ("cover.png", "12.png", "0005.jpg"):  # no export wrote these
+        (frames / name).touch()
+    write_clip(asked(4, more=(flat(150),)), tmp_path)
+    assert names_in(people / "ann+walk") == ["0000.png", "0001.png"]
+    assert names_in(frames) == ["0000.png", "0001.png", "0002.png", "0003.png", "0005.jpg", "12.png", "cover.png"]
+    write_clip(asked(4), tmp_path)
+    assert names_in(people) == ["ann+walk.png", "ben+walk.png"]
+    write_clip(asked(4, more=(flat(150),)), tmp_path)
+    assert names_in(people) == ["ann+walk", "ben+walk.png"]
+
+
+def test_pictures_behind_a_link_are_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "0000.png").touch()
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "ann+walk").symlink_to(tmp_path / "mine")
+    write_clip(asked(), tmp_path)
+    assert names_in(tmp_path / "mine") == ["0000.png"]
+
+
+def test_what_cannot_be_removed_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "identity" / "ann+walk" / "0001.png").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"0001\.png: of an earlier export, cannot be removed"):
+        write_clip(asked(), tmp_path)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_numbers_from_one_are_as_good_and_a_missing_one_is_a_lost_frame(tmp_path: Path) -> None:
     clip, folder = asked(), tmp_path / "ann+walk"
     folder.mkdir()
     for number in range(1, 6):
         save_frame(folder / f"out_{number}.png", flat(number))
-    answers = ClipAnswers(tmp_path)
-    assert levels(answers.get(clip)) == [1, 2, 3, 4, 5]
+    assert levels(ClipAnswers(tmp_path).get(clip)) == [1, 2, 3, 4, 5]
     (folder / "out_5.png").unlink()
     (folder / "out_2.png").unlink()
-    assert levels(answers.get(clip)) == [None, 1, None, 3, 4]
-    save_frame(folder / "cover.png", flat(9))
-    with pytest.raises(BadInputError, match="named by the numbers"):
-        answers.get(clip)
+    assert levels(ClipAnswers(tmp_path).get(clip)) == [None, 1, None, 3, 4]
+
+
+@pytest.mark.parametrize("folder", ["ann+walk", "ann+walk-still"])
+def test_a_picture_without_a_number_is_told_at_once(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    save_frame(tmp_path / folder / "0000.png", flat(1))
+    save_frame(tmp_path / folder / "cover.png", flat(9))
+    with pytest.raises(BadInputError, match=r"cover\.png: expected pictures named by the numbers"):
+        ClipAnswers(tmp_path, ["ann+walk"])
+    assert "ann+walk" not in ClipAnswers(tmp_path, ["ben+walk"])  # whose folder that is, nobody asks
+
+
+def test_two_answers_of_one_key_are_refused(tmp_path: Path) -> None:
+    for name in ("k.mp4", "k.mkv"):
+        (tmp_path / name).touch()
+    with pytest.raises(BadInputError, match=r"k\.mp4: a second answer of this name beside 'k\.mkv'"):
+        ClipAnswers(tmp_path)
+    (tmp_path / "k.mp4").unlink()
+    (tmp_path / "k").mkdir()
+    with pytest.raises(BadInputError, match=r"k\.mkv: a second answer of this name beside 'k'"):
+        ClipAnswers(tmp_path, ["k"])
+    assert "k" not in ClipAnswers(tmp_path, ["other"])
 
 
 def test_a_lossless_clip_file_is_an_answer_too(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.image import save_frame
 from facegraft.core.types import Frame
 from facegraft.evaluate.clip_files import clip_files
+from facegraft.evaluate.comparison import check_comparable
+from facegraft.evaluate.contestants import Method
 from facegraft.evaluate.protocol import CLIP_PROTOCOL, Swaps
 from facegraft.evaluate.questions import ItselfSet, folder_set, identity_frames, keys_of, questions_of, set_facts
 from facegraft.evaluate.report import as_table, compare_with
 from facegraft.evaluate.report_page import page
 from facegraft.evaluate.results import load, save
 from facegraft.evaluate.run import evaluate
-from facegraft.evaluate.run_clips import clips_of, export_clips
+from facegraft.evaluate.run_clips import clip_facts, clips_of, export_clips
 from tests.evaluate.cases_for_tests import EXAMPLES, example, own_eyes
 from tests.evaluate.reports_for_tests import write_tiny_clips, write_tiny_set
 
@@ -96,11 +98,57 @@ def test_folders_without_answers_to_clips_are_left_out_aloud(clips: Path, tmp_pa
         evaluate({"mine": tmp_path}, None, clips=clips, eyes=own_eyes())
 
 
+def test_folders_with_answers_to_clips_alone_are_left_out_of_the_pictures(clips: Path, tmp_path: Path) -> None:
+    tiny, answers = write_tiny_set(tmp_path / "tiny"), tmp_path / "out" / "attribute"
+    export_clips(clips_of(clips), tmp_path / "out")
+    words = {"suites": ["attributes"], "clips": clips, "most": 1, "eyes": own_eyes()}
+    found = evaluate({"mine": answers, "copy": "copy"}, tiny, **words)  # type: ignore[arg-type]
+    assert list(found.methods) == ["copy"]
+    assert found.left_out[0] == f"pictures: mine: {answers} holds no answers to pictures"
+    assert found.clips is not None
+    assert list(found.clips.methods) == ["mine", "copy"]
+    with pytest.raises(BadInputError, match="found only answers to clips"):
+        evaluate({"mine": answers}, tiny, **words)  # type: ignore[arg-type]
+    (tmp_path / "neither").mkdir()
+    with pytest.raises(BadInputError, match="expected a picture per case"):
+        evaluate({"mine": answers, "other": tmp_path / "neither", "copy": "copy"}, tiny, **words)  # type: ignore[arg-type]
+
+
 def test_clip_files_have_no_right_answers(tmp_path: Path) -> None:
     save_frame(tmp_path / "me.png", example("identity_1", 128))
     asked = clip_files([tmp_path / "me.png"], [EXAMPLES / "clip.mp4"], frames=3)
     with pytest.raises(BadInputError, match="clip files have no right answers"):
         evaluate("true-swap", None, clips=asked, eyes=own_eyes())
+
+
+def test_clip_files_are_known_by_what_is_in_them(tmp_path: Path) -> None:
+    def facts(picture: str, clip: bytes) -> dict[str, str]:
+        save_frame(tmp_path / "me.png", example(picture, 64))
+        (tmp_path / "c.mp4").write_bytes(clip)
+        return clip_facts(clip_files([tmp_path / "me.png"], [tmp_path / "c.mp4"]))
+
+    movie = (EXAMPLES / "clip.mp4").read_bytes()
+    ours = facts("identity_1", movie)
+    assert ours == facts("identity_1", movie)
+    save_frame(tmp_path / "me.png", example("identity_1", 128))
+    asked = clip_files([tmp_path / "me.png"], [EXAMPLES / "clip.mp4"], frames=3)
+    found = evaluate("copy", None, clips=asked, eyes=own_eyes())
+    check_comparable(found, found.protocol, found.name, found.networks, clip_facts(asked))
+    for others in (facts("identity_2", movie), facts("identity_1", movie + b"0")):
+        assert others.keys() == ours.keys()
+        with pytest.raises(BadInputError, match="expected results on the same build"):
+            check_comparable(found, found.protocol, found.name, found.networks, others)
+
+
+def test_exported_clip_files_are_judged_by_the_same_photos_whichever_are_chosen(tmp_path: Path) -> None:
+    save_frame(tmp_path / "me.png", example("identity_1", 128))
+    names = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    for name in names:
+        shutil.copyfile(EXAMPLES / "clip.mp4", name)
+    assert export_clips(clip_files([tmp_path / "me.png"], names, frames=3), tmp_path / "out") == 2
+    asked = clip_files([tmp_path / "me.png"], names[1:], frames=3)
+    found = evaluate({"mine": tmp_path / "out" / "attribute"}, None, clips=asked, eyes=own_eyes())
+    assert found.methods["mine"].overall["static_photo"].value == 0  # exactly what was asked
 
 
 def test_several_pictures_of_a_person_go_to_who_takes_them(tmp_path: Path) -> None:
@@ -122,7 +170,7 @@ def test_several_pictures_of_a_person_go_to_who_takes_them(tmp_path: Path) -> No
         seen.append(("pair", 1))
         return attribute
 
-    methods = {"both": Swaps(pair, several), "one": Swaps(pair), "plain": pair}
+    methods: dict[str, Method] = {"both": Swaps(pair, several), "one": Swaps(pair), "plain": pair}
     evaluate(methods, asked, suites=["attributes"], eyes=own_eyes())
     assert seen == [("several", 2), ("pair", 1), ("pair", 1), *[("pair", 1)] * 3]
     save_frame(tmp_path / "people" / "one.png", example("identity_1", 128))
@@ -144,7 +192,7 @@ def test_a_picture_into_itself_should_come_back(tmp_path: Path) -> None:
         assert case.truth is case.attribute
         assert case.identity_person == case.attribute_person
 
-    methods = {
+    methods: dict[str, Method] = {
         "same": unchanged,
         "lighter": lambda _, frame: np.minimum(frame, 251) + np.uint8(4),
         "right": "true-swap",
