@@ -180,14 +180,14 @@ class ClipAnswers:
         Raises:
             BadInputError: A file is damaged.
         """
-        numbered = self._found.get(clip.key)
-        if numbered is None:
+        found = self._found.get(clip.key)
+        if found is None:
             return None
-        if isinstance(numbered, Path):
-            return [seen.frame for seen in islice(clip_frames(numbered), len(clip) + 1)]
-        if len(numbered) == len(clip):
-            return [read_picture(numbered[number]).frame for number in sorted(numbered)]
-        return [read_picture(numbered[at]).frame if at in numbered else None for at in range(len(clip))]
+        if isinstance(found, Path):
+            return [seen.frame for seen in islice(clip_frames(found), len(clip) + 1)]
+        if len(found) == len(clip):
+            return [read_picture(found[number]).frame for number in sorted(found)]
+        return [read_picture(found[at]).frame if at in found else None for at in range(len(clip))]
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
