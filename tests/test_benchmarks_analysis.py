@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,14 +18,13 @@ from facegraft.core.errors import BadInputError
 from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.faces.own import OwnNetworks
+from tests.benchmark_scripts import imported
 
 
 @pytest.fixture(scope="module")
 def speed(root: Path) -> Iterator[ModuleType]:
-    before = list(sys.path)
-    sys.path.insert(0, str(root / "benchmarks"))
-    yield importlib.import_module("analysis_speed")
-    sys.path[:] = before
+    with imported(root, "analysis_speed") as (module,):
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from facegraft.data.regions import REGIONS  # noqa: E402
 from facegraft.faces.analyse import Analyser  # noqa: E402
 from facegraft.faces.topology import LANDMARKS_68, load_topology  # noqa: E402
 from facegraft.frozen.parser import CLASSES  # noqa: E402
+from tests.benchmark_scripts import imported  # noqa: E402
 
 MODULES = (
     "measures", "table", "held_out", "looking", "sheets", "landmarks", "parser", "attributes", "detector", "identity",
@@ -38,11 +37,8 @@ ALL = "renders: error of 468 points, % of the outer eye distance"
 @pytest.fixture(scope="module")
 def eyes(root: Path) -> Iterator[SimpleNamespace]:
     """The benchmark's modules by name, and `main`, which is the script."""
-    before = list(sys.path)
-    sys.path.insert(0, str(root / "benchmarks"))
-    found: dict[str, ModuleType] = {name: importlib.import_module(f"eye_networks.{name}") for name in MODULES}
-    yield SimpleNamespace(**found, main=importlib.import_module("eyes"))
-    sys.path[:] = before
+    with imported(root, "eyes", *(f"eye_networks.{name}" for name in MODULES)) as (main, *parts):
+        yield SimpleNamespace(**dict(zip(MODULES, parts, strict=True)), main=main)
 
 
 def setup_of(eyes: SimpleNamespace, folder: Path, **given: Any) -> Any:

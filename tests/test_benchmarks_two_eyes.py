@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,14 +15,13 @@ pytest.importorskip("onnxruntime")
 
 from facegraft.core.image import read_picture
 from facegraft.faces.own import OwnNetworks
+from tests.benchmark_scripts import imported
 
 
 @pytest.fixture(scope="module")
 def two_eyes(root: Path) -> Iterator[ModuleType]:
-    before = list(sys.path)
-    sys.path.insert(0, str(root / "benchmarks"))
-    yield importlib.import_module("two_eyes")
-    sys.path[:] = before
+    with imported(root, "two_eyes") as (module,):
+        yield module
 
 
 def test_strangers_are_swapped_and_the_same_each_time(two_eyes: ModuleType) -> None:
