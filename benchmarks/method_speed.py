@@ -33,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from facegraft.core.config import load_config
 from facegraft.core.files import atomic_path
 from facegraft.core.machine import commit, processor
+from facegraft.core.memory import keep_freed
 from facegraft.train.devices import half_precision, pick_device, quicken
 from facegraft.train.job import Phase
 from facegraft.train.methods import MethodJob
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed()  # as `facegraft train` does
     device = pick_device(args.device)
     halves = device.type == "cuda" or args.half
     clock = time.process_time if args.processor_time else time.monotonic

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from synth_pictures import facts, history, this_machine
 
+from facegraft.core.memory import keep_freed
 from facegraft.data.assets import find_assets
 from facegraft.data.synth.people import sample_person
 from facegraft.data.synth.render import Renderer
@@ -52,6 +53,7 @@ class Bench:
 
     def __init__(self, size_px: int, device: str, people: int, first_scene: int) -> None:
         self.device = device
+        keep_freed()  # as the workers of `facegraft synth` do
         began = time.perf_counter()
         self.renderer = Renderer(find_assets(), size_px, device=device, keep_people=max(people, 8))
         self.set_up_s = time.perf_counter() - began

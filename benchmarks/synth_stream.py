@@ -23,6 +23,7 @@ import torch
 from synth_pictures import facts, history, this_machine
 from synth_speed import cpu_s
 
+from facegraft.core.memory import keep_freed
 from facegraft.data.assets import find_assets
 from facegraft.data.loader import rendered_batches
 from facegraft.data.synth.render import Renderer
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--machine", default=this_machine())
     args = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed()  # as `facegraft train` does
     renderer = Renderer(find_assets(), args.size, device=args.device, keep_people=4 * args.people)
     result: dict[str, Any] = {
         **facts(args.device),

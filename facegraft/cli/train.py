@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingPartError("torch is missing: pip install 'facegraft[train]'") from error
     from facegraft.core.config import load_config
+    from facegraft.core.memory import keep_freed
     from facegraft.train.devices import pick_device
     from facegraft.train.folder import STATE
     from facegraft.train.loop import train
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     pick_device(args.device)
     if args.dry_run:
         return _describe(tables)
+    keep_freed()
     with goes_on((args.folder / STATE).exists), _live_line() as progress:
         done = train(tables, args.folder, device=args.device, progress=progress)
     trained = done.images_seen - done.images_before

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from facegraft import __version__
 from facegraft.core.errors import BadInputError, MissingPartError
 from facegraft.core.machine import physical_cores
+from facegraft.core.memory import keep_freed
 from facegraft.data.assets import assets_digest, find_assets
 from facegraft.data.benchmark_sets import SETS, counts, digests, swaps_of_shard
 from facegraft.data.dataset import Dataset, DatasetCard, Item, Pair, open_dataset, shard_done, write_card, write_shard
@@ -301,6 +302,7 @@ def _renderer(assets: str, size_px: int, device: str, backgrounds: str, environm
     """Kept by a worker process from shard to shard."""
     from facegraft.data.synth.render import Renderer
 
+    keep_freed()
     behind, around = (Path(folder) if folder else None for folder in (backgrounds, environments))
     return Renderer(Path(assets), size_px, device=device, backgrounds=behind, environments=around)
 

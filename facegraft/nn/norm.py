@@ -21,7 +21,7 @@ def instance_norm(x: Features) -> Features:
     if x.requires_grad and torch.is_grad_enabled():
         made: Features = _InstanceNorm.apply(x)
         return made
-    return _normalised(x)
+    return _measured(x)[0].to(x.dtype)
 
 
 def _normalised(x: Features) -> Features:
@@ -30,18 +30,21 @@ def _normalised(x: Features) -> Features:
     return ((held - mean) * torch.rsqrt(variance + EPS)).to(x.dtype)
 
 
-class _InstanceNorm(torch.autograd.Function):
-    """`_normalised` for training, some four times as fast on a CPU.
+def _measured(x: Features) -> tuple[Features, Features]:
+    """Normalised in float32, and the gains: two means over places, some four times as fast on a CPU as `var_mean`."""
+    held = x.float()
+    held = held - held.mean((2, 3), keepdim=True)
+    gain = torch.rsqrt(held.square().mean((2, 3), keepdim=True) + EPS)
+    held *= gain
+    return held, gain
 
-    Two means over places take the place of `var_mean`, and the way back is one formula.
-    """
+
+class _InstanceNorm(torch.autograd.Function):
+    """`_normalised` for training; the way back is one formula."""
 
     @staticmethod
     def forward(ctx: Any, x: Features) -> Features:
-        held = x.float()
-        held = held - held.mean((2, 3), keepdim=True)
-        gain = torch.rsqrt(held.square().mean((2, 3), keepdim=True) + EPS)
-        held *= gain
+        held, gain = _measured(x)
         ctx.save_for_backward(x, held, gain)
         return held.to(x.dtype)
 
