@@ -8,7 +8,7 @@ from pathlib import Path
 from facegraft.cli.swap_kinds import kind_of, written_suffix
 from facegraft.cli.swap_telling import Say
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import shown
+from facegraft.core.files import entries, shown
 
 
 def default_out(attribute: Path) -> Path:
@@ -25,7 +25,7 @@ def pairs(attribute: Path, out: Path, say: Say, *, dry_run: bool) -> Iterator[tu
     """The pictures and clips of a folder, and where each result goes; hidden files are left out."""
     if out.exists() and not out.is_dir():
         raise BadInputError(f"{shown(out)}: the attribute is a folder, so the output must be one; it is a file")
-    listed = sorted(path for path in attribute.iterdir() if path.is_file() and not path.name.startswith("."))
+    listed = [path for path in entries(attribute) if path.is_file()]
     found = [path for path in listed if kind_of(path) in ("image", "video")]
     if len(found) < len(listed):
         say(f"note: {len(listed) - len(found)} files of {shown(attribute)} are neither pictures nor clips")

@@ -51,6 +51,11 @@ def shown(path: Path) -> str:
     return text if text.isprintable() else ascii(text)
 
 
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name. Hidden files are passed over: macOS leaves `._NAME` beside copied pictures."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def check_input_file(path: Path) -> os.stat_result:
     """Its stat, if it is a plain file that may be read.
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from facegraft.core.errors import BadInputError, FacegraftError
+from facegraft.core.files import entries
 from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.data.site import Layer, Site
@@ -52,7 +53,7 @@ def read_cutouts(folder: Path, kind: str) -> tuple[Cutout, ...]:
     if kind not in KINDS:
         raise BadInputError(f"kind of cut-outs: expected one of {', '.join(KINDS)}, found {kind!r}")
     found: list[Cutout] = []
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = entries(folder) if folder.is_dir() else []
     for path in paths:
         if path.suffix.lower() in _SUFFIXES:
             try:

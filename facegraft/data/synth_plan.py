@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from facegraft.core.errors import BadInputError
+from facegraft.core.files import entries
 
 PEOPLE_PER_SEED = 1_000_000
 RESERVED = range(2**40, 2**40 + 2**20)
@@ -124,7 +125,7 @@ def check_folder(option: str, folder: str, suffixes: Sequence[str]) -> None:
         return
     if not Path(folder).is_dir():
         raise BadInputError(f"{option}: {folder} is no folder; name one, or leave it out")
-    if not any(path.suffix.lower() in suffixes for path in Path(folder).iterdir()):
+    if not any(path.suffix.lower() in suffixes for path in entries(Path(folder))):
         raise BadInputError(f"{option}: {folder} holds no {' or '.join(suffixes)} file; name a folder that does")
 
 

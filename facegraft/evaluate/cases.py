@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import shown
+from facegraft.core.files import entries, shown
 from facegraft.core.image import read_picture
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Dataset, Item, Pair
@@ -135,7 +135,7 @@ def read_case(key: str, identity: Path, attribute: Path) -> Case:
 def _people_of(folder: Path) -> dict[str, Path]:
     """Name -> picture of a person, or folder of several."""
     found = pictures_of(folder)
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         if path.is_dir() and path.name in found:
             raise BadInputError(f"{shown(path)}: a folder of the name of a picture beside it; keep one of the two")
         if path.is_dir():
@@ -152,7 +152,7 @@ def pictures_of(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise BadInputError(f"{shown(folder)}: expected a folder of pictures, found none")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         if path.suffix.lower() not in ENDINGS:
             continue
         if path.stem in found:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from facegraft.core.errors import BadInputError, OutputError
-from facegraft.core.files import sha256, shown
+from facegraft.core.files import entries, sha256, shown
 from facegraft.core.image import read_picture, save_frame
 from facegraft.core.types import Frame
 from facegraft.data.clip_frames import ClipFrame, clip_frames
@@ -157,7 +157,7 @@ class ClipAnswers:
         wanted = None if keys is None else {name for key in keys for name in (key, still_key(key))}
         self._found: dict[str, Path | dict[int, Path]] = {}
         paths: dict[str, Path] = {}
-        for path in sorted(folder.iterdir()):
+        for path in entries(folder):
             key = path.name if path.is_dir() else path.stem
             if not path.is_dir() and path.suffix.lower() not in CLIP_ENDINGS:
                 continue
@@ -193,7 +193,7 @@ class ClipAnswers:
 def _numbered(folder: Path) -> dict[int, Path]:
     """Number at the end of the name -> picture."""
     found: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         if path.suffix.lower() not in ENDINGS:
             continue
         number = re.search(r"\d+$", path.stem)

@@ -14,6 +14,7 @@ from facegraft.core.files import (
     atomic_path,
     check_input_file,
     check_output,
+    entries,
     read_bytes,
     sha256,
     shown,
@@ -195,3 +196,9 @@ def test_shown_is_one_printable_line():
     for name in ("a\nb", "a\rb\u2028c", os.fsdecode(b"\xff\xfe"), "\x1b[31mred"):
         assert shown(Path(name)).isprintable()
     assert shown(Path("лицо 'x'.png")) == "лицо 'x'.png"
+
+
+def test_entries_come_by_name_and_hidden_ones_do_not(tmp_path):
+    for name in ("b.png", "a.png", "._a.png", ".DS_Store"):
+        (tmp_path / name).touch()
+    assert [path.name for path in entries(tmp_path)] == ["a.png", "b.png"]

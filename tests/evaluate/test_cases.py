@@ -80,6 +80,7 @@ def test_folders_meet_by_name_whatever_the_ending(tmp_path: Path) -> None:
     for folder, name, level in (("i", "a.png", 1), ("i", "b.jpg", 2), ("t", "a.webp", 3), ("t", "c.png", 4)):
         (tmp_path / folder).mkdir(exist_ok=True)
         save_frame(tmp_path / folder / name, np.full((8, 8, 3), level, np.uint8))
+        (tmp_path / folder / f"._{name}").write_bytes(b"\0\5\x16\7")  # as macOS leaves beside each
     ((key, identity, attribute),) = folder_cases(tmp_path / "i", tmp_path / "t")
     assert (key, identity.name, attribute.name) == ("a", "a.png", "a.webp")
     case = read_case(key, identity, attribute)

@@ -102,6 +102,8 @@ def test_numbers_from_one_are_as_good_and_a_missing_one_is_a_lost_frame(tmp_path
     folder.mkdir()
     for number in range(1, 6):
         save_frame(folder / f"out_{number}.png", flat(number))
+        (folder / f"._out_{number}.png").write_bytes(b"\0\5\x16\7")  # as macOS leaves beside each
+    (tmp_path / "._ann+walk.mp4").touch()
     assert levels(ClipAnswers(tmp_path).get(clip)) == [1, 2, 3, 4, 5]
     (folder / "out_5.png").unlink()
     (folder / "out_2.png").unlink()

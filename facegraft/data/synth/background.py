@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import shown
+from facegraft.core.files import entries, shown
 from facegraft.core.image import read_picture
 from facegraft.data.synth.light import LUMINANCE, Environments, behind
 from facegraft.data.synth.scene import Background
@@ -136,7 +136,7 @@ def _factors(
 
 
 def _photographs(folders: Sequence[Path]) -> list[Path]:
-    paths = [p for folder in folders for p in sorted(folder.glob("*")) if p.suffix.lower() in PHOTOGRAPHS]
+    paths = [p for folder in folders for p in entries(folder) if p.suffix.lower() in PHOTOGRAPHS]
     if not paths:
         names = ", ".join(shown(folder) for folder in folders)
         raise BadInputError(f"{names}: expected .jpg or .png photographs, found none; name a folder that holds some")

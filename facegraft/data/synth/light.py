@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import read_bytes, shown
+from facegraft.core.files import entries, read_bytes, shown
 from facegraft.data.synth.lamps import Light, Lobe
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def light_bank(folder: Path | None = None) -> LightBank:
     """
     if folder is None:
         return LightBank(torch.zeros(0, BANK_ROWS, BANK_COLUMNS, 3), *(torch.zeros(0, 3),) * 2, torch.zeros(0))
-    paths = sorted(folder.glob("*.hdr"))
+    paths = [path for path in entries(folder) if path.suffix.lower() == ".hdr"]
     if not paths:
         raise BadInputError(f"{shown(folder)}: expected .hdr environments, found none; name a folder that holds some")
     parts = []

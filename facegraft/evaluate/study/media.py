@@ -12,7 +12,7 @@ import av
 import av.error
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import check_input_file, shown, sniff
+from facegraft.core.files import check_input_file, entries, shown, sniff
 from facegraft.core.image import read_picture
 from facegraft.core.image_bytes import encode_frame
 from facegraft.data.clip_frames import clip_frames, clip_length_s
@@ -47,8 +47,8 @@ def find_media(folder: Path, *, clips: bool) -> dict[str, Path]:
         raise BadInputError(f"{shown(folder)}: expected a folder of {'clips' if clips else 'pictures'}; check the name")
     wanted = CLIP_SUFFIXES if clips else PICTURE_SUFFIXES
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in wanted or not path.is_file():
+    for path in entries(folder):
+        if path.suffix.lower() not in wanted or not path.is_file():
             continue
         if path.stem in found:
             raise BadInputError(

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import read_bytes, shown
+from facegraft.core.files import entries, read_bytes, shown
 from facegraft.core.geometry import box_around
 from facegraft.core.image import read_picture
 from facegraft.core.image_bytes import decode_frame
@@ -131,7 +131,7 @@ def free_files(folders: Sequence[Path], split: str) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise BadInputError(f"{shown(folder)}: expected a folder of pictures without faces, found none")
-        files += sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+        files += [path for path in entries(folder) if path.suffix.lower() in PICTURES]
     kept = [path for path in files if split_of(_place(path), HELD_OUT_SHARE) == split]
     if not kept:
         raise BadInputError(f"{', '.join(map(shown, folders))}: no picture of split {split!r} among {len(files)}")

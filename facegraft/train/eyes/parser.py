@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from facegraft.core.config import fill
+from facegraft.core.errors import BadInputError
 from facegraft.core.types import Frame
 from facegraft.data.dataset import Dataset, open_dataset
 from facegraft.frozen.parser import CLASSES, CROP_MARGIN, SIZE_PX, STEP_PX, Parser, ParserConfig
@@ -176,9 +177,11 @@ class ParserRecipe:
         self.head = Teacher(self.net, self.options.momentum).to(device)
         options = self.options
         train, val = train_and_val(open_dataset(Path(options.renders)))
-        self._renders = _with_faces(_load(train, options, ("regions",)), "regions")
-        self._val = _with_faces(_load(val, replace(options, cache=options.validation), ("regions",)), "regions")
-        self._real = _with_faces(_load(open_dataset(Path(options.real)), options, ())) if options.real else None
+        self._renders = _with_faces("renders", _load(train, options, ("regions",)), "regions")
+        self._val = _with_faces(
+            "renders", _load(val, replace(options, cache=options.validation), ("regions",)), "regions"
+        )
+        self._real = _with_faces("real", _load(open_dataset(Path(options.real)), options, ())) if options.real else None
         self._backgrounds = (
             load_backgrounds(Path(options.backgrounds), size_px=options.size_px) if options.backgrounds else None
         )
@@ -349,11 +352,13 @@ def _load(dataset: Dataset, options: ParserData, planes: tuple[str, ...]) -> Pic
     return load_pictures(dataset, planes=planes, arrays=ARRAYS, cache=options.cache)
 
 
-def _with_faces(pictures: Pictures, *planes: str) -> Pictures:
+def _with_faces(option: str, pictures: Pictures, *planes: str) -> Pictures:
     """Those whose points, and planes, are known."""
     keep = torch.ones(len(pictures), dtype=torch.bool)
     for name in (*ARRAYS, *planes):
         keep &= pictures.has[name]
+        if not keep.any():
+            raise BadInputError(f"data.{option}: none of its {len(pictures)} pictures has {name!r}; make it anew")
     return pictures.where(keep)
 
 

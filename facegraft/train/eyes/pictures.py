@@ -194,7 +194,7 @@ def load_backgrounds(
     Raises:
         BadInputError: No usable picture in the folder or below it.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
+    paths = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
 
     def cut(numbered: tuple[int, Path]) -> list[Frame]:
         number, path = numbered

@@ -85,6 +85,15 @@ def recipe_of(folder: Path, **data: Any) -> ParserRecipe:
     return ParserRecipe({"model": MODEL, "data": {"renders": str(folder), "size_px": SIDE} | data}, CPU)
 
 
+@pytest.mark.parametrize("option", ["renders", "real"])
+def test_pictures_without_points_are_told_by_the_option(option: str, folder: Path, tmp_path: Path) -> None:
+    bare = [replace(item, arrays={"dense": item.arrays["dense"]}) for item in map(drawn_item, range(6))]
+    write_shard(tmp_path, 0, bare)
+    write_card(tmp_path, DatasetCard(name="bare", about="test"))
+    with pytest.raises(BadInputError, match=rf"data\.{option}: none of its \d pictures has 'landmarks68'"):
+        recipe_of(folder, **{option: str(tmp_path)})
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
