@@ -53,7 +53,7 @@ figure{{margin:0;min-width:0}}figcaption{{font-size:.87rem;color:var(--grey)}}
 .plots figcaption{{font-weight:600;color:var(--ink);margin-bottom:.2rem}}
 svg{{display:block;width:100%;max-width:460px;height:auto}}
 svg text{{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;stroke:none}}
-svg text{{fill:var(--grey)}}svg text.ink{{fill:var(--ink)}}svg line{{stroke-width:1.8}}
+svg text{{fill:var(--grey)}}svg text.ink{{fill:var(--ink)}}svg path{{stroke-width:1.8}}
 svg .rule{{stroke:var(--rule);stroke-width:1}}svg .lead{{stroke:var(--grey);stroke-width:.7}}{_classes()}
 svg circle.o{{fill:var(--paper);stroke-width:2}}
 details{{margin:.6rem 0}}summary{{cursor:pointer;font-weight:600;margin:.3rem 0 .6rem}}

@@ -184,8 +184,8 @@ def _row(figure: Figure, name: str, colour: str, across: Scale, y: Number, digit
         bar = _line(across.at(figure.low), y, across.at(figure.high), y, colour)
     at = across.at(figure.value)
     short = shortened(name, _NAME)
-    title = "" if short == name else f"<title>{escape(name)}</title>"
-    dot = f'<circle class="{colour}" cx="{_px(at)}" cy="{_px(y)}" r="4">{title}</circle>'
+    close = "/>" if short == name else f"><title>{escape(name)}</title></circle>"
+    dot = f'<circle class="{colour}" cx="{_px(at)}" cy="{_px(y)}" r="4"{close}'
     text = _text(_ROWS_WIDTH - _NUMBERS + 8, y + 4, f"{written(figure, digits)[0]} {short}", "grey", "start")
     return bar + dot + text
 
@@ -239,7 +239,8 @@ def _px(at: Number) -> str:
 
 
 def _line(x1: Number, y1: Number, x2: Number, y2: Number, colour: str) -> str:
-    return f'<line class="{colour}" x1="{_px(x1)}" y1="{_px(y1)}" x2="{_px(x2)}" y2="{_px(y2)}"/>'
+    to = f"V{_px(y2)}" if x1 == x2 else f"H{_px(x2)}" if y1 == y2 else f"L{_px(x2)} {_px(y2)}"
+    return f'<path class="{colour}" d="M{_px(x1)} {_px(y1)}{to}"/>'
 
 
 def _text(x: Number, y: Number, text: str, colour: str, anchor: str, more: str = "") -> str:

@@ -30,7 +30,7 @@ from facegraft.evaluate.results import load
 from facegraft.evaluate.stats import Figure
 from tests.evaluate.reports_for_tests import GAP, LIKENESS, METRICS, POSE, report_of
 
-VOID = {"meta", "img", "br", "circle", "line"}
+VOID = {"meta", "img", "br", "circle", "path"}
 
 
 class Checker(html.parser.HTMLParser):
@@ -224,7 +224,7 @@ def test_plane_puts_higher_up_and_right() -> None:
     }
     assert at["m0"][0] < at["m1"][0]
     assert at["m0"][1] > at["m1"][1]  # y grows downwards in SVG
-    assert text.count('<line class="m0"') == 2  # both error bars
+    assert text.count('<path class="m0"') == 2  # both error bars
     assert "identity gap (better →)" in text
     assert "(← better) pose, degrees" in text
 
