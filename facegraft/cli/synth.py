@@ -36,7 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pairs", choices=("none", "exact"), default="none", help="exact: swaps with their true answers")
     what.add_argument("--dial", type=float, default=0.35, help="people from 0, ordinary, to 1, extreme (default: 0.35)")
     what.add_argument("--stratum", default="mixed", metavar="NAME", help='of the scenes, e.g. "large pose"')
-    what.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs to put behind; default: procedural")
+    what.add_argument(
+        "--backgrounds",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="photographs to put behind; may repeat; default: procedural",
+    )
     what.add_argument("--environments", type=Path, metavar="DIR", help=".hdr files that light; default: procedural")
     how = parser.add_argument_group("how and where")
     how.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the dataset's folder")
@@ -78,11 +85,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> SynthOptions:
+    from facegraft.data.synth_plan import joined
     from facegraft.data.synthesise import sampled_options
 
     chosen = {"picture": args.format} if args.format else {}
-    folders = {"backgrounds": args.backgrounds, "environments": args.environments}
-    chosen |= {name: str(folder.resolve()) for name, folder in folders.items() if folder}
+    folders = {"backgrounds": args.backgrounds, "environments": [args.environments] if args.environments else []}
+    chosen |= {name: joined(folder.resolve() for folder in named) for name, named in folders.items() if named}
     return sampled_options(
         args.people,
         images=args.images,

@@ -6,7 +6,8 @@ No torch, no assets and no disk: a plan can be made, compared and printed anywhe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class SynthOptions:
         seed: Other seeds have other people and other scenes.
         dial: Of the people, 0 ordinary .. 1 extreme.
         stratum: Of the scenes.
-        backgrounds: Folder of photographs behind the people; "" = procedural.
+        backgrounds: Folder of photographs behind the people, or several as `joined` names them; "" = procedural.
         environments: Folder of .hdr environments that light them; "" = procedural.
         picture: "png" or "jpg".
         device: "cpu" or "cuda"; the two agree up to rounding, so a set is made on one of them.
@@ -121,12 +122,21 @@ def check_options(options: SynthOptions) -> None:
 
 def check_folder(option: str, folder: str, suffixes: Sequence[str]) -> None:
     """Raises BadInputError for a named folder that is none, or that holds no file of these suffixes; "" is fine."""
-    if not folder:
-        return
-    if not Path(folder).is_dir():
-        raise BadInputError(f"{option}: {folder} is no folder; name one, or leave it out")
-    if not any(path.suffix.lower() in suffixes for path in entries(Path(folder))):
-        raise BadInputError(f"{option}: {folder} holds no {' or '.join(suffixes)} file; name a folder that does")
+    for one in folders_in(folder):
+        if not one.is_dir():
+            raise BadInputError(f"{option}: {one} is no folder; name one, or leave it out")
+        if not any(path.suffix.lower() in suffixes for path in entries(one)):
+            raise BadInputError(f"{option}: {one} holds no {' or '.join(suffixes)} file; name a folder that does")
+
+
+def joined(folders: Iterable[Path]) -> str:
+    """Several folders as one option, the way PATH has them."""
+    return os.pathsep.join(map(str, folders))
+
+
+def folders_in(option: str) -> list[Path]:
+    """The folders that `joined` named."""
+    return [Path(name) for name in option.split(os.pathsep) if name]
 
 
 def in_order(planes: str) -> str:

@@ -32,7 +32,9 @@ from facegraft.data.synth_plan import (
     Swap,
     SynthOptions,
     check_options,
+    folders_in,
     in_order,
+    joined,
     shard_length,
     shots_of,
     swaps_of,
@@ -303,7 +305,7 @@ def _renderer(assets: str, size_px: int, device: str, backgrounds: str, environm
     from facegraft.data.synth.render import Renderer
 
     keep_freed()
-    behind, around = (Path(folder) if folder else None for folder in (backgrounds, environments))
+    behind, around = folders_in(backgrounds) or None, Path(environments) if environments else None
     return Renderer(Path(assets), size_px, device=device, backgrounds=behind, environments=around)
 
 
@@ -350,7 +352,10 @@ def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> Dataset
 
 def _nameless(options: SynthOptions) -> SynthOptions:
     """Folders by their last names: where they lie is nobody's business."""
-    behind, around = Path(options.backgrounds).name, Path(options.environments).name
+    behind, around = (
+        joined(Path(folder.name) for folder in folders_in(named))
+        for named in (options.backgrounds, options.environments)
+    )
     return dataclasses.replace(options, backgrounds=behind, environments=around)
 
 
@@ -366,7 +371,7 @@ def command_of(options: SynthOptions, out: str) -> str:
     words += ["--pairs", "exact"] if options.plan == "swaps" else []
     words += ["--stratum", options.stratum, "--format", options.picture, "--split", options.split]
     words += ["--planes", options.planes] if options.planes != USUAL_PLANES else []
-    words += ["--backgrounds", options.backgrounds] if options.backgrounds else []
+    words += [word for folder in folders_in(options.backgrounds) for word in ("--backgrounds", folder)]
     words += ["--environments", options.environments] if options.environments else []
     return shlex.join(map(str, words + device))
 

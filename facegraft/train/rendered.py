@@ -11,7 +11,7 @@ import torch
 from facegraft.core.errors import BadInputError
 from facegraft.data.assets import find_assets
 from facegraft.data.loader import BatchMaker
-from facegraft.data.synth_plan import ENVIRONMENTS, PHOTOGRAPHS, check_folder, person_seed
+from facegraft.data.synth_plan import ENVIRONMENTS, PHOTOGRAPHS, check_folder, folders_in, person_seed
 
 KEPT = 4
 """Baked faces in memory, the blended ones of right answers among them, for each of those who may meet."""
@@ -86,7 +86,8 @@ def open_rendered(
     _check_apart(options, held_out)
     check_folder("data.rendered.backgrounds", options.backgrounds, PHOTOGRAPHS)
     check_folder("data.rendered.environments", options.environments, ENVIRONMENTS)
-    behind, around = (Path(name) if name else None for name in (options.backgrounds, options.environments))
+    behind = folders_in(options.backgrounds) or None
+    around = Path(options.environments) if options.environments else None
     renderer = Renderer(
         find_assets(),
         size_px,

@@ -26,6 +26,7 @@ from facegraft.data.synth_plan import (
     SynthOptions,
     check_options,
     differing,
+    joined,
     person_seed,
     shard_length,
     shots_of,
@@ -132,6 +133,10 @@ def test_folders_without_pictures_are_told_before_anything_is_made(tmp_path: Pat
     for option, suffix in (("backgrounds", r"\.jpg or \.jpeg or \.png"), ("environments", r"\.hdr")):
         with pytest.raises(BadInputError, match=f"--{option}: .* holds no {suffix} file"):
             make_plan(dataclasses.replace(PICTURES, **{option: str(tmp_path)}))
+    (tmp_path / "rooms").mkdir()
+    (tmp_path / "rooms" / "wall.png").touch()
+    with pytest.raises(BadInputError, match=f"--backgrounds: {tmp_path} holds no"):
+        make_plan(dataclasses.replace(PICTURES, backgrounds=joined([tmp_path / "rooms", tmp_path])))
 
 
 def test_options_that_changed_are_named() -> None:

@@ -21,7 +21,7 @@ from facegraft.core.image import save_frame
 from facegraft.data import benchmark_sets, synth_folder, synthesise
 from facegraft.data.assets import assets_digest
 from facegraft.data.dataset import Dataset, open_dataset
-from facegraft.data.synth_plan import STRATA, SynthOptions
+from facegraft.data.synth_plan import STRATA, SynthOptions, folders_in, joined
 
 SMALL = SynthOptions("pictures", people=3, images=36, size_px=32, seed=5)
 """Two shards."""
@@ -64,14 +64,21 @@ def test_what_is_written(made: Path, makehuman: Path) -> None:
 
 
 def test_a_card_tells_no_place(tmp_path: Path, makehuman: Path) -> None:
-    (tmp_path / "rooms").mkdir()
-    save_frame(tmp_path / "rooms" / "wall.png", np.full((64, 64, 3), 90, np.uint8))
+    for name in ("rooms", "my woods"):
+        (tmp_path / name).mkdir()
+        save_frame(tmp_path / name / "wall.png", np.full((64, 64, 3), 90, np.uint8))
     folder = tmp_path / "set"
     card = fg.synthesise(
-        1, folder, images=1, size_px=32, jobs=1, assets=makehuman, backgrounds=str(tmp_path / "rooms")
+        1,
+        folder,
+        images=1,
+        size_px=32,
+        jobs=1,
+        assets=makehuman,
+        backgrounds=joined([tmp_path / "rooms", tmp_path / "my woods"]),
     ).card
-    assert card.options["backgrounds"] == "rooms"
-    assert card.command.endswith("--backgrounds rooms")
+    assert folders_in(card.options["backgrounds"]) == [Path("rooms"), Path("my woods")]
+    assert card.command.endswith("--backgrounds rooms --backgrounds 'my woods'")
     for name in ("card.json", "CARD.md"):
         assert str(tmp_path) not in (folder / name).read_text()
 

@@ -78,7 +78,7 @@ class Renderer:
         assets: Folder of MakeHuman's assets, see `facegraft data assets`.
         size_px: Width and height of the pictures.
         device: Where to render.
-        backgrounds: Folder of photographs; None draws rooms and streets.
+        backgrounds: Folders of photographs; None draws rooms and streets.
         environments: Folder of .hdr files; None: lamps and gradients.
         template: Of faces/align.py: pictures show what a crop by it would, without one; "": what the scene's camera
             sees.
@@ -92,7 +92,7 @@ class Renderer:
         size_px: int,
         *,
         device: torch.device | str = "cpu",
-        backgrounds: Path | None = None,
+        backgrounds: Path | Sequence[Path] | None = None,
         environments: Path | None = None,
         template: str = "",
         keep_people: int = 64,
