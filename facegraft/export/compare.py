@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import shown
+from facegraft.core.session import session_options
 from facegraft.export.to_onnx import Ports, answers
 
 ROUNDS = 30
@@ -89,9 +90,7 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     Raises:
         BadInputError: ONNX Runtime cannot read the file.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common class but this one

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from facegraft.core.geometry import fit_similarity, warp
+from facegraft.core.session import session_options
 from facegraft.core.types import Faces, Frame, Matrix
 
 CHIP_SIZE = 150
@@ -63,9 +64,7 @@ class Recogniser:
             from facegraft.faces.fetch import recogniser_path
 
             path = recogniser_path()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options = session_options(threads)
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def embed_chips(self, chips: UInt8[np.ndarray, "n 150 150 3"]) -> Float32[np.ndarray, "n d"]:

@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from facegraft.core.errors import MissingPartError
 from facegraft.core.files import shown
 from facegraft.core.geometry import invert, keep_best, similarity_scale, transform, warp
+from facegraft.core.session import session_options
 from facegraft.core.types import Frame, Mask, Matrix
 from facegraft.faces.fetch import WEIGHTS
 from facegraft.faces.glasses import Look, worn
@@ -56,9 +57,7 @@ def open_network(path: Path, threads: int) -> Any:
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has many classes of its own, without a common parent

@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32, UInt8
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import check_input_file, shown
 from facegraft.core.geometry import warp
+from facegraft.core.session import session_options
 from facegraft.core.types import Frame
 from facegraft.faces.align import alignment
 from facegraft.faces.embed import CHIP_SIZE, chip_matrix
@@ -52,9 +53,7 @@ class OnnxRecogniser:
         import onnxruntime
 
         check_input_file(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options = session_options(threads)
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base but RuntimeError and Exception

@@ -17,6 +17,7 @@ import onnxruntime
 
 from facegraft.core.errors import BadInputError, MissingPartError
 from facegraft.core.machine import physical_cores
+from facegraft.core.session import session_options
 
 LOG = logging.getLogger(__name__)
 
@@ -128,8 +129,7 @@ def _build(model: Path | bytes, device: str, threads: int | None, strict: bool) 
 
 
 def _options(threads: int | None, *, strict: bool) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or physical_cores()
+    options: onnxruntime.SessionOptions = session_options(threads or physical_cores())
     options.log_severity_level = 4  # what goes wrong comes as an exception too
     if strict:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

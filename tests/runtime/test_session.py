@@ -51,6 +51,12 @@ def test_a_session_from_a_file_has_the_threads_that_were_asked_for(tmp_path: Pat
     assert make_session(path, device="cpu").get_session_options().intra_op_num_threads == physical_cores()
 
 
+def test_threads_of_a_session_do_not_wait_on_cores_that_others_need() -> None:
+    """ONNX Runtime lets them spin by default."""
+    options = make_session(GRAPH, device="cpu", threads=2).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_the_graph_is_a_valid_onnx_file() -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(GRAPH)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import atomic_path, sha256, shown
+from facegraft.core.session import session_options
 from facegraft.faces.recognisers import OnnxRecogniser, normalised
 from facegraft.frozen.from_onnx import open_model
 from facegraft.train.eyes.people import People
@@ -59,9 +60,7 @@ class WatchedTeacher:
         import onnxruntime
 
         model, places = _opened(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options = session_options(threads)
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
