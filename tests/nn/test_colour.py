@@ -108,3 +108,10 @@ def test_calming_lets_gradients_through() -> None:
     calmed(images, 1.5).square().sum().backward()
     assert images.grad is not None
     assert bool((images.grad.abs().sum((0, 2, 3)) > 0).all())
+
+
+def test_calming_keeps_its_digits_where_the_rest_is_halved() -> None:
+    images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(4)).mul(2).sub(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = calmed(images, 1.5)
+    torch.testing.assert_close(found, calmed(images, 1.5), atol=0, rtol=0)
