@@ -59,12 +59,14 @@ class TorchSide:
     def __init__(self, size_px: int, batch: int, threads: int) -> None:
         import torch
 
+        from facegraft.core.memory import keep_freed
         from facegraft.data.assets import find_assets
         from facegraft.data.synth.people import sample_person
         from facegraft.data.synth.render import Renderer
 
         self.torch = torch
         torch.set_num_threads(threads)
+        keep_freed()  # as the workers of `facegraft synth` do
         self.renderer = Renderer(find_assets(), size_px)
         people = [sample_person(700_000 + number) for number in range(len(HAIRS))]
         self.actors = [self.renderer.cast.actor(person) for person in people]

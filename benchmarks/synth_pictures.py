@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 import facegraft
 from facegraft.core.files import atomic_path
+from facegraft.core.machine import commit
 from facegraft.data.assets import find_assets
 from facegraft.data.fanout import run_units
 from facegraft.data.synth.people import Person
@@ -181,11 +181,6 @@ def wilson(hits: int, count: int) -> dict[str, float | int]:
 
 def rounded(value: float) -> float:
     return float(f"{float(value):.4g}")
-
-
-def commit() -> str:
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(git, capture_output=True, text=True, cwd=HERE, check=False).stdout.strip()
 
 
 def facts(device: str = "cpu") -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _bundles() -> dict[str, str]:
             states[name] = "ok"
         except BadInputError:
             states[name] = "broken"
-        size = sum(_size(path) for path in folder.glob("*.onnx"))
+        size = sum(_size(path) for path in folder.glob("[!.]*.onnx"))
         _print_row(name, states[name], size, "-", f"{folder.name}/CARD.md (bundle)")
     return states
 

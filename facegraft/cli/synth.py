@@ -89,8 +89,8 @@ def _options(args: argparse.Namespace) -> SynthOptions:
     from facegraft.data.synthesise import sampled_options
 
     chosen = {"picture": args.format} if args.format else {}
-    folders = {"backgrounds": args.backgrounds, "environments": [args.environments] if args.environments else []}
-    chosen |= {name: joined(folder.resolve() for folder in named) for name, named in folders.items() if named}
+    chosen |= {"environments": str(args.environments.resolve())} if args.environments else {}
+    chosen |= {"backgrounds": joined(folder.resolve() for folder in args.backgrounds)} if args.backgrounds else {}
     return sampled_options(
         args.people,
         images=args.images,

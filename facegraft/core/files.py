@@ -52,8 +52,11 @@ def shown(path: Path) -> str:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, by name. Hidden files are passed over: macOS leaves `._NAME` beside copied pictures."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    """What lies in a folder, by name; nothing where there is none.
+
+    Hidden files are passed over: macOS leaves `._NAME` beside copied pictures.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
 def check_input_file(path: Path) -> os.stat_result:

@@ -53,7 +53,7 @@ def read_cutouts(folder: Path, kind: str) -> tuple[Cutout, ...]:
     if kind not in KINDS:
         raise BadInputError(f"kind of cut-outs: expected one of {', '.join(KINDS)}, found {kind!r}")
     found: list[Cutout] = []
-    paths = entries(folder) if folder.is_dir() else []
+    paths = entries(folder)
     for path in paths:
         if path.suffix.lower() in _SUFFIXES:
             try:

@@ -35,7 +35,7 @@ def begin(out: Path, options: Any, digest: str, plan: str = PLAN_NAME) -> None:
     if path.is_file():
         (out / "shards").mkdir(exist_ok=True)
         before = _read_plan(path)
-        if before is None or not any((out / "shards").glob("*.safetensors")):
+        if before is None or not any((out / "shards").glob("[!.]*.safetensors")):
             _write_plan(path, options, digest)  # nothing was rendered by the damaged or other plan
             return
         changes = differing(options, before.get("options", {}))
@@ -70,7 +70,7 @@ def _read_plan(path: Path) -> dict[str, Any] | None:
             return plan
     except ValueError:
         pass
-    if any((path.parent / "shards").glob("*.safetensors")):
+    if any((path.parent / "shards").glob("[!.]*.safetensors")):
         raise BadInputError(f"{shown(path)}: the plan of this dataset is damaged; name another folder")
     return None
 

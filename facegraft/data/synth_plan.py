@@ -116,22 +116,37 @@ def check_options(options: SynthOptions) -> None:
         )
     if options.plan != "pictures" and "even" in options.planes.split(","):
         raise BadInputError("--planes even: expected pictures without --pairs exact; leave out one of the two")
-    check_folder("--backgrounds", options.backgrounds, PHOTOGRAPHS)
+    check_backgrounds("--backgrounds", options.backgrounds)
     check_folder("--environments", options.environments, ENVIRONMENTS)
 
 
 def check_folder(option: str, folder: str, suffixes: Sequence[str]) -> None:
     """Raises BadInputError for a named folder that is none, or that holds no file of these suffixes; "" is fine."""
-    for one in folders_in(folder):
-        if not one.is_dir():
-            raise BadInputError(f"{option}: {one} is no folder; name one, or leave it out")
-        if not any(path.suffix.lower() in suffixes for path in entries(one)):
-            raise BadInputError(f"{option}: {one} holds no {' or '.join(suffixes)} file; name a folder that does")
+    if not folder:
+        return
+    if not Path(folder).is_dir():
+        raise BadInputError(f"{option}: {folder} is no folder; name one, or leave it out")
+    if not any(path.suffix.lower() in suffixes for path in entries(Path(folder))):
+        raise BadInputError(f"{option}: {folder} holds no {' or '.join(suffixes)} file; name a folder that does")
+
+
+def check_backgrounds(option: str, folders: str) -> None:
+    """The same for each of the folders that `joined` named."""
+    for folder in folders_in(folders):
+        check_folder(option, str(folder), PHOTOGRAPHS)
 
 
 def joined(folders: Iterable[Path]) -> str:
-    """Several folders as one option, the way PATH has them."""
-    return os.pathsep.join(map(str, folders))
+    """Several folders as one option, the way PATH has them.
+
+    Raises:
+        BadInputError: A folder's name holds what stands between them there.
+    """
+    names = [str(folder) for folder in folders]
+    for name in names:
+        if os.pathsep in name:
+            raise BadInputError(f"{name}: a folder of backgrounds may have no {os.pathsep!r} in its name; rename it")
+    return os.pathsep.join(names)
 
 
 def folders_in(option: str) -> list[Path]:

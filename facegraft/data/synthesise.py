@@ -352,10 +352,8 @@ def _card(options: SynthOptions, digest: str, out: Path, found: Path) -> Dataset
 
 def _nameless(options: SynthOptions) -> SynthOptions:
     """Folders by their last names: where they lie is nobody's business."""
-    behind, around = (
-        joined(Path(folder.name) for folder in folders_in(named))
-        for named in (options.backgrounds, options.environments)
-    )
+    behind = joined(Path(folder.name) for folder in folders_in(options.backgrounds))
+    around = Path(options.environments).name
     return dataclasses.replace(options, backgrounds=behind, environments=around)
 
 

@@ -99,7 +99,7 @@ def own_networks(folder: Path = WEIGHTS) -> list[OwnNetwork]:
     Returns:
         Those of `SHIPPED`, in that order; then whatever else has a card in the folder, by name.
     """
-    others = sorted({path.stem for path in folder.glob("*.json")} - set(SHIPPED))
+    others = sorted({path.stem for path in folder.glob("[!.]*.json")} - set(SHIPPED))
     return [_own_network(folder / f"{name}.onnx") for name in (*SHIPPED, *others)]
 
 

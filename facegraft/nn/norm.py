@@ -31,7 +31,7 @@ def _normalised(x: Features) -> Features:
 
 
 def _measured(x: Features) -> tuple[Features, Features]:
-    """Normalised in float32, and the gains: two means over places, some four times as fast on a CPU as `var_mean`."""
+    """Normalised in float32, and the gains; two means over places, as `var_mean` is slow on a CPU."""
     held = x.float()
     held = held - held.mean((2, 3), keepdim=True)
     gain = torch.rsqrt(held.square().mean((2, 3), keepdim=True) + EPS)

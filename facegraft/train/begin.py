@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import shown
+from facegraft.core.files import entries, shown
 from facegraft.faces.fetch import WEIGHTS, model_folder
 from facegraft.frozen.from_onnx import read_weights
 from facegraft.methods._method import Method
@@ -52,7 +52,7 @@ def _of_bundle(method: Method, folder: Path) -> dict[str, Tensor]:
     if found != wanted:
         raise BadInputError(f"train.start: {shown(folder)} is a bundle of {found}, expected one of {wanted}")
     tensors: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.onnx")):
+    for path in (path for path in entries(folder) if path.suffix == ".onnx"):
         for name, tensor in read_weights(path).items():
             if name.startswith(IN_BUNDLES):
                 tensors[name.removeprefix(IN_BUNDLES)] = tensor

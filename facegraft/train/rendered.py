@@ -11,7 +11,7 @@ import torch
 from facegraft.core.errors import BadInputError
 from facegraft.data.assets import find_assets
 from facegraft.data.loader import BatchMaker
-from facegraft.data.synth_plan import ENVIRONMENTS, PHOTOGRAPHS, check_folder, folders_in, person_seed
+from facegraft.data.synth_plan import ENVIRONMENTS, check_backgrounds, check_folder, folders_in, person_seed
 
 KEPT = 4
 """Baked faces in memory, the blended ones of right answers among them, for each of those who may meet."""
@@ -41,7 +41,7 @@ class RenderedData:
     """In how many pairs a person is seen, in the mean, before another comes. Making one ready costs as much as two
     pictures, and on the processor even where a GPU renders."""
     backgrounds: str = ""
-    """Folder of photographs; "": drawn ones."""
+    """Folder of photographs, or several as PATH names them; "": drawn ones."""
     environments: str = ""
     """Folder of .hdr files; "": lamps and gradients."""
 
@@ -84,7 +84,7 @@ def open_rendered(
         meetings=options.meetings,
     )
     _check_apart(options, held_out)
-    check_folder("data.rendered.backgrounds", options.backgrounds, PHOTOGRAPHS)
+    check_backgrounds("data.rendered.backgrounds", options.backgrounds)
     check_folder("data.rendered.environments", options.environments, ENVIRONMENTS)
     behind = folders_in(options.backgrounds) or None
     around = Path(options.environments) if options.environments else None

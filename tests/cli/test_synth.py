@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_faults_are_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"facegraft synth: {message}")
     assert not (tmp_path / "set").exists()
+
+
+def test_folders_of_backgrounds_add_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [tmp_path / "rooms", tmp_path / "my woods"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "wall.png").touch()
+    words = ["synth", "-o", str(tmp_path / "set"), "--people", "2", "--dry-run"]
+    assert main([*words, *(word for folder in folders for word in ("--backgrounds", str(folder)))]) == 0
+    options = json.loads(capsys.readouterr().out.splitlines()[-1])["options"]
+    assert options["backgrounds"] == os.pathsep.join(str(folder.resolve()) for folder in folders)
+    odd = tmp_path / f"a{os.pathsep}b"
+    odd.mkdir()
+    assert main([*words, "--backgrounds", str(odd)]) == 2
+    assert "rename it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

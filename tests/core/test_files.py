@@ -202,3 +202,4 @@ def test_entries_come_by_name_and_hidden_ones_do_not(tmp_path):
     for name in ("b.png", "a.png", "._a.png", ".DS_Store"):
         (tmp_path / name).touch()
     assert [path.name for path in entries(tmp_path)] == ["a.png", "b.png"]
+    assert entries(tmp_path / "nowhere") == entries(tmp_path / "a.png") == []

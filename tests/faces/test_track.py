@@ -393,6 +393,15 @@ def test_continuing_from_state_is_bit_equal(*, known: bool) -> None:
     assert json.dumps(broken.state()) == json.dumps(unbroken.state())
 
 
+def test_a_trial_goes_on_from_state() -> None:
+    stage = Stage([Actor(still(120, 70))], score=0.6, presence=0.95)
+    tracker = Tracker(stage)
+    run(stage, tracker, range(2))
+    other = Tracker(stage)
+    other.restore(json.loads(json.dumps(tracker.state())))
+    assert run(stage, other, range(2, 5)) == [{}, {0: 0}, {0: 0}]
+
+
 def test_state_of_another_version_is_refused() -> None:
     tracker = Tracker(Stage([]))
     with pytest.raises(BadInputError, match="version 99, expected 1"):

@@ -358,7 +358,10 @@ def _with_faces(option: str, pictures: Pictures, *planes: str) -> Pictures:
     for name in (*ARRAYS, *planes):
         keep &= pictures.has[name]
         if not keep.any():
-            raise BadInputError(f"data.{option}: none of its {len(pictures)} pictures has {name!r}; make it anew")
+            raise BadInputError(
+                f"data.{option}: of its {len(pictures)} pictures none with all else has {name!r}; make it anew by "
+                "`facegraft synth` or `facegraft ingest --points mediapipe`"
+            )
     return pictures.where(keep)
 
 

@@ -165,6 +165,10 @@ def train_and_val(dataset: Dataset, *, val_share: float | int | None = None, see
     return train, dataset.select(where=lambda row: row.split != "test" and _whom(row) in held)
 
 
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _whom(row: Row) -> str:
     return row.person or row.clip or row.key
 
@@ -194,7 +198,8 @@ def load_backgrounds(
     Raises:
         BadInputError: No usable picture in the folder or below it.
     """
-    paths = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
+    visible = (path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder)))
+    paths = sorted(path for path in visible if path.suffix.lower() in PICTURE_SUFFIXES)
 
     def cut(numbered: tuple[int, Path]) -> list[Frame]:
         number, path = numbered
