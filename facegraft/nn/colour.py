@@ -67,7 +67,8 @@ def _blurred(images: Images, sigma_px: float) -> Images:
     line = torch.exp(-0.5 * (steps / sigma_px) ** 2)
     line = (line / line.sum()).expand(images.shape[1], 1, 1, -1)
     held = F.pad(images, (radius, radius, radius, radius), mode="replicate")
-    with torch.autocast(images.device.type, enabled=False):  # in bfloat16 it hung on a CPU
+    device = "cpu" if images.is_meta else images.device.type  # of tensors without numbers, which are counted only
+    with torch.autocast(device, enabled=False):  # in bfloat16 it hung on a CPU
         held = F.conv2d(held, line, groups=images.shape[1])
         return F.conv2d(held, line.transpose(2, 3), groups=images.shape[1])
 

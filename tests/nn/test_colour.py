@@ -115,3 +115,4 @@ def test_calming_keeps_its_digits_where_the_rest_is_halved() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = calmed(images, 1.5)
     torch.testing.assert_close(found, calmed(images, 1.5), atol=0, rtol=0)
+    assert calmed(images.to("meta"), 1.5).shape == images.shape  # as costs are counted
