@@ -236,6 +236,15 @@ def one_door_for_pictures(module: Module) -> Complaints:
                 yield line_of(node), name
 
 
+def one_door_for_sessions(module: Module) -> Complaints:
+    """Networks run in turn, so each is opened with `core.session.session_options`, whose threads do not spin."""
+    if module.name == "core/session.py":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and called(node).rpartition(".")[2] == "SessionOptions":
+            yield node.lineno, "SessionOptions"
+
+
 def names_are_the_fields(module: Module) -> Complaints:
     """People are identity and attribute: "source" and "target" change meaning from paper to paper."""
     for node in ast.walk(module.tree):
@@ -289,6 +298,7 @@ RULES: dict[Callable[[Module], Complaints], tuple[str, str]] = {
     functions_are_short: ("core/x.py", "def f():\n    'Says.'\n" + "    x = 1\n" * 61),
     only_commands_print: ("core/x.py", "print(1)"),
     one_door_for_pictures: ("faces/x.py", "import cv2\ncv2.cvtColor(a, cv2.COLOR_RGB2BGR)"),
+    one_door_for_sessions: ("faces/x.py", "import onnxruntime\noptions = onnxruntime.SessionOptions()"),
     names_are_the_fields: ("faces/x.py", "def swap(sourceFace): ..."),
     modules_say_what_they_are: ("faces/x.py", "x = 1"),
     no_global_state: ("core/x.py", "def f():\n    global x"),

@@ -13,7 +13,7 @@ def session_options(threads: int) -> Any:
     that way, and take 20 without.
 
     Args:
-        threads: Of one operator.
+        threads: Of one operator; 0: ONNX Runtime chooses.
     """
     import onnxruntime
 

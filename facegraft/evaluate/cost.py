@@ -20,6 +20,7 @@ import numpy as np
 
 from facegraft.core.errors import BadInputError, FacegraftError
 from facegraft.core.files import check_input_file, shown
+from facegraft.core.session import session_options
 
 COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators whose multiply-adds are counted; additions, activations, norms and resizing are not, as is the habit."""
@@ -229,8 +230,7 @@ def _shapes(model: Any, names: set[str], sizes: dict[str, Sequence[int]]) -> dic
     out = [*(given.name for given in model.graph.output)]
     wanted = sorted(names - weights.keys() - zeros.keys() - set(out))
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in wanted)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options(0)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     found = session.run([*out, *wanted], zeros)

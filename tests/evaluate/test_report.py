@@ -225,6 +225,12 @@ def test_plane_puts_higher_up_and_right() -> None:
     assert at["m0"][0] < at["m1"][0]
     assert at["m0"][1] > at["m1"][1]  # y grows downwards in SVG
     assert text.count('<path class="m0"') == 2  # both error bars
+    bars = re.findall(r'<path class="m0" d="M(.*?) (.*?)([HV])(.*?)"', text)
+    for x, y, way, end in bars:  # each spans its dot, equally far to both sides
+        begin, middle = (float(x), at["m0"][0]) if way == "H" else (float(y), at["m0"][1])
+        assert begin != float(end)
+        assert (begin + float(end)) / 2 == pytest.approx(middle, abs=0.11)
+    assert {way for _, _, way, _ in bars} == {"H", "V"}
     assert "identity gap (better →)" in text
     assert "(← better) pose, degrees" in text
 
