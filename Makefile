@@ -41,8 +41,9 @@ test: $(UV)
 	@echo "[1/4] environment: the packages of uv.lock, the test tools and torch for the CPU into .venv"
 	@$(UV) $(SYNC) $(TEST_EXTRAS)
 	@$(MAKE) --no-print-directory torch
-	@echo "[2/4] the recogniser and the teacher: fetched once, checked against the SHA-256 in the code"
+	@echo "[2/4] the recogniser, the teacher and the second judge: fetched once, checked against the SHA-256 in the code"
 	@$(BIN)/facegraft models fetch --recogniser --teacher
+	@$(BIN)/facegraft models fetch --judge || echo "No second judge: what needs it is skipped."
 	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	echo "[4/4] tests: set-up and lint took $(ELAPSED), environment $$(du -sh .venv | cut -f1)"; \

@@ -89,6 +89,17 @@ def recogniser() -> Path:
 
 
 @pytest.fixture(scope="session")
+def judge() -> Path:
+    """The second judge's file."""
+    from facegraft.faces.fetch import JUDGE, model_folder
+
+    path = model_folder() / JUDGE
+    if not path.is_file():
+        pytest.skip("the second judge is not fetched: facegraft models fetch --judge")
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a tiny, untrained SimSwap; not to be changed: copy it."""
     pytest.importorskip("torch", reason="export needs the extra `train`")

@@ -259,7 +259,16 @@ def _device_lacks(probes: list[Probe]) -> Iterator[Lack]:
 def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
     """Of our own networks, in another folder than the package's if one is named; of the teacher and the recogniser."""
     from facegraft.core.errors import MissingPartError
-    from facegraft.faces.fetch import FOR_WARP, WEIGHTS, broken_models, missing_models, own_networks, recogniser_path
+    from facegraft.faces.fetch import (
+        FOR_WARP,
+        JUDGE,
+        WEIGHTS,
+        broken_models,
+        missing_models,
+        model_folder,
+        own_networks,
+        recogniser_path,
+    )
 
     for network in own_networks(weights or WEIGHTS):
         if network.state != "ok":
@@ -278,6 +287,9 @@ def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
             "and `eval` has one judge of identity less"
         )
         yield Lack(("swap", "analyse", "eval"), what, "facegraft models fetch --recogniser", blocks=False)
+    if not (model_folder() / JUDGE).is_file():
+        what = "second judge of identity not fetched yet: our own recogniser, no independent judge, stands in"
+        yield Lack(("eval",), what, "facegraft models fetch --judge", blocks=False)
 
 
 def _asset_lacks() -> Iterator[Lack]:

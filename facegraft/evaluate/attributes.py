@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32
 
 from facegraft.core.geometry import fit_rigid3, fit_similarity, transform, warp
 from facegraft.core.types import Face
+from facegraft.evaluate.light import MOST, light_apart
 from facegraft.evaluate.look import Seen, Views
 from facegraft.evaluate.pixels import psnr
 from facegraft.evaluate.protocol import Case, Metric, Values, worst_of
@@ -37,7 +38,7 @@ METRICS = (
     Metric("iris_offset", "%", "low", 100.0, "Irises apart between the lids' corners, of an eye's width", primary=True),
     Metric("eyes_opening", "%", "low", 100.0, "Lids' gaps apart, of an eye's width"),
     Metric("mouth_opening", "%", "low", 100.0, "Lips' gaps apart, of the mouth's width"),
-    Metric("light", "%", "low", 200.0, "Light on the face apart, as spherical harmonics", primary=True),
+    Metric("light", "stops", "low", MOST, "Light apart by where it falls on the face", primary=True),
     Metric("background_psnr", "dB", "high", 0.0, "Signal to noise outside the face"),
     Metric("occluder_psnr", "dB", "high", 0.0, "Signal to noise on what covers the face"),
 )
@@ -70,8 +71,9 @@ def values(case: Case, views: Views) -> Values:
         found["occluder_psnr"] = psnr(views.swapped.frame, case.attribute, covered)
     swapped, read = views.swapped.face, views.swapped.attributes
     if swapped is None or read is None:
-        shut = ("gaze_degrees", "iris_offset") if math.isnan(gaze_error(told, told)) else ()
-        return found | worst_of([metric for metric in NEED_A_FACE if metric.name not in shut])
+        unknown = {"gaze_degrees", "iris_offset"} if math.isnan(gaze_error(told, told)) else set()
+        unknown |= {"light"} if math.isnan(light_apart(views.attribute, views.attribute)) else set()
+        return found | worst_of([metric for metric in NEED_A_FACE if metric.name not in unknown])
     opening = 100 * np.abs(read.opening - told.opening).astype(np.float64)
     found["pose_degrees"] = angle_between(rotation(views.swapped), rotation(views.attribute))
     found["expression_points"] = 100 * expression_distance(swapped.dense, face.dense)
@@ -79,7 +81,7 @@ def values(case: Case, views: Views) -> Values:
     found["gaze_degrees"] = gaze_error(read, told)
     found["iris_offset"] = 100 * iris_error(views.swapped, views.attribute)
     found["eyes_opening"], found["mouth_opening"] = float(opening[:2].mean()), float(opening[2])
-    found["light"] = 100 * light_error(read.light, told.light)
+    found["light"] = light_apart(views.swapped, views.attribute)
     return {**found, **{name: min(found[name], worst) for name, worst in worst_of(NEED_A_FACE).items()}}
 
 
@@ -123,11 +125,6 @@ def gaze_error(read: FaceAttributes, told: FaceAttributes) -> float:
     apart = np.degrees(np.arccos(np.clip((first * second).sum(1), -1, 1)))
     counted = told.opening[:2] >= LEAST_OPENING
     return float(apart[counted].mean()) if counted.any() else math.nan
-
-
-def light_error(light: Float32[np.ndarray, "9 3"], other: Float32[np.ndarray, "9 3"]) -> float:
-    """L2 distance of spherical harmonics as a share of the other's length; both have the same mean brightness."""
-    return float(np.linalg.norm(light - other) / max(float(np.linalg.norm(other)), 1e-9))
 
 
 def rotation(seen: Seen) -> Float[np.ndarray, "3 3"]:

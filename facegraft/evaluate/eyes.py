@@ -11,15 +11,19 @@ from facegraft.evaluate.look import Eyes, FaceFeature, Judge
 from facegraft.evaluate.results import Network
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.attributes import AttributeReader
-from facegraft.faces.fetch import OWN, RECOGNISER, WEIGHTS, model_folder
+from facegraft.faces.fetch import JUDGE, OWN, RECOGNISER, WEIGHTS, model_folder
 from facegraft.faces.recognisers import OnnxRecogniser
 
 FIRST, SECOND = "dlib", "second"
-"""Names of the judges: of others, fetched on request; and our own."""
+"""Names of the judges: networks of others, fetched on request, that nothing here learned from."""
 OWN_IDENTITY = WEIGHTS / "identity.onnx"
 NO_JUDGE = "identity: no judge is here; `facegraft models fetch --recogniser` brings one (once, online, 100 MB)"
 ONE_JUDGE = (
     f"identity by the judge {FIRST!r}: not fetched; `facegraft models fetch --recogniser` (once, online, 100 MB)"
+)
+OWN_JUDGE = (
+    f"an independent word of the judge {SECOND!r}: our own recogniser stands in, from whose teacher methods learned; "
+    "`facegraft models fetch --judge` (once, online, 29 MB)"
 )
 NO_FEATURE = "metrics that need a feature of faces: our identity network (identity.onnx) is not here"
 
@@ -44,7 +48,7 @@ def open_eyes(judges: Mapping[str, Path] | None = None, *, own_identity: Path = 
 
     Args:
         judges: Name -> ONNX file of a recogniser; "dlib" and "second" replace the usual ones.
-        own_identity: Our recogniser: second judge, and feature of faces. It may be missing.
+        own_identity: Our recogniser: feature of faces, and second judge where none was fetched. It may be missing.
 
     Raises:
         BadInputError: A named judge is no recogniser.
@@ -59,13 +63,15 @@ def open_eyes(judges: Mapping[str, Path] | None = None, *, own_identity: Path = 
     if feature is not None:
         networks.append(Network("face feature", "realism and likeness", *_file(own_identity)))
     left_out = [NO_JUDGE if not opened else ONE_JUDGE] if FIRST not in opened else []
+    left_out += [OWN_JUDGE] if files.get(SECOND) == own_identity else []
     left_out += [] if feature is not None else [NO_FEATURE]
     return Opened(Eyes(Analyser(), AttributeReader(), opened, feature), tuple(networks), tuple(left_out))
 
 
 def usual_judges(own_identity: Path = OWN_IDENTITY) -> dict[str, Path]:
-    """Those of the usual judges whose files are here."""
-    usual = {FIRST: model_folder() / RECOGNISER, SECOND: own_identity}
+    """Those of the usual judges whose files are here; ours judges where the second was not fetched."""
+    fetched = model_folder() / JUDGE
+    usual = {FIRST: model_folder() / RECOGNISER, SECOND: fetched if fetched.is_file() else own_identity}
     return {name: path for name, path in usual.items() if path.is_file()}
 
 

@@ -38,10 +38,10 @@ ABOUT = (
     "Numbers compare within one board alone: another board of the same set has other cases, rules or networks."
 )
 JUDGES_ABOUT = (
-    "The judges are not equally independent. Nothing here is trained with dlib. Methods trained until 2026-11-29 "
-    "learned with second itself or the version before it; the losses of later ones look through the robust recogniser, "
-    "which learnt the answers of second. So of learned methods the columns of second, perceptual inside and frechet "
-    "face (its features), are no independent word; dlib's are."
+    "Nothing here is trained with dlib, nor with second since 2026-11-30 22:20: a network of others that learned "
+    "from VGGFace2. On older boards, where second and the face feature are one file, second is our own recogniser, "
+    "which methods learned with until 2026-11-29 and whose answers the losses of later ones have learnt: there only "
+    "dlib's word is independent. The face feature (perceptual inside, frechet face, kid face) is ours on all boards."
 )
 AGREE_IN = ("identity_cosine", "identity_gap", "top1")
 """Metrics of both judges whose orders of the methods are compared."""

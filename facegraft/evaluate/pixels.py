@@ -66,12 +66,15 @@ def colour_difference(frame: Frame, other: Frame, inside: Bool[np.ndarray, "h w"
 
 def as_lab(rgb: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     """CIE L*a*b* (1976, white D65) of sRGB in 0..255. OpenCV's is off by up to one level."""
-    share = rgb / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    t = linear @ (XYZ_OF_RGB / WHITE[:, None]).T
+    t = _linear(rgb) @ (XYZ_OF_RGB / WHITE[:, None]).T
     root = np.where(t > EPSILON**3, np.cbrt(t), t / (3 * EPSILON**2) + 4 / 29)
     x, y, z = root[..., 0], root[..., 1], root[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def luminance(frame: Frame) -> Float[np.ndarray, "h w"]:
+    """Linear brightness Y of sRGB, 0..1."""
+    return np.asarray(_linear(frame) @ XYZ_OF_RGB[1], np.float64)
 
 
 def as_rgb(lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
@@ -82,6 +85,11 @@ def as_rgb(lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     linear = np.clip((t * WHITE) @ np.linalg.inv(XYZ_OF_RGB).T, 0, 1)
     share = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.asarray(255 * np.clip(share, 0, 1), np.float64)
+
+
+def _linear(rgb: Float[np.ndarray, "h w 3"] | Frame) -> Float[np.ndarray, "h w 3"]:
+    share = rgb / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
 
 
 def ciede2000(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:

@@ -18,7 +18,7 @@ from jaxtyping import Float32, UInt8
 
 from facegraft.core.types import Frame
 
-PROTOCOL = "facegraft-image-1"
+PROTOCOL = "facegraft-image-2"
 """Printed with every number. The next number follows when a metric, crop or rule changes what a primary metric gives:
 only those of two results are ever put side by side. Networks are no part of it: the hashes of their files stand beside
 the numbers, and results of other networks are on boards of their own and refused by `--against`."""

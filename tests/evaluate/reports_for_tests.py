@@ -16,7 +16,7 @@ from tests.evaluate.cases_for_tests import example, flat
 GAP = Metric("identity_gap", "", "high", -2.0, "Likeness to one minus likeness to the other", primary=True)
 LIKENESS = Metric("realism_distance", "x 1000", "low", 99.0, "Distance from real faces <of the set>", primary=True)
 POSE = Metric("pose_degrees", "degrees", "low", 180.0, "Angle between the heads", primary=True)
-LIGHT = Metric("light", "%", "low", 200.0, "Light on the face apart")
+LIGHT = Metric("light", "stops", "low", 3.0, "Light on the face apart")
 METRICS = {metric.name: metric for metric in (GAP, LIKENESS, POSE, LIGHT)}
 STRATA = ("ordinary", "large pose")
 

@@ -61,7 +61,7 @@ def test_newest_result_of_each_method_and_the_order_of_identity() -> None:
 def test_what_does_not_compare_is_on_boards_of_its_own() -> None:
     one = dated("2026-01-01", {"mine": ("method", 1.0)})
     other_set = dataclasses.replace(one, name="another")
-    other_protocol = dataclasses.replace(one, protocol="facegraft-image-2")
+    other_protocol = dataclasses.replace(one, protocol="facegraft-image-3")
     other_eyes = dataclasses.replace(one, networks=(Network("dlib", "judge", "r.onnx", "cd" * 32),))
     other_cases = dataclasses.replace(one, set_facts={**one.set_facts, CASES: "ef" * 32})
     found = boards([one, other_set, other_protocol, other_eyes, other_cases])
@@ -111,7 +111,7 @@ def test_the_page_says_which_judge_is_no_independent_word() -> None:
 def test_markdown_has_cases_protocol_and_intervals_with_every_number() -> None:
     (board,) = boards([dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0)})])
     text = as_markdown([board], "make it")
-    assert "## made <up>, 24 cases, protocol facegraft-image-1" in text
+    assert "## made <up>, 24 cases, protocol facegraft-image-2" in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     header, *rest = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line)
     assert header[:3] == ["method", "cases", "identity gap dlib ↑"]
@@ -125,7 +125,7 @@ def test_markdown_has_cases_protocol_and_intervals_with_every_number() -> None:
 
 def test_page_needs_nothing_else() -> None:
     text = as_page(boards([dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 2.0)})]))
-    assert "made &lt;up&gt;, 24 cases, protocol facegraft-image-1" in text
+    assert "made &lt;up&gt;, 24 cases, protocol facegraft-image-2" in text
     assert "24 cases" in text
     assert text.count("<svg") >= 2
     assert not re.search(r"""(?:src|href)=|url\(|<script""", text)
@@ -146,7 +146,7 @@ def test_of_one_set_the_newest_board_comes_first_and_alone_has_plots() -> None:
         assert first.count("<svg") == as_page(found[:1]).count("<svg") >= 2
         assert "abababab" in second
         assert second.count("<svg") == 0
-    apart = [old, dataclasses.replace(new, protocol="facegraft-image-2")]
+    apart = [old, dataclasses.replace(new, protocol="facegraft-image-3")]
     assert all("<svg" in section for section in as_page(boards(apart)).split("<section>")[1:])
 
 

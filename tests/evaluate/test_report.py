@@ -71,7 +71,7 @@ def test_page_is_whole_and_needs_nothing_else() -> None:
     assert not re.search(r"""(?:src|href)=["'](?!data:)|url\(|@import|<script|<link""", text)
     assert "made <up>" in "".join(checker.text)  # escaped, so it is text and no tag
     assert "Distance from real faces <of the set>" in "".join(checker.text)
-    for part in ("Results", "Against mine", "Failures", "Not measured", "How it was measured", "facegraft-image-1"):
+    for part in ("Results", "Against mine", "Failures", "Not measured", "How it was measured", "facegraft-image-2"):
         assert part in text
 
 

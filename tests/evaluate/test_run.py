@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,15 @@ from facegraft.core.files import sha256
 from facegraft.core.image import save_frame
 from facegraft.core.types import Frame
 from facegraft.data.dataset import open_dataset
-from facegraft.evaluate.eyes import NO_FEATURE, NO_JUDGE, ONE_JUDGE, open_eyes
+from facegraft.evaluate.eyes import (
+    NO_FEATURE,
+    NO_JUDGE,
+    ONE_JUDGE,
+    OWN_IDENTITY,
+    OWN_JUDGE,
+    open_eyes,
+    usual_judges,
+)
 from facegraft.evaluate.floors import Floor
 from facegraft.evaluate.identity import JUDGES, spearman
 from facegraft.evaluate.look import Eyes, Views
@@ -100,7 +109,7 @@ def test_every_kind_of_method_is_asked_the_same(report: Report) -> None:
 
 def test_report_says_what_was_asked_and_what_was_not(report: Report, tiny: Path) -> None:
     assert report.keys == tuple(keys_of(questions_of(tiny)))
-    assert (report.protocol, report.name, report.of) == ("facegraft-image-1", "tiny", 3)
+    assert (report.protocol, report.name, report.of) == ("facegraft-image-2", "tiny", 3)
     assert report.set_facts["seed"] == "7"
     assert report.set_facts["labels_sha256"] == "0123"
     assert report.groups["stratum"] == ("ordinary", "ordinary", "large pose")
@@ -206,6 +215,22 @@ def test_networks_are_named_with_their_hashes(tmp_path: Path, monkeypatch: pytes
     assert known["parser"].sha256 == sha256(WEIGHTS / "parser.onnx")
     assert opened.left_out == (NO_JUDGE, NO_FEATURE)
     assert "facegraft models fetch --recogniser" in NO_JUDGE
+
+
+def test_the_second_judge_is_the_fetched_one_or_ours_which_is_told(
+    judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    assert usual_judges() == {"second": OWN_IDENTITY}
+    assert OWN_JUDGE in open_eyes().left_out
+    assert "facegraft models fetch --judge" in OWN_JUDGE
+    shutil.copy(judge, tmp_path)
+    assert usual_judges() == {"second": tmp_path / judge.name}
+    opened = open_eyes()
+    assert OWN_JUDGE not in opened.left_out
+    assert opened.eyes.judges["second"].size_px == 224
+    files = {network.name: network.sha256 for network in opened.networks}
+    assert (files["second"], files["face feature"]) == (sha256(judge), sha256(OWN_IDENTITY))
 
 
 def test_a_judge_of_ones_own_takes_the_place_of_the_usual(

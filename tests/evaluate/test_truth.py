@@ -116,16 +116,13 @@ def test_an_answer_without_a_face_gets_the_worst_where_a_face_is_needed() -> Non
     assert {name for name, value in found.items() if np.isnan(value)} == {"psnr_toned"}
 
 
-def test_gaze_and_light_are_read_against_the_truth_of_the_same_person() -> None:
-    found = truth.read_apart(told(gaze=(7, 0), light=0.2), told(gaze=(-3, 0), light=0.1))
-    assert found["gaze_truth"] == pytest.approx(10, abs=1e-3)
-    told_light = told(light=0.1).light
-    assert found["light_truth"] == pytest.approx(100 * np.sqrt(24) * 0.1 / np.linalg.norm(told_light), rel=1e-4)
-    assert truth.read_apart(told(), told()) == {"gaze_truth": pytest.approx(0, abs=1e-4), "light_truth": 0}
+def test_gaze_is_read_against_the_truth_of_the_same_person() -> None:
+    assert truth.gaze_from(told(gaze=(7, 0)), told(gaze=(-3, 0))) == pytest.approx(10, abs=1e-3)
+    assert truth.gaze_from(told(), told()) == pytest.approx(0, abs=1e-4)
     shut = told(opening=(0.01, 0.02, 0.1))
-    assert np.isnan(truth.read_apart(told(), shut)["gaze_truth"])
-    assert np.isnan(truth.read_apart(None, shut)["gaze_truth"])
-    assert truth.read_apart(told(), None) == {}
+    assert np.isnan(truth.gaze_from(told(), shut))
+    assert np.isnan(truth.gaze_from(None, shut))
+    assert np.isnan(truth.gaze_from(told(), None))
 
 
 def test_perceptual_distance_weighs_places_by_what_lies_inside() -> None:
@@ -147,9 +144,9 @@ def test_no_answer_is_worse_than_the_worst() -> None:
     far = shifted(face, (500, 500))
     case = dataclasses.replace(plain_case(frame, frame), toned=frame)
     black = np.zeros_like(frame)
-    read, right = told(gaze=(-90, 0), light=-99.0), told(gaze=(90, 0))
+    read, right = told(gaze=(-90, 0)), told(gaze=(90, 0))
     found = truth.values(case, known_views(known(frame, face), known(black, far, read), known(frame, face, right)))
-    assert (found["gaze_truth"], found["light_truth"]) == (pytest.approx(180), 200)
+    assert found["gaze_truth"] == pytest.approx(180)
     for metric in truth.METRICS:
         value = found[metric.name]
         assert value >= metric.worst if metric.better == "high" else value <= metric.worst
