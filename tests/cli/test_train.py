@@ -13,6 +13,7 @@ pytest.importorskip("onnxscript", reason="export needs the extra `train`")
 
 from facegraft.cli.main import main  # noqa: E402
 from facegraft.cli.train import status_line  # noqa: E402
+from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.train.loop import Status  # noqa: E402
 from tests.train import tiny  # noqa: E402
 
@@ -98,6 +99,21 @@ def test_export_wants_an_onnx_name_and_a_run(tmp_path: Path, capfd: pytest.Captu
     assert "a.tflite: expected a name that ends in .onnx" in capfd.readouterr().err
     assert main(["export", str(tmp_path / "nowhere"), "-o", "a.onnx"]) == 2
     assert "no finished run" in capfd.readouterr().err
+
+
+def test_a_training_keeps_freed_memory_before_it_begins(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def begin(*_: object, **__: object) -> None:
+        done.append("begun")
+        raise BadInputError("enough")
+
+    monkeypatch.setattr("facegraft.core.memory.keep_freed", lambda: done.append("kept"))
+    monkeypatch.setattr("facegraft.train.loop.train", begin)
+    assert main(["train", str(config), "--run", str(tmp_path / "run")]) == 2
+    assert done == ["kept", "begun"]
 
 
 def test_the_live_line_says_how_long() -> None:

@@ -267,6 +267,14 @@ def test_a_set_holds_its_moments_in_even_light_too(makehuman: Path, tmp_path: Pa
         assert np.abs(item.even().astype(int) - item.frame()).mean() > 3
 
 
+def test_a_worker_keeps_freed_memory_before_it_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(synthesise, "keep_freed", lambda: done.append("kept"))
+    monkeypatch.setattr("facegraft.data.synth.render.Renderer", lambda *_, **__: done.append("renderer"))
+    synthesise._renderer.__wrapped__(str(tmp_path), 32, "cpu", "", "")
+    assert done == ["kept", "renderer"]
+
+
 def test_nothing_stays_of_a_worker(made: Path) -> None:
     assert [path.name for path in (made / "shards").iterdir()] == ["000000.safetensors", "000001.safetensors"]
 
