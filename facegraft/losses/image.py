@@ -60,7 +60,8 @@ def dssim(
         across = F.conv2d(x, line.expand(channels, 1, 1, side), groups=channels)
         return F.conv2d(across, line[:, None].expand(channels, 1, side, 1), groups=channels)
 
-    x, y = first.float(), second.float()
+    # a CPU convolves three channels by themselves three times as fast where they lie side by side
+    x, y = (each.float().contiguous(memory_format=torch.channels_last) for each in (first, second))
     with torch.autocast(x.device.type, enabled=False):  # differences of squares need all the digits
         mean_x, mean_y = smooth(x), smooth(y)
         var_x, var_y = smooth(x * x) - mean_x.square(), smooth(y * y) - mean_y.square()
