@@ -20,9 +20,9 @@ from jaxtyping import Bool, Float32
 
 from facegraft.core.geometry import box_around
 from facegraft.core.types import Face, Frame, Patch, paste
-from facegraft.evaluate.attributes import angle_between, gaze_error, outer_eye_distance, rotation
+from facegraft.evaluate.attributes import angle_between, gaze_error, rotation
 from facegraft.evaluate.eyes import FIRST, NO_JUDGE, usual_judges
-from facegraft.evaluate.look import Eyes, Seen
+from facegraft.evaluate.look import Eyes, Seen, outer_eye_distance
 from facegraft.evaluate.temporal_pixels import acceleration, flickers
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.attributes import AttributeReader

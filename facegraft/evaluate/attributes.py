@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Float32
 
 from facegraft.core.geometry import fit_rigid3, fit_similarity, transform, warp
 from facegraft.core.types import Face
-from facegraft.evaluate.light import MOST, light_apart
-from facegraft.evaluate.look import Seen, Views
+from facegraft.evaluate.light import MOST, light_apart, light_from
+from facegraft.evaluate.look import Seen, Views, outer_eye_distance
 from facegraft.evaluate.pixels import psnr
 from facegraft.evaluate.protocol import Case, Metric, Values, worst_of
 from facegraft.faces.attributes import FaceAttributes
@@ -72,8 +72,8 @@ def values(case: Case, views: Views) -> Values:
     swapped, read = views.swapped.face, views.swapped.attributes
     if swapped is None or read is None:
         unknown = {"gaze_degrees", "iris_offset"} if math.isnan(gaze_error(told, told)) else set()
-        unknown |= {"light"} if math.isnan(light_apart(views.attribute, views.attribute)) else set()
-        return found | worst_of([metric for metric in NEED_A_FACE if metric.name not in unknown])
+        worst = worst_of([metric for metric in NEED_A_FACE if metric.name not in unknown])
+        return found | worst | {"light": light_from(views.swapped, views.attribute)}
     opening = 100 * np.abs(read.opening - told.opening).astype(np.float64)
     found["pose_degrees"] = angle_between(rotation(views.swapped), rotation(views.attribute))
     found["expression_points"] = 100 * expression_distance(swapped.dense, face.dense)
@@ -83,12 +83,6 @@ def values(case: Case, views: Views) -> Values:
     found["eyes_opening"], found["mouth_opening"] = float(opening[:2].mean()), float(opening[2])
     found["light"] = light_apart(views.swapped, views.attribute)
     return {**found, **{name: min(found[name], worst) for name, worst in worst_of(NEED_A_FACE).items()}}
-
-
-def outer_eye_distance(face: Face) -> float:
-    """Pixels between the outer eye corners in space, so it does not shrink as a head turns; at least 1."""
-    left, right = face.dense[[LEFT_EYE[0], RIGHT_EYE[0]]].astype(np.float64)
-    return max(1.0, float(np.linalg.norm(left - right)))
 
 
 def rotation_of(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:

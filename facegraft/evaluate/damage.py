@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from facegraft.core.geometry import sample
 from facegraft.core.types import Face, Frame, Mask
-from facegraft.evaluate.attributes import outer_eye_distance
+from facegraft.evaluate.look import outer_eye_distance
 from facegraft.evaluate.pixels import as_lab, as_rgb
 from facegraft.evaluate.protocol import Case
 from facegraft.faces.mesh import Grid, interpolate, rasterise

@@ -16,7 +16,7 @@ from facegraft.faces.align import alignment
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.attributes import AttributeReader, FaceAttributes
 from facegraft.faces.embed import CHIP_SIZE, chip_matrix
-from facegraft.faces.topology import OVAL
+from facegraft.faces.topology import LEFT_EYE, OVAL, RIGHT_EYE
 
 GREY = 127
 FARTHEST = 0.6
@@ -156,3 +156,9 @@ class Views:
     attribute: Seen
     swapped: Seen
     truth: Seen | None = None
+
+
+def outer_eye_distance(face: Face) -> float:
+    """Pixels between the outer eye corners in space, so it does not shrink as a head turns; at least 1."""
+    left, right = face.dense[[LEFT_EYE[0], RIGHT_EYE[0]]].astype(np.float64)
+    return max(1.0, float(np.linalg.norm(left - right)))

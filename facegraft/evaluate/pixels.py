@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 
 from facegraft.core.types import Frame
 
@@ -72,9 +72,10 @@ def as_lab(rgb: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
-def luminance(frame: Frame) -> Float[np.ndarray, "h w"]:
+def luminance(frame: Frame) -> Float32[np.ndarray, "h w"]:
     """Linear brightness Y of sRGB, 0..1."""
-    return np.asarray(_linear(frame) @ XYZ_OF_RGB[1], np.float64)
+    level = _linear(np.arange(256.0)).astype(np.float32)
+    return np.asarray(level[frame] @ XYZ_OF_RGB[1].astype(np.float32), np.float32)
 
 
 def as_rgb(lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
@@ -87,7 +88,7 @@ def as_rgb(lab: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     return np.asarray(255 * np.clip(share, 0, 1), np.float64)
 
 
-def _linear(rgb: Float[np.ndarray, "h w 3"] | Frame) -> Float[np.ndarray, "h w 3"]:
+def _linear(rgb: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     share = rgb / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
 

@@ -20,9 +20,8 @@ from jaxtyping import Bool, Float32
 
 from facegraft.core.errors import FacegraftError
 from facegraft.core.types import Frame, Mask
-from facegraft.evaluate.attributes import outer_eye_distance
 from facegraft.evaluate.clips import ClipAnswer, ClipCase
-from facegraft.evaluate.look import Eyes, Seen
+from facegraft.evaluate.look import Eyes, Seen, outer_eye_distance
 from facegraft.evaluate.protocol import Case, Metric, Scores, Values, find_metric
 from facegraft.evaluate.temporal_pixels import (
     Step,

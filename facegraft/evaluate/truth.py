@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float32
 
 from facegraft.core.geometry import warp
 from facegraft.core.types import Face, Frame
-from facegraft.evaluate.attributes import expression_distance, gaze_error, outer_eye_distance
-from facegraft.evaluate.light import MOST, light_apart
-from facegraft.evaluate.look import Seen, Views
+from facegraft.evaluate.attributes import expression_distance, gaze_error
+from facegraft.evaluate.light import MOST, light_from
+from facegraft.evaluate.look import Seen, Views, outer_eye_distance
 from facegraft.evaluate.pixels import colour_difference, psnr, ssim
 from facegraft.evaluate.protocol import Case, Metric, Values
 from facegraft.faces.align import alignment
@@ -109,13 +109,6 @@ def gaze_from(read: FaceAttributes | None, told: FaceAttributes | None) -> float
     if told is None or math.isnan(gaze_error(told, told)):
         return math.nan
     return 180.0 if read is None else gaze_error(read, told)
-
-
-def light_from(swapped: Seen, truth: Seen) -> float:
-    """`light_apart` in stops; no face in the answer: the worst; NaN where too little of the truth's face is in view."""
-    known = swapped if swapped.face is not None else truth
-    apart = light_apart(known, truth)
-    return apart if swapped.face is not None or math.isnan(apart) else MOST
 
 
 def perceptual(swapped: Seen, truth: Seen, inside: Bool[np.ndarray, "h w"]) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from facegraft.core.types import Face, Frame
 from facegraft.evaluate import damage as damages
-from facegraft.evaluate.attributes import iris_error, outer_eye_distance
+from facegraft.evaluate.attributes import iris_error
 from facegraft.evaluate.damage import (
     DAMAGES,
     REACH,
@@ -27,6 +27,7 @@ from facegraft.evaluate.damage import (
     smile,
     surroundings,
 )
+from facegraft.evaluate.look import outer_eye_distance
 from facegraft.evaluate.pixels import as_lab
 from facegraft.faces.topology import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, OVAL, RIGHT_EYE
 from tests.evaluate.cases_for_tests import drawn_face, example, known, noise, own_eyes, plain_case, told

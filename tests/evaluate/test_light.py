@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from facegraft.core.types import Face, Frame
 from facegraft.evaluate.damage import shade
-from facegraft.evaluate.light import MOST, brightness, directions, light_apart
+from facegraft.evaluate.light import LEAST_POINTS, MOST, brightness, directions, light_apart, light_from
 from facegraft.evaluate.look import Seen
-from facegraft.faces.topology import LEFT_EYE, RIGHT_EYE, load_topology
+from facegraft.faces.topology import LEFT_BROW, LEFT_EYE, LIPS_OUTER, RIGHT_BROW, RIGHT_EYE
 from tests.evaluate.cases_for_tests import drawn_face, known, plain_case
 
 
@@ -71,29 +71,33 @@ def test_light_from_anywhere_counts_both_ways_alike(way: tuple[float, float, flo
 
 
 def test_painted_features_hardly_count() -> None:
-    """Darker brows and lips are the person's."""
+    """Darker brows, eyes and lips are the person's."""
     frame, face = drawn_face()
     painted = frame.copy()
-    for ring in (LEFT_EYE, RIGHT_EYE):
-        middle = face.dense[list(ring), :2].mean(0)
-        cv2.circle(painted, tuple(np.rint(middle).astype(int).tolist()), 9, (60, 40, 30), -1)
+    for ring in (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS_OUTER):
+        hull = cv2.convexHull(np.rint(face.dense[list(ring), :2]).astype(np.int32))
+        cv2.fillConvexPoly(painted, hull, (90, 50, 45))
     told = looked_at(frame, face)
     lamp = shade(plain_case(frame), frame, face, 0.5)
     assert light_apart(looked_at(painted, face), told) < 0.35 * light_apart(looked_at(lamp, face), told)
 
 
+def test_a_dark_and_shaded_face_counts_as_a_bright_one() -> None:
+    frame, face = drawn_face()
+    shaded = shade(plain_case(frame), (frame * np.float32(0.4)).astype(np.uint8), face, 1.0)
+    half = np.clip(255 * (shaded / 255) * 0.5 ** (1 / 2.4), 0, 255).astype(np.uint8)  # about one stop less everywhere
+    assert light_apart(looked_at(half, face), looked_at(shaded, face)) < 0.05
+
+
 def test_what_covers_the_face_does_not_count() -> None:
     frame, face = drawn_face()
     covered = frame.copy()
-    left = face.dense[: len(load_topology().xyz), 0] < np.median(face.dense[:, 0])
     edge = round(float(np.median(face.dense[:, 0])))
     covered[:, :edge] = 20
     visible = np.ones(frame.shape[:2], np.float32)
     visible[:, :edge] = 0
-    assert left.any()
     assert light_apart(looked_at(covered, face), looked_at(frame, face)) > 0.5
-    # the blur carries a little of it over the edge
-    assert light_apart(looked_at(covered, face), looked_at(frame, face, visible)) < 0.25
+    assert light_apart(looked_at(covered, face), looked_at(frame, face, visible)) < 0.02
 
 
 def test_nothing_is_said_without_a_face_or_of_a_covered_one() -> None:
@@ -101,15 +105,30 @@ def test_nothing_is_said_without_a_face_or_of_a_covered_one() -> None:
     told = looked_at(frame, face)
     assert np.isnan(light_apart(known(frame, None), told))
     assert np.isnan(light_apart(told, known(frame, None)))
-    assert np.isnan(light_apart(told, looked_at(frame, face, np.zeros(frame.shape[:2], np.float32))))
+    hidden = looked_at(frame, face, np.full(frame.shape[:2], 0.2, np.float32))
+    assert np.isnan(light_apart(told, hidden))
+    assert light_from(known(frame, None), told) == MOST
+    assert np.isnan(light_from(known(frame, None), hidden))
+    assert light_from(told, told) == 0
+
+
+def test_a_face_at_the_border_is_judged_by_what_lies_within() -> None:
+    frame, face = drawn_face()
+    edge = round(float(np.quantile(face.dense[:, 0], 0.6)))
+    cut = np.ascontiguousarray(frame[:, :edge])
+    told = looked_at(cut, face)
+    lit = np.ascontiguousarray(shade(plain_case(frame), frame, face, 0.5)[:, :edge])
+    assert light_apart(told, told) == 0
+    assert 0.05 < light_apart(looked_at(lit, face), told) < 0.5
+    beyond = np.ascontiguousarray(frame[:, : round(float(np.sort(face.dense[:, 0])[LEAST_POINTS // 2]))])
+    assert np.isnan(light_apart(looked_at(beyond, face), looked_at(beyond, face)))
 
 
 def test_nothing_is_worse_than_the_worst() -> None:
     frame, face = drawn_face()
     split = np.zeros_like(frame)
     split[:, round(float(face.dense[1, 0])) :] = 255
-    assert 1 < light_apart(looked_at(split, face), looked_at(frame, face)) <= MOST
-    assert light_apart(looked_at(np.zeros_like(frame), face), looked_at(split, face)) <= MOST
+    assert light_apart(looked_at(split, face), looked_at(255 - split, face)) == MOST
 
 
 def test_directions_point_out_of_the_head() -> None:
@@ -125,5 +144,6 @@ def test_directions_point_out_of_the_head() -> None:
 def test_brightness_is_in_stops_of_light() -> None:
     _, face = drawn_face()
     one, other = (np.full((240, 320, 3), level, np.uint8) for level in (188, 137))  # linear .503 and .251
-    apart = brightness(one, face) - brightness(other, face)
+    visible = np.ones((240, 320), np.float32)
+    apart = brightness(one, face, visible) - brightness(other, face, visible)
     assert apart == pytest.approx(np.full(len(apart), 1.0), abs=0.02)

@@ -9,7 +9,7 @@ import pytest
 
 from facegraft.core.types import Face
 from facegraft.evaluate import truth
-from facegraft.evaluate.attributes import outer_eye_distance
+from facegraft.evaluate.look import outer_eye_distance
 from facegraft.evaluate.pixels import CAP_DB
 from facegraft.evaluate.protocol import worst_of
 from tests.evaluate.cases_for_tests import case_of_examples, drawn_face, known, known_views, own_eyes, plain_case, told
