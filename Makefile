@@ -43,7 +43,8 @@ test: $(UV)
 	@$(MAKE) --no-print-directory torch
 	@echo "[2/4] the recogniser, the teacher and the second judge: fetched once, checked against the SHA-256 in the code"
 	@$(BIN)/facegraft models fetch --recogniser --teacher
-	@$(BIN)/facegraft models fetch --judge || echo "No second judge: what needs it is skipped."
+	@if command -v npm > /dev/null; then $(BIN)/facegraft models fetch --judge; \
+	else printf '%s\n' "NO NPM: the second judge is not to be had; tests that need it are skipped."; fi
 	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	echo "[4/4] tests: set-up and lint took $(ELAPSED), environment $$(du -sh .venv | cut -f1)"; \

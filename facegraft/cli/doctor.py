@@ -101,7 +101,7 @@ OWN_LOSSES = {
     "parser": (_FACES, "nobody knows what covers a face"),
     "attributes": (("swap", "eval"), "nothing is measured after a swap, and `eval` does not run"),
     "shading": (("swap",), "the warp, the default, cannot tell a face from its light"),
-    "identity": (("eval",), "no judge of identity of our own, and no feature of faces to measure realism by"),
+    "identity": (("eval",), "no feature of faces to measure realism by, and nobody to stand in for the second judge"),
 }
 """Our own network -> who uses it, what is lost without it. Those of analysis and of the warp block the main job."""
 
@@ -257,15 +257,14 @@ def _device_lacks(probes: list[Probe]) -> Iterator[Lack]:
 
 
 def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
-    """Of our own networks, in another folder than the package's if one is named; of the teacher and the recogniser."""
+    """Of our own networks, in another folder than the package's if one is named; of others' networks."""
     from facegraft.core.errors import MissingPartError
     from facegraft.faces.fetch import (
         FOR_WARP,
-        JUDGE,
         WEIGHTS,
         broken_models,
+        judge_state,
         missing_models,
-        model_folder,
         own_networks,
         recogniser_path,
     )
@@ -287,8 +286,9 @@ def _model_lacks(weights: Path | None = None) -> Iterator[Lack]:
             "and `eval` has one judge of identity less"
         )
         yield Lack(("swap", "analyse", "eval"), what, "facegraft models fetch --recogniser", blocks=False)
-    if not (model_folder() / JUDGE).is_file():
-        what = "second judge of identity not fetched yet: our own recogniser, no independent judge, stands in"
+    if (state := judge_state()) != "ok":
+        problem = "not fetched yet" if state == "missing" else "damaged"
+        what = f"second judge of identity {problem}: our own recogniser, no independent judge, stands in"
         yield Lack(("eval",), what, "facegraft models fetch --judge", blocks=False)
 
 

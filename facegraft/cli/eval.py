@@ -43,8 +43,8 @@ EPILOG = """examples:
 
 METHOD is warp; a bundle: the name of one that comes along, or the folder of one made by `facegraft export`; a floor:
 true-swap (the right answer), copy (changes nothing), paste, mean-face; or a folder of answers. Everything is measured
-by networks that come with facegraft; the identity is also judged by a recogniser of others, which `facegraft models
-fetch --recogniser` brings. OUT/report.html is for people, OUT/results.json has every number. The last line printed is
+by networks that come with facegraft; the identity is judged by two recognisers of others, which `facegraft models fetch
+--recogniser --judge` brings. OUT/report.html is for people, OUT/results.json has every number. The last line printed is
 JSON."""
 WARP = "warp"
 # facegraft.evaluate has the same lists; importing it would load numpy, and --help should not wait

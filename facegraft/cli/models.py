@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
         raise BadInputError(
             "--recogniser, --judge and --teacher say what to fetch; write `facegraft models fetch` before them"
         )
-    from facegraft.faces.fetch import JUDGE, MODELS, RECOGNISER, model_folder, own_networks
+    from facegraft.faces.fetch import JUDGE, MODELS, RECOGNISER, judge_state, model_folder, own_networks
 
     networks, folder = own_networks(), model_folder()
-    recogniser, judge, teacher = _written_state(folder / RECOGNISER), _written_state(folder / JUDGE), _teacher_states()
+    recogniser, judge, teacher = _written_state(folder / RECOGNISER), judge_state(), _teacher_states()
     for network in networks:
         _print_row(network.name, network.state, network.size_bytes, OWN_LICENCE, _card_name(network))
     _print_row("recogniser", recogniser, _size(folder / RECOGNISER), RECOGNISER_LICENCE, f"{RECOGNISER} (optional)")
@@ -129,7 +129,7 @@ def _written_state(path: Path) -> str:
 
 
 def _fetch(*, recogniser: bool, judge: bool, teacher: bool) -> int:
-    from facegraft.faces.fetch import JUDGE, RECOGNISER, fetch_models, model_folder
+    from facegraft.faces.fetch import JUDGE, RECOGNISER, fetch_models, judge_state, model_folder
 
     if not (recogniser or judge or teacher):
         raise BadInputError(NOTHING_TO_FETCH)
@@ -140,19 +140,18 @@ def _fetch(*, recogniser: bool, judge: bool, teacher: bool) -> int:
         from facegraft.faces.dlib_resnet import fetch_recogniser
 
         what = f"100 MB (face_recognition_models 0.3.0, {RECOGNISER_LICENCE}), 22 MB kept"
-        _fetch_written("recogniser", folder / RECOGNISER, what, fetch_recogniser)
+        _fetch_written("recogniser", folder / RECOGNISER, _written_state(folder / RECOGNISER), what, fetch_recogniser)
     if judge:
         from facegraft.faces.faceres import PACKAGE, fetch_judge
 
         what = f"29 MB (npm's {PACKAGE}, {JUDGE_LICENCE}), 13 MB kept"
-        _fetch_written("judge", folder / JUDGE, what, fetch_judge)
+        _fetch_written("judge", folder / JUDGE, judge_state(), what, fetch_judge)
     print(json.dumps({"folder": str(folder), "fetched": True}))
     return 0
 
 
-def _fetch_written(name: str, path: Path, what: str, fetch: Callable[[Path], Path]) -> None:
+def _fetch_written(name: str, path: Path, state: str, what: str, fetch: Callable[[Path], Path]) -> None:
     """Fetches what our converter writes to `path`, unless it is there and sound."""
-    state = _written_state(path)
     if state == "broken":
         path.unlink()
     if state == "ok":

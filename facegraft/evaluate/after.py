@@ -21,12 +21,13 @@ from jaxtyping import Bool, Float32
 from facegraft.core.geometry import box_around
 from facegraft.core.types import Face, Frame, Patch, paste
 from facegraft.evaluate.attributes import angle_between, gaze_error, rotation
-from facegraft.evaluate.eyes import FIRST, NO_JUDGE, usual_judges
+from facegraft.evaluate.eyes import FIRST, NO_JUDGE, OWN_IDENTITY, SECOND
 from facegraft.evaluate.look import Eyes, Seen, outer_eye_distance
 from facegraft.evaluate.temporal_pixels import acceleration, flickers
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.attributes import AttributeReader
 from facegraft.faces.embed import SAME_PERSON
+from facegraft.faces.fetch import RECOGNISER, model_folder
 from facegraft.faces.recognisers import OnnxRecogniser
 from facegraft.faces.topology import OVAL
 
@@ -198,13 +199,14 @@ class Quality:
 
 
 def eyes_for(analyser: Analyser) -> Eyes:
-    """What `measure` looks through: a loaded analyser, and the first judge that is here.
+    """What `measure` looks through: a loaded analyser, and the recogniser that was fetched, else ours, if here.
 
     Raises:
         MissingPartError: One of our own networks is missing or broken.
     """
-    judges = {name: OnnxRecogniser(path) for name, path in list(usual_judges().items())[:1]}
-    return Eyes(analyser, AttributeReader(), {**judges})
+    recognisers = {FIRST: model_folder() / RECOGNISER, SECOND: OWN_IDENTITY}
+    judges = [(name, OnnxRecogniser(path)) for name, path in recognisers.items() if path.is_file()][:1]
+    return Eyes(analyser, AttributeReader(), dict(judges))
 
 
 def measure(album: Album, eyes: Eyes, identities: Mapping[str, Sequence[Frame]], *, clip: bool = False) -> Quality:

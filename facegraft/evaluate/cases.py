@@ -189,7 +189,6 @@ def _exact(attribute: Item, truth: Item | None) -> Exact:
         dense=arrays.get("dense"),
         pose_degrees=arrays.get("pose_degrees"),
         gaze_degrees=arrays.get("gaze_degrees"),
-        light=arrays.get("light"),
         occluder=attribute.plane("occluder") if "occluder" in attribute.planes else None,
         visible=attribute.plane("visible") if "visible" in attribute.planes else None,
         changed=truth.plane("changed") if truth is not None and "changed" in truth.planes else None,

@@ -38,18 +38,22 @@ ABOUT = (
     "Numbers compare within one board alone: another board of the same set has other cases, rules or networks."
 )
 JUDGES_ABOUT = (
-    "Nothing here is trained with dlib, nor with second since 2026-11-30 22:20: a network of others that learned "
-    "from VGGFace2. On older boards, where second and the face feature are one file, second is our own recogniser, "
-    "which methods learned with until 2026-11-29 and whose answers the losses of later ones have learnt: there only "
-    "dlib's word is independent. The face feature (perceptual inside, frechet face, kid face) is ours on all boards."
+    "Nothing here is trained with dlib, nor with second where it is the network of VGGFace2 that is fetched. On boards "
+    "where second and the face feature are one file, second is our own recogniser: methods learned with it until "
+    "2026-11-29, and its answers taught what the losses of later ones look through, so there only dlib's word is "
+    "independent. The face feature (perceptual inside, frechet face, kid face) is ours on all boards."
 )
 AGREE_IN = ("identity_cosine", "identity_gap", "top1")
 """Metrics of both judges whose orders of the methods are compared."""
 FEWEST_TO_ORDER = 3
 PRIMARY = {
-    PROTOCOL: {metric.name: metric.primary for module in load_suites(SUITES) for metric in all_of(module)},
-    CLIP_PROTOCOL: {metric.name: metric.primary for metric in ALL_METRICS},
+    protocol.rpartition("-")[0]: {metric.name: metric.primary for metric in metrics}
+    for protocol, metrics in (
+        (PROTOCOL, [metric for module in load_suites(SUITES) for metric in all_of(module)]),
+        (CLIP_PROTOCOL, ALL_METRICS),
+    )
 }
+"""Protocol without its number -> what is primary today."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +245,8 @@ def _board(reports: Sequence[Report]) -> Board:
 
 def _as_shown(metric: Metric, protocol: str) -> Metric:
     """What is primary now is so in old results too."""
-    return dataclasses.replace(metric, primary=PRIMARY.get(protocol, {}).get(metric.name, metric.primary))
+    family = protocol.rpartition("-")[0]
+    return dataclasses.replace(metric, primary=PRIMARY.get(family, {}).get(metric.name, metric.primary))
 
 
 def _within(holders: Iterable[Report]) -> tuple[float, ...]:

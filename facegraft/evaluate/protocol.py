@@ -76,7 +76,6 @@ class Exact:
         dense: 468 points x, y.
         pose_degrees: Yaw, pitch, roll.
         gaze_degrees: As `item.arrays` has it.
-        light: Spherical harmonics.
         occluder: 0..255, share of each pixel that a thing before the person covers.
         visible: 0..255, share of the inner face that is seen.
         changed: 255 where the true swap differs from the attribute picture.
@@ -85,7 +84,6 @@ class Exact:
     dense: Float32[np.ndarray, "k 2"] | None = None
     pose_degrees: Float32[np.ndarray, "3"] | None = None
     gaze_degrees: Float32[np.ndarray, "2 2"] | None = None
-    light: Float32[np.ndarray, "9 3"] | None = None
     occluder: UInt8[np.ndarray, "h w"] | None = None
     visible: UInt8[np.ndarray, "h w"] | None = None
     changed: UInt8[np.ndarray, "h w"] | None = None

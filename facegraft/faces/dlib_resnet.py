@@ -17,14 +17,14 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import atomic_path
-from facegraft.faces.fetch import RECOGNISER, download, onnx_checker, take_out
+from facegraft.faces.fetch import RECOGNISER, download, take_out
+from facegraft.faces.graph import Graph, onnx_checker, write_model
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,6 @@ WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 WEIGHTS_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 CHIP_SIZE = 150
 EMBEDDING_SIZE = 128
-OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -175,26 +174,8 @@ Shape = tuple[int, int]
 """Channels, and pixels per side."""
 
 
-class _Graph:
-    """An ONNX graph under construction. Values are known by name and shape."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-
-    def constant(self, value: np.ndarray | float, kind: type = np.float32) -> str:
-        from onnx import numpy_helper
-
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.asarray(value, kind), name))
-        return name
-
-    def add(self, operation: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        name = output or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operation, inputs, [name], name=name, **attributes))
-        return name
+class _Graph(Graph):
+    """The layers that dlib's network has. Values are known by name and shape."""
 
     def convolve(self, start: str, shape: Shape, layer: Layer, affine: Layer) -> tuple[str, Shape]:
         """A convolution with the per-channel gain and shift after it folded into its weights."""
@@ -263,16 +244,7 @@ def build_graph(means: list[float], layers: list[Layer]) -> onnx.ModelProto:
     flat = graph.add("Flatten", [graph.add("GlobalAveragePool", [end])])
     weights = queue.take("fc").weights[0].reshape(shape[0], EMBEDDING_SIZE)
     graph.add("MatMul", [flat, graph.constant(weights)], "embedding")
-    return _finish(graph)
-
-
-def _finish(graph: _Graph) -> onnx.ModelProto:
-    from onnx import TensorProto, helper
-
-    chips = helper.make_tensor_value_info("chips", TensorProto.FLOAT, ["batch", 3, CHIP_SIZE, CHIP_SIZE])
-    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", EMBEDDING_SIZE])
-    body = helper.make_graph(graph.nodes, "dlib_face_resnet", [chips], [embedding], graph.weights)
-    return helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    return graph.model("dlib_face_resnet", ("chips", CHIP_SIZE), EMBEDDING_SIZE)
 
 
 def convert_to_onnx(dat_path: Path, onnx_path: Path) -> None:
@@ -282,11 +254,8 @@ def convert_to_onnx(dat_path: Path, onnx_path: Path) -> None:
         BadInputError: `dat_path` is not that network.
         MissingPartError: The package onnx is missing.
     """
-    checker = onnx_checker()
-    model = build_graph(*read_layers(dat_path.read_bytes()))
-    checker.check_model(model)
-    with atomic_path(onnx_path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    onnx_checker()
+    write_model(build_graph(*read_layers(dat_path.read_bytes())), onnx_path)
 
 
 def fetch_recogniser(folder: Path) -> Path:

@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError
-from facegraft.core.files import atomic_path
-from facegraft.faces.fetch import JUDGE, npm_package, onnx_checker, take_out
+from facegraft.faces.fetch import JUDGE, npm_package, take_out
+from facegraft.faces.graph import Graph, onnx_checker, write_model
 
 if TYPE_CHECKING:
     import onnx
@@ -38,7 +38,6 @@ BLUE_GREEN_RED = (103.939, 116.779, 123.68)
 BLOCKS = 13
 HALVING = (2, 4, 6, 12)
 """Blocks whose spatial convolution takes every other pixel."""
-OPSET = 17
 
 Weights = dict[str, Float32[np.ndarray, "..."]]
 
@@ -73,15 +72,12 @@ def convert_to_onnx(listed: Path, numbers: Path, onnx_path: Path) -> None:
         BadInputError: The files hold another network.
         MissingPartError: The package onnx is missing.
     """
-    checker = onnx_checker()
-    model = build_graph(read_weights(listed.read_bytes(), numbers.read_bytes()))
-    checker.check_model(model)
-    with atomic_path(onnx_path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    onnx_checker()
+    write_model(build_graph(read_weights(listed.read_bytes(), numbers.read_bytes())), onnx_path)
 
 
 def read_weights(listed: bytes, numbers: bytes) -> Weights:
-    """Name -> numbers, of a graph model of TensorFlow.js.
+    """Name -> numbers, of a graph model of TensorFlow.js whose weights are plain numbers, some in half precision.
 
     Raises:
         BadInputError: The list is not one, or the numbers do not fit it.
@@ -94,7 +90,7 @@ def read_weights(listed: bytes, numbers: bytes) -> Weights:
     found, place = {}, 0
     for name, shape, kind in rows:
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-        if not 0 <= size <= len(numbers) - place:
+        if size > len(numbers) - place:
             raise BadInputError(f"the judge's weights end at byte {len(numbers)}, expected {size} more at {place}")
         part = np.frombuffer(numbers[place : place + size], kind)
         found[name] = part.astype(np.float32).reshape(shape)
@@ -105,8 +101,11 @@ def read_weights(listed: bytes, numbers: bytes) -> Weights:
 
 
 def _kind(entry: dict[str, Any]) -> np.dtype[Any]:
-    """As stored: half precision where the list says so."""
-    return np.dtype(str(entry.get("quantization", entry)["dtype"])).newbyteorder("<")
+    """As stored. Whole numbers that stand for fractions are of other models."""
+    kind = np.dtype(str(entry.get("quantization", entry)["dtype"]))
+    if kind.name not in ("float32", "float16", "int32") or min(entry["shape"], default=0) < 0:
+        raise ValueError(f"{entry['name']} is of {kind}, {entry['shape']}")
+    return kind.newbyteorder("<")
 
 
 def build_graph(weights: Weights) -> onnx.ModelProto:
@@ -115,10 +114,8 @@ def build_graph(weights: Weights) -> onnx.ModelProto:
     Raises:
         BadInputError: A weight is missing or has another shape.
     """
-    from onnx import TensorProto, helper
-
     graph = _Graph()
-    colours = graph.add("Gather", ["face", graph.constant(np.array([2, 1, 0]))], axis=1)
+    colours = graph.add("Gather", ["face", graph.constant(np.array([2, 1, 0]), np.int64)], axis=1)
     means = np.array(BLUE_GREEN_RED, np.float32).reshape(1, 3, 1, 1)
     end = graph.add("Sub", [colours, graph.constant(means)])
     kernel = _weight(weights, "conv1/convolution/merged_input", (3, 3, 3, 32))
@@ -127,10 +124,7 @@ def build_graph(weights: Weights) -> onnx.ModelProto:
         end = _block(graph, end, weights, number)
     pooled = graph.add("GlobalAveragePool", [end])
     graph.add("Flatten", [pooled], "embedding")
-    face = helper.make_tensor_value_info("face", TensorProto.FLOAT, ["batch", 3, FACE_SIZE, FACE_SIZE])
-    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", EMBEDDING_SIZE])
-    body = helper.make_graph(graph.nodes, "vggface2_mobilenet", [face], [embedding], graph.weights)
-    return helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    return graph.model("vggface2_mobilenet", ("face", FACE_SIZE), EMBEDDING_SIZE)
 
 
 def _block(graph: _Graph, start: str, weights: Weights, number: int) -> str:
@@ -142,7 +136,8 @@ def _block(graph: _Graph, start: str, weights: Weights, number: int) -> str:
     gain = _weight(weights, f"{spatial}_bn/batchnorm_1/mul", (channels,))
     shift = _weight(weights, f"{spatial}_bn/batchnorm_1/sub", (channels,))
     end = graph.convolve(start, kernel * gain[:, None, None, None], shift, 2 if number in HALVING else 1, channels)
-    shift = weights.get(f"{across}_bn/batchnorm_1/sub", np.zeros((0,), np.float32))
+    name = f"{across}_bn/batchnorm_1/sub"
+    shift = _weight(weights, name, np.shape(weights.get(name, [[]]))[:1])
     kernel = _weight(weights, f"{across}/convolution/merged_input", (1, 1, channels, len(shift)))
     return graph.convolve(end, kernel.transpose(3, 2, 0, 1), shift, 1)
 
@@ -155,27 +150,12 @@ def _weight(weights: Weights, name: str, shape: tuple[int, ...]) -> Float32[np.n
     return found
 
 
-class _Graph:
-    """An ONNX graph under construction."""
+class _Graph(Graph):
+    """The layers that MobileNet has."""
 
     def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self._limits = [self.constant(np.float32(0)), self.constant(np.float32(6))]
-
-    def constant(self, value: np.ndarray | np.generic) -> str:
-        from onnx import numpy_helper
-
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
-        return name
-
-    def add(self, operation: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        name = output or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operation, inputs, [name], name=name, **attributes))
-        return name
+        super().__init__()
+        self._limits = [self.constant(0.0), self.constant(6.0)]
 
     def convolve(self, start: str, kernel: np.ndarray, shift: np.ndarray, stride: int, group: int = 1) -> str:
         """A convolution padded as TensorFlow does (more after than before), clipped to 0..6."""

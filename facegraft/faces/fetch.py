@@ -8,6 +8,7 @@ and kept in the user's cache.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,10 +17,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from facegraft.core.errors import FacegraftError, MissingPartError
 from facegraft.core.files import atomic_path, read_bytes, sha256
@@ -97,6 +98,11 @@ MODELS = (
 RECOGNISER = "recogniser.onnx"
 JUDGE = "judge.onnx"
 """The second judge of identity, for measuring alone."""
+JUDGE_SHA256 = "fe44aec518ad98e6c49b616b7cd4de0420cb40aa40902cadb91c784f7ae3c5b1"
+"""Of the file that `faceres` writes."""
+NPM_SECONDS = 600
+LARGEST = 64_000_000
+"""Bytes of a file of a package that is looked at; ours have 22 million at most."""
 
 
 def own_networks(folder: Path = WEIGHTS) -> list[OwnNetwork]:
@@ -155,6 +161,14 @@ def recogniser_path() -> Path:
             "run `facegraft models fetch --recogniser` (once, online, 100 MB)"
         )
     return path
+
+
+def judge_state() -> str:
+    """Of the second judge: "ok"; "missing"; "broken": not the file that our converter writes."""
+    path = model_folder() / JUDGE
+    if not path.is_file():
+        return "missing"
+    return "ok" if sha256(path) == JUDGE_SHA256 else "broken"
 
 
 def missing_models() -> list[str]:
@@ -232,21 +246,32 @@ def npm_package(package: str, folder: Path) -> Path:
 
     Args:
         package: Its name and version.
-        folder: Where the archive is put.
+        folder: An empty one, where the archive is put.
 
     Raises:
-        MissingPartError: npm is missing or says no; its last line is in the message.
+        MissingPartError: npm is missing or says no; what it says is in the message.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise MissingPartError(f"npm is needed to fetch {package}; install Node.js")
-    command = [npm, "pack", package, "--ignore-scripts", "--loglevel=error", f"--pack-destination={folder}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [npm, "pack", package, "--ignore-scripts", "--loglevel=error"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=NPM_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MissingPartError(f"npm did not bring {package} within {NPM_SECONDS} s") from error
     found = sorted(folder.glob("*.tgz"))
     if done.returncode == 0 and found:
         return found[0]
-    said = [line for line in done.stderr.strip().splitlines() if "complete log" not in line]
-    raise MissingPartError(f"npm could not download {package}: {(said or ['no reason given'])[0]}")
+    raise MissingPartError(f"npm could not download {package}: {_complaint(done.stderr.decode(errors='replace'))}")
+
+
+def _complaint(said: str) -> str:
+    """Npm's first line that says why, not which code."""
+    lines = [line.strip() for line in said.splitlines() if line.lower().startswith(("npm error", "npm err!"))]
+    reasons = [line for line in lines if " code " not in f"{line.lower()} " and len(line.split()) > 2]
+    return (reasons or lines or [said.strip() or "no reason given"])[0]
 
 
 def take_out(archive: Path, name: str, digest: str, path: Path) -> None:
@@ -259,30 +284,19 @@ def take_out(archive: Path, name: str, digest: str, path: Path) -> None:
         path: Where it is written.
 
     Raises:
-        MissingPartError: It is not there, or another.
-    """
-    with tarfile.open(archive) as package:
-        files = [member for member in package.getmembers() if member.isfile()]
-        found = next((member for member in files if f"/{member.name}".endswith(f"/{name}")), None)
-        content = package.extractfile(found) if found is not None else None
-        if content is None:
-            raise MissingPartError(f"{archive.name} holds no {name}; nothing was stored")
-        path.write_bytes(content.read())
-    has = sha256(path)
-    if has != digest:
-        raise MissingPartError(f"{path.name}: SHA-256 is {has[:12]}..., expected {digest[:12]}...; not stored")
-
-
-def onnx_checker() -> Any:
-    """The module that checks ONNX graphs.
-
-    Raises:
-        MissingPartError: The package onnx is missing.
+        MissingPartError: The package is damaged, or the file is not there, or another.
     """
     try:
-        from onnx import checker
-    except ImportError as error:
-        raise MissingPartError(
-            "writing the network needs onnx; install the extra: pip install 'facegraft[recogniser]'"
-        ) from error
-    return checker
+        with tarfile.open(archive) as package:
+            files = [member for member in package.getmembers() if member.isfile() and member.size <= LARGEST]
+            found = next((member for member in files if f"/{member.name}".endswith(f"/{name}")), None)
+            opened = package.extractfile(found) if found is not None else None
+            content = opened.read() if opened is not None else None
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise MissingPartError(f"{archive.name} is damaged ({error}); nothing was stored, try again") from error
+    if content is None:
+        raise MissingPartError(f"{archive.name} holds no {name}; nothing was stored")
+    has = hashlib.sha256(content).hexdigest()
+    if has != digest:
+        raise MissingPartError(f"{path.name}: SHA-256 is {has[:12]}..., expected {digest[:12]}...; not stored")
+    path.write_bytes(content)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facegraft.losses.adversarial import logistic_generator
-from facegraft.losses.image import dssim
+from facegraft.losses.image import dssim, side_by_side
 from facegraft.nn.deepfacelab import PatchUNet, Pictures01
 from facegraft.nn.warp import WarpConfig, draw_affine, draw_offsets, move_points, read, sampling_grid
 from facegraft.tensors import Aligned, Images, Mask, Scalar
@@ -192,7 +192,7 @@ def blurred(pictures: Float[Tensor, "b c h w"], sigma_px: float) -> Float[Tensor
     at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
     line = torch.exp(-at.square() / (2 * sigma_px**2))
     line = (line / line.sum()).expand(channels, 1, 1, -1)
-    pictures = pictures.float().contiguous(memory_format=torch.channels_last)  # faster on a CPU
+    pictures = side_by_side(pictures.float())
     with _exactly(pictures):
         across = F.conv2d(F.pad(pictures, (reach, reach, 0, 0), "replicate"), line, groups=channels)
         return F.conv2d(F.pad(across, (0, 0, reach, reach), "replicate"), line.mT, groups=channels)

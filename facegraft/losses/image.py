@@ -36,6 +36,12 @@ def mse_where(images: Images, truth: Images, *, where: Bool[Tensor, "b"]) -> Sca
     return mean_where((images.float() - truth.float()).square().mean((1, 2, 3)), where)
 
 
+def side_by_side(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """The same numbers; on a CPU with channels last: it convolves each by itself two to three times as fast so."""
+    on_cpu = pictures.device.type == "cpu"
+    return pictures.contiguous(memory_format=torch.channels_last) if on_cpu else pictures
+
+
 def dssim(
     first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"], window: int = 11, sigma: float = 1.5
 ) -> PerSample:
@@ -60,8 +66,7 @@ def dssim(
         across = F.conv2d(x, line.expand(channels, 1, 1, side), groups=channels)
         return F.conv2d(across, line[:, None].expand(channels, 1, side, 1), groups=channels)
 
-    # a CPU convolves three channels by themselves three times as fast where they lie side by side
-    x, y = (each.float().contiguous(memory_format=torch.channels_last) for each in (first, second))
+    x, y = side_by_side(first.float()), side_by_side(second.float())
     with torch.autocast(x.device.type, enabled=False):  # differences of squares need all the digits
         mean_x, mean_y = smooth(x), smooth(y)
         var_x, var_y = smooth(x * x) - mean_x.square(), smooth(y * y) - mean_y.square()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -495,10 +496,22 @@ def test_the_recogniser_judges_where_it_is(
     assert found["identity_cosine"] > 0.85
 
 
+def test_the_judge_of_eval_has_no_part_in_the_report_of_a_swap(
+    tmp_path: Path, judge: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facegraft.evaluate.after import eyes_for
+    from facegraft.faces.analyse import Analyser
+
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    shutil.copy(judge, tmp_path)
+    assert {name: one.size_px for name, one in eyes_for(Analyser()).judges.items()} == {"second": 112}
+
+
 def test_without_a_recogniser_the_rest_is_measured(
     examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("facegraft.evaluate.after.usual_judges", dict)
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path / "none"))
+    monkeypatch.setattr("facegraft.evaluate.after.OWN_IDENTITY", tmp_path / "none.onnx")
     assert swap(examples / "identity_1.jpg", examples / "attribute_1.jpg", "-o", tmp_path / "out.png") == 0
     said = capsys.readouterr().out.strip().splitlines()
     found = json.loads(said[-1])["files"][0]["quality"]

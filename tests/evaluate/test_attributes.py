@@ -73,6 +73,9 @@ def test_an_answer_without_a_face_gets_the_worst_but_for_what_needs_none() -> No
     worst = worst_of(attributes.METRICS)
     assert {name for name in NAMES if found[name] == worst[name]} >= NAMES - {"background_psnr", "occluder_psnr"}
     assert found["background_psnr"] == CAP_DB
+    hidden = known(frame, face, told())
+    hidden.visible = np.zeros(frame.shape[:2], np.float32)  # type: ignore[misc]  # a cached property takes it
+    assert np.isnan(attributes.values(case, known_views(hidden, known(frame, None)))["light"])
     shut = known(frame, face, told(opening=(0.02, 0.02, 0.0)))
     assert np.isnan(attributes.values(case, known_views(shut, known(frame, None)))["gaze_degrees"])
 

@@ -98,6 +98,8 @@ def test_what_is_primary_now_is_shown_of_old_results_too() -> None:
     report = dataclasses.replace(report, metrics={**report.metrics, old.name: old})
     assert old not in report.primary()
     assert "expression truth, % ↓" in as_markdown(boards([report]), "make it")
+    before = dataclasses.replace(report, protocol="facegraft-image-1")
+    assert "expression truth, % ↓" in as_markdown(boards([before]), "make it")
     clips = dataclasses.replace(report, protocol=CLIP_PROTOCOL)
     assert "expression truth" not in as_markdown(boards([clips]), "make it")  # secondary on clips
 

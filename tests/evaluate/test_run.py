@@ -23,6 +23,7 @@ from facegraft.data.dataset import open_dataset
 from facegraft.evaluate.eyes import (
     NO_FEATURE,
     NO_JUDGE,
+    NO_SECOND,
     ONE_JUDGE,
     OWN_IDENTITY,
     OWN_JUDGE,
@@ -40,6 +41,7 @@ from facegraft.evaluate.results import Report
 from facegraft.evaluate.run import SUITES, evaluate, load_suites
 from facegraft.evaluate.stats import Figure
 from facegraft.evaluate.strips import SIDE, Strips
+from facegraft.faces.fetch import JUDGE
 from tests.evaluate.cases_for_tests import case_of_examples, example, own_eyes
 from tests.evaluate.reports_for_tests import write_tiny_clips, write_tiny_set
 
@@ -217,13 +219,27 @@ def test_networks_are_named_with_their_hashes(tmp_path: Path, monkeypatch: pytes
     assert "facegraft models fetch --recogniser" in NO_JUDGE
 
 
-def test_the_second_judge_is_the_fetched_one_or_ours_which_is_told(
-    judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ours_stands_in_for_the_second_judge_which_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
-    assert usual_judges() == {"second": OWN_IDENTITY}
-    assert OWN_JUDGE in open_eyes().left_out
+    for content in (None, b"half a fil"):  # not fetched; damaged
+        if content is not None:
+            (tmp_path / JUDGE).write_bytes(content)
+        assert usual_judges() == {"second": OWN_IDENTITY}
+        assert OWN_JUDGE in open_eyes().left_out
+    copied = shutil.copy(OWN_IDENTITY, tmp_path / "mine.onnx")
+    assert OWN_JUDGE in open_eyes({"second": Path(copied)}).left_out
     assert "facegraft models fetch --judge" in OWN_JUDGE
+
+
+def test_a_missing_second_judge_is_told(recogniser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
+    opened = open_eyes({"dlib": recogniser}, own_identity=tmp_path / "none.onnx")
+    assert opened.left_out == (NO_SECOND, NO_FEATURE)
+    assert "facegraft models fetch --judge" in NO_SECOND
+
+
+def test_the_second_judge_is_the_fetched_one(judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGRAFT_MODELS", str(tmp_path))
     shutil.copy(judge, tmp_path)
     assert usual_judges() == {"second": tmp_path / judge.name}
     opened = open_eyes()

@@ -18,7 +18,7 @@ from facegraft.core.errors import BadInputError, MissingPartError
 from facegraft.core.files import sha256
 from facegraft.core.image import read_picture
 from facegraft.faces import faceres
-from facegraft.faces.fetch import npm_package, take_out
+from facegraft.faces.fetch import JUDGE_SHA256, npm_package, take_out
 from facegraft.faces.recognisers import OnnxRecogniser, cut
 
 # What TensorFlow.js 4.22 (its CPU) makes of `golden_face` by the very same files: the largest numbers and their places.
@@ -83,9 +83,12 @@ def test_files_that_do_not_fit_each_other_are_refused() -> None:
         faceres.read_weights(listed, numbers[:-4])
     with pytest.raises(BadInputError, match="4 bytes more"):
         faceres.read_weights(listed, numbers + bytes(4))
-    for bad in (b"", b"{}", b"[]", b'{"weightsManifest": [{"weights": [{"name": "x"}]}]}', b"\xff\xfe"):
+    one = b'{"weightsManifest": [{"weights": [{"name": "x", "shape": [%s], "dtype": "%s"}]}]}'
+    nothing = b'{"weightsManifest": [{"weights": [{"name": "x"}]}]}'
+    bad = (b"", b"{}", b"[]", nothing, b"\xff\xfe", one % (b"2", b"uint8"), one % (b"-1, 2", b"float32"))
+    for text in (*bad, one % (b"2", b"no-kind"), one % (b'"a"', b"float32")):
         with pytest.raises(BadInputError, match="TensorFlow"):
-            faceres.read_weights(bad, numbers)
+            faceres.read_weights(text, numbers)
 
 
 def test_another_network_is_refused() -> None:
@@ -94,6 +97,9 @@ def test_another_network_is_refused() -> None:
     missing = {name: value for name, value in weights.items() if name != "conv_pw_7/convolution/merged_input"}
     with pytest.raises(BadInputError, match=r"conv_pw_7.*holds nothing"):
         faceres.build_graph(missing)
+    unshifted = {name: value for name, value in weights.items() if name != "conv_pw_7_bn/batchnorm_1/sub"}
+    with pytest.raises(BadInputError, match=r"conv_pw_7_bn/batchnorm_1/sub holds nothing"):
+        faceres.build_graph(unshifted)
     with pytest.raises(BadInputError, match="conv_dw_1/depthwise_kernel"):
         faceres.build_graph({**weights, "conv_dw_1/depthwise_kernel": np.zeros((5, 5, 32, 1), np.float32)})
 
@@ -164,23 +170,57 @@ def test_only_the_file_we_know_is_taken_out(tmp_path: Path) -> None:
     assert target.read_bytes() == b"right"
     with pytest.raises(MissingPartError, match="SHA-256"):
         take_out(package, "wrong_right", sha256(tmp_path / "known"), target)
+    assert target.read_bytes() == b"right"  # what was there stays
     with pytest.raises(MissingPartError, match="holds no left"):
         take_out(package, "left", "", target)
+    whole = package.read_bytes()
+    for damaged in (b"", b"no archive", whole[: len(whole) // 2], whole[:40] + bytes(20) + whole[60:]):
+        package.write_bytes(damaged)
+        with pytest.raises(MissingPartError, match=r"damaged|holds no"):
+            take_out(package, "right", sha256(tmp_path / "known"), target)
 
 
 def test_what_npm_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho 'npm error 404 not in this registry' >&2\nexit 1\n", encoding="utf-8")
+    said = (
+        "(node:1) Warning: old",
+        "npm error code E404",
+        "npm error 404 Not Found - GET a",
+        "npm error A complete log",
+    )
+    (tmp_path / "said").write_text("\n".join(said), encoding="utf-8")
+    npm.write_text(f"#!/bin/sh\ncat '{tmp_path}/said' >&2\nexit 1\n", encoding="utf-8")
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(MissingPartError, match="could not download a@1: npm error 404 not in this registry"):
-        npm_package("a@1", tmp_path)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(MissingPartError, match=r"could not download a@1: npm error 404 Not Found - GET a$"):
+        npm_package("a@1", folder)
+    npm.write_text("#!/bin/sh\nsleep 5\n", encoding="utf-8")
+    monkeypatch.setattr("facegraft.faces.fetch.NPM_SECONDS", 0.2)
+    with pytest.raises(MissingPartError, match=r"did not bring a@1 within 0.2 s"):
+        npm_package("a@1", folder)
+
+
+def test_npm_writes_only_into_the_folder_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old versions know no other place than where they run, and a project's own settings must not count."""
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho packed > a-1.tgz\n", encoding="utf-8")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    folder, here = tmp_path / "empty", tmp_path / "here"
+    folder.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert npm_package("a@1", folder) == folder / "a-1.tgz"
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.network
 def test_fetching_gives_the_same_file_every_time(judge: Path, tmp_path: Path) -> None:
     path = faceres.fetch_judge(tmp_path / "models")
     assert path.read_bytes() == judge.read_bytes()
+    assert sha256(path) == JUDGE_SHA256
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
