@@ -24,7 +24,7 @@ from facegraft.faces.topology import five_points, load_topology
 from facegraft.train.eyes.verification import best_threshold
 
 NAME, JUDGE = "identity", "judge"
-"""Files: that by which methods know people, and the one that judges swaps."""
+"""Files: that by which methods know people, and the older one, which judges only where no other was fetched."""
 DLIB, MOBILE, OUR_JUDGE = "dlib", "MobileFaceNet", "our judge"
 PUBLISHED = "dlib's own figure"
 PUBLISHED_PERCENT = 99.38

@@ -48,7 +48,7 @@ class Eyes:
 
     Attributes:
         analyser: Finds faces, places points, sees what is covered.
-        reader: Pose, gaze, openings, expression, light.
+        reader: Pose, gaze, openings, expression.
         judges: Name -> recogniser, none of which the judged method was trained with.
         feature: For realism and likeness; None = those metrics are left out, and the report says so.
     """

@@ -32,7 +32,7 @@ OWN = ("detector", "landmarks", "parser")
 FOR_WARP = (*OWN, "shading")
 """Those that the warp runs, the default of a swap: the last tells what light does to a face."""
 SHIPPED = (*OWN, "attributes", "shading")
-"""All that ship: one looks at what a swap left of a face's pose, expression, gaze and light."""
+"""All that ship: one looks at what a swap left of a face's pose, expression and gaze."""
 
 PACKAGE = "mediapipe==0.10.21"
 PACKAGE_MEGABYTES = 36
