@@ -7,6 +7,7 @@ best identity. So the tables are sorted by the identity gap, and everything stan
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -92,9 +93,13 @@ def _title(report: Report) -> str:
 
 
 def history_name(report: Report) -> str:
-    """The name of a report's file in a history: its set, and its methods that are no floors."""
+    """The name of a report's file in a history: its set, its methods that are no floors, and digits of its board.
+
+    So the same methods anew take the place of what they had on the same board alone.
+    """
     methods = [name for name, one in report.methods.items() if one.kind in ("method", "folder")] or ["floors"]
-    parts = (re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-") for part in (report.name, "+".join(methods)))
+    board = hashlib.sha256("|".join(_board_of(report)).encode()).hexdigest()[:6]
+    parts = (re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-") for part in (report.name, "+".join(methods), board))
     return f"{FRONT}{'--'.join(parts)}.json"
 
 
@@ -121,9 +126,13 @@ def boards(reports: Iterable[Report]) -> list[Board]:
     """
     groups: dict[tuple[str, ...], list[Report]] = {}
     for report in (part for whole in reports for part in with_clips(whole)):
-        groups.setdefault((*_set(report), _cases(report), _eyes(report.networks)), []).append(report)
+        groups.setdefault(_board_of(report), []).append(report)
     newest_first = sorted(groups.values(), key=lambda found: max(map(_date, found)), reverse=True)
     return [_board(sorted(found, key=_date)) for found in sorted(newest_first, key=lambda found: _set(found[0]))]
+
+
+def _board_of(report: Report) -> tuple[str, ...]:
+    return (*_set(report), _cases(report), _eyes(report.networks))
 
 
 def agreement_line(board: Board) -> str:

@@ -168,7 +168,8 @@ def test_history_there_and_back_by_the_script(root: Path, tmp_path: Path) -> Non
     script = [sys.executable, str(root / "benchmarks/leaderboard.py"), "--history", str(tmp_path / "history")]
     subprocess.run([*script, "add", str(tmp_path / "results.json")], check=True, cwd=root, capture_output=True)
     (path,) = (tmp_path / "history").rglob("*.json")
-    assert path.relative_to(tmp_path / "history").as_posix() == "0.1.0/eval--made-up--mine-my-other.json"
+    assert path.relative_to(tmp_path / "history").as_posix() == f"0.1.0/{history_name(report)}"
+    assert path.name.startswith("eval--made-up--mine-my-other--")
     assert not load(path).keys
     subprocess.run([*script, "build", "--docs", str(tmp_path / "docs")], check=True, cwd=root, capture_output=True)
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"leaderboard.md", "leaderboard.html"}
@@ -212,5 +213,16 @@ def test_clips_alone_come_into_a_history(root: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_names_in_a_history_say_which_methods() -> None:
-    assert history_name(compact(report_of({"copy": ("floor", 1.0)}))) == "eval--made-up--floors.json"
+def test_names_in_a_history_say_which_methods_and_which_board() -> None:
+    floors = compact(report_of({"copy": ("floor", 1.0)}))
+    assert re.fullmatch(r"eval--made-up--floors--[0-9a-f]{6}\.json", history_name(floors))
+    mine = dated("2026-01-01", {"mine": ("method", 1.0), "copy": ("floor", 1.0)})
+    assert history_name(mine).startswith("eval--made-up--mine--")
+    again = dated("2026-02-02", {"mine": ("method", 2.0), "copy": ("floor", 1.0)})
+    assert history_name(again) == history_name(mine)
+    others = [
+        dataclasses.replace(mine, protocol="facegraft-image-0"),
+        dataclasses.replace(mine, networks=(Network("dlib", "judge of identity", "another.onnx", "cd" * 32),)),
+        dataclasses.replace(mine, set_facts={**mine.set_facts, CASES: "others"}),
+    ]
+    assert len({history_name(report) for report in (mine, *others)}) == 4
