@@ -122,13 +122,13 @@ def with_clips(report: Report) -> list[Report]:
 def boards(reports: Iterable[Report]) -> list[Board]:
     """One board per set, its cases, protocol and judging networks; of each method its newest. Clips are their own sets.
 
-    In the order of the sets' names, and of one set the board with the newest result first.
+    In the order of the sets' names, and of one name, by whatever protocol, the board with the newest result first.
     """
     groups: dict[tuple[str, ...], list[Report]] = {}
     for report in (part for whole in reports for part in with_clips(whole)):
         groups.setdefault(_board_of(report), []).append(report)
     newest_first = sorted(groups.values(), key=lambda found: max(map(_date, found)), reverse=True)
-    return [_board(sorted(found, key=_date)) for found in sorted(newest_first, key=lambda found: _set(found[0]))]
+    return [_board(sorted(found, key=_date)) for found in sorted(newest_first, key=lambda found: found[0].name)]
 
 
 def _board_of(report: Report) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ def as_page(found: Sequence[Board]) -> str:
     Plots are drawn of each set's newest board alone, those by group without floors: the page has a limit.
     """
     sections = []
-    drawn: set[tuple[str, ...]] = set()
+    drawn: set[str] = set()
     for board in found:
         report = board.report
         title = escape(_title(report))
@@ -203,8 +203,8 @@ def as_page(found: Sequence[Board]) -> str:
             f"<td>{escape(board.machines[name])}</td></tr>"
             for name in report.methods
         )
-        plots = "" if _set(report) in drawn else f"{planes(report)}{group_plots(report, floors=False)}"
-        drawn.add(_set(report))
+        plots = "" if report.name in drawn else f"{planes(report)}{group_plots(report, floors=False)}"
+        drawn.add(report.name)
         sections.append(
             f"<section><h2>{title}</h2>{legend(report)}{headline(report)}{_note(agreement_line(board))}{plots}"
             f"<h3>Cost</h3>{section(report)}"

@@ -148,8 +148,12 @@ def test_of_one_set_the_newest_board_comes_first_and_alone_has_plots() -> None:
         assert first.count("<svg") == as_page(found[:1]).count("<svg") >= 2
         assert "abababab" in second
         assert second.count("<svg") == 0
-    apart = [old, dataclasses.replace(new, protocol="facegraft-image-3")]
-    assert all("<svg" in section for section in as_page(boards(apart)).split("<section>")[1:])
+    by_newer_rules = dataclasses.replace(new, protocol="facegraft-image-3")
+    first, second = as_page(boards([old, by_newer_rules])).split("<section>")[1:]
+    assert "facegraft-image-3" in first
+    assert ("<svg" in first, "<svg" in second) == (True, False)
+    elsewhere = dataclasses.replace(new, name="another set")
+    assert all("<svg" in section for section in as_page(boards([old, elsewhere])).split("<section>")[1:])
 
 
 def test_groups_are_drawn_without_floors() -> None:
