@@ -23,7 +23,7 @@ ELAPSED = $$(( $$(date +%s) - $(START) )) s
 export UV_PYTHON_DOWNLOADS ?= never
 unexport VIRTUAL_ENV
 
-.PHONY: help demo test torch lint format slow clean
+.PHONY: help demo test judge torch lint format slow clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -43,13 +43,18 @@ test: $(UV)
 	@$(MAKE) --no-print-directory torch
 	@echo "[2/4] the recogniser, the teacher and the second judge: fetched once, checked against the SHA-256 in the code"
 	@$(BIN)/facegraft models fetch --recogniser --teacher
-	@if command -v npm > /dev/null; then $(BIN)/facegraft models fetch --judge; \
-	else printf '%s\n' "NO NPM: the second judge is not to be had; tests that need it are skipped."; fi
+	@$(MAKE) --no-print-directory judge
 	@echo "[3/4] lint: ruff, mypy, codespell, uv.lock"
 	@lint=0; $(MAKE) --no-print-directory lint || lint=1; \
 	echo "[4/4] tests: set-up and lint took $(ELAPSED), environment $$(du -sh .venv | cut -f1)"; \
 	[ $$lint = 0 ] || echo "LINT FAILED, see above: the tests still run, the exit code says failure"; \
 	$(BIN)/pytest -q $(PYTEST_ARGS) && exit $$lint
+
+# What tests the second judge skips without it. That npm or its index is not to be had is said; another file is a failure.
+judge: $(UV)
+	@said=$$($(BIN)/facegraft models fetch --judge 2>&1) && echo "$$said" || { echo "$$said"; \
+	case "$$said" in *SHA-256*) exit 1;; esac; \
+	printf '%s\n' "" "NO SECOND JUDGE (see above): tests that need it WILL BE SKIPPED." ""; }
 
 # A torch that is there stays, whichever it is. A machine that has wheels of its own names their folder in PIP_FIND_LINKS;
 # the first command takes the wheel from there and from nowhere else, the second what that wheel needs.

@@ -4,8 +4,8 @@
     python benchmarks/eyes.py --renders renders_test --only landmarks parser --most 60 --json try.json
 
 Measures every network that lies as ONNX in a folder; the identity network is that by which methods know people
-(--identity), and the one of the folder, the feature of faces of evaluation, stands beside it. Held-out renders are made by
-`facegraft synth -o renders_test --people 150 --images 450 --split test --seed 977 --stratum mixed`, of another seed
+(--identity), and the one of the folder, the feature of faces of evaluation, stands beside it. Held-out renders are made
+by `facegraft synth -o renders_test --people 150 --images 450 --split test --seed 977 --stratum mixed`, of another seed
 than those of training. FACEGRAFT_DATA holds portraits (manifest.csv), LFW and the teachers. What is missing is named.
 
 A face that is not found is a failure: the share found stands beside each error. Intervals are 95 %, by bootstrap over
