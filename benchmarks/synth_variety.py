@@ -8,6 +8,9 @@ portraits, all brought to one size first. Cosines of one person's two pictures, 
 everybody to the nearest other person; intervals are 95 %, by bootstrap over people. Assets: FACEGRAFT_MAKEHUMAN.
 Writes benchmarks/history/<version>/synth_variety--<machine>--<device>.json, and histograms with --plot. With
 --rendered-only neither the photographs nor the knobs are looked at again: synth_variety_rendered--... is written.
+With --judge FILE (the second judge of `facegraft models fetch --judge`) that recogniser looks instead, at the pictures
+of the same cache; "taken for one" then means above what 1 % of real people's pairs exceed, which dlib's line is within
+a tenth: synth_variety_second--... is written.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from facegraft.data.synth.people import Person, sample_person
 from facegraft.faces.analyse import Analyser
 from facegraft.faces.embed import SAME_PERSON, Recogniser
 from facegraft.faces.mediapipe import MediaPipeNetworks
+from facegraft.faces.recognisers import OnnxRecogniser, cut
 from facegraft.faces.topology import landmarks68
 
 FIRST_SEED = 920_000
@@ -83,10 +87,13 @@ def remembered(path: Path, make: Callable[[], Crowd]) -> Crowd:
 
 
 class Eye:
-    """Embeds pictures."""
+    """Embeds pictures: by dlib's network, or by a judge's file."""
 
-    def __init__(self) -> None:
-        self.analyser, self.recogniser = Analyser(MediaPipeNetworks()), Recogniser()
+    def __init__(self, judge: Path | None = None) -> None:
+        self.analyser = Analyser(MediaPipeNetworks())
+        self.recogniser = Recogniser() if judge is None else None
+        self.judge = None if judge is None else OnnxRecogniser(judge)
+        self.name = "" if judge is None else f"-{judge.stem}"
 
     def crowd(self, pairs: Sequence[tuple[Frame, Frame | None]]) -> Crowd:
         first, second, tone, who, lost = [], [], [], [], 0
@@ -109,14 +116,18 @@ class Eye:
         if not len(faces):
             return None, float("nan")
         faces = faces.take([0])
-        vector = self.recogniser.embed(frame, faces).embeddings
+        vectors = self.recogniser.embed(frame, faces).embeddings if self.recogniser is not None else None
+        if self.judge is not None:
+            crop = cut(frame, faces.points5[0], faces.dense[0], self.judge.size_px)
+            both = self.judge.embed(np.stack([crop, crop[:, ::-1]])).sum(0)
+            vectors = (both / np.linalg.norm(both))[None]
         seen = np.ones(frame.shape[:2], bool)
         tone = skin_tone(frame, landmarks68(faces.dense[0]).astype(np.float64), seen)
-        return (None if vector is None else vector[0]), float(tone.get("ita", np.nan))
+        return (None if vectors is None else vectors[0]), float(tone.get("ita", np.nan))
 
 
-def figures(crowd: Crowd, *, rounds: int = 200) -> dict[str, Any]:
-    """What is reported of a crowd; every value with its interval."""
+def figures(crowd: Crowd, *, rounds: int = 200, least: float = SAME_PERSON) -> dict[str, Any]:
+    """What is reported of a crowd; every value with its interval. Above `least` two are taken for one person."""
     count = len(crowd.first)
     alike = (crowd.first @ crowd.first.T).astype(np.float64)
     same = (crowd.first * crowd.second).sum(1).astype(np.float64)
@@ -136,7 +147,7 @@ def figures(crowd: Crowd, *, rounds: int = 200) -> dict[str, Any]:
         "different_mean": different(np.nanmean),
         "different_sd": different(np.nanstd),
         "different_99th_percentile": different(lambda values: float(np.nanpercentile(values, 99))),
-        "different_taken_for_one_person": different(lambda values: above(values, SAME_PERSON)),
+        "different_taken_for_one_person": different(lambda values: above(values, least)),
         "nearest_median": lambda rows: float(np.median(nearest[rows])),
         "nearest_95th_percentile": lambda rows: float(np.percentile(nearest[rows], 95)),
     }
@@ -147,7 +158,7 @@ def figures(crowd: Crowd, *, rounds: int = 200) -> dict[str, Any]:
         asked = {
             "same_mean": lambda rows: float(own[rows].mean()),
             "same_5th_percentile": lambda rows: float(np.percentile(own[rows], 5)),
-            "same_taken_for_one_person": lambda rows: above(own[rows], SAME_PERSON),
+            "same_taken_for_one_person": lambda rows: above(own[rows], least),
             "same_above_different": lambda rows: float(np.searchsorted(others, own[rows]).mean() / len(others)),
         }
         for name, statistic in asked.items():
@@ -177,20 +188,19 @@ def histogram(values: np.ndarray) -> list[float]:
 def histograms(crowd: Crowd) -> dict[str, list[float]]:
     alike = crowd.first @ crowd.first.T
     np.fill_diagonal(alike, -1)
-    upper = alike[np.triu_indices(len(alike), 1)]
     return {
-        "different": histogram(upper),
+        "different": histogram(alike[np.triu_indices(len(alike), 1)]),
         "nearest": histogram(alike.max(1)),
         "same": histogram((crowd.first * crowd.second).sum(1)),
     }
 
 
-def real_people(data: Path, count: int, sets: Callable[[str, str], bool]) -> list[list[Path]]:
-    """Pictures of people of the training split, those with two first, in an order fixed by seed."""
+def real_people(data: Path, count: int, kind: str) -> list[list[Path]]:
+    """Pictures of people of one kind of the training split, those with two first, in an order fixed by seed."""
     by_person: dict[str, list[Path]] = defaultdict(list)
     with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row["split"] == "train" and sets(row["set"], row["kind"]):
+            if row["split"] == "train" and row["kind"] == kind:
                 by_person[row["person"]].append(data / row["file"])
     names = sorted(by_person)
     np.random.default_rng(0).shuffle(names)
@@ -223,9 +233,8 @@ def tones(crowd: Crowd) -> dict[str, Bool[np.ndarray, "n"]]:
 
 def kinds_of(people: Sequence[Person]) -> dict[str, Bool[np.ndarray, "n"]]:
     women = np.array([person.female > 0.5 for person in people])
-    pale = np.array([person.race[2] > 0.6 for person in people])
-    old = np.array([person.age > 40 for person in people])
-    return {"women": women, "men": ~women, "men over 40, mostly caucasian": ~women & pale & old}
+    pale_old = np.array([person.race[2] > 0.6 and person.age > 40 for person in people])
+    return {"women": women, "men": ~women, "men over 40, mostly caucasian": ~women & pale_old}
 
 
 def parts_of(crowd: Crowd) -> dict[str, float]:
@@ -289,31 +298,43 @@ def rendered(eye: Eye, people: Sequence[Person], name: str, args: argparse.Names
     made = pictures(shots, args.cache / name, args.size, processes=args.processes, labels=False, **options)
     images = made["image"]
     pairs = [(images[i], images[i + 1] if takes > 1 else None) for i in range(0, len(images), takes)]
-    return remembered(args.cache / name / "crowd.npz", lambda: eye.crowd(pairs))
+    return remembered(args.cache / name / f"crowd{eye.name}.npz", lambda: eye.crowd(pairs))
 
 
-def photographed(eye: Eye, name: str, wanted: Callable[[str, str], bool], args: argparse.Namespace) -> Crowd:
+def photographed(eye: Eye, name: str, kind: str, args: argparse.Namespace) -> Crowd:
     """People of the manifest."""
 
     def make() -> Crowd:
-        files = real_people(args.data, args.people, wanted)
+        files = real_people(args.data, args.people, kind)
         return eye.crowd(
             [(read(own[0], args.size), read(own[1], args.size) if len(own) > 1 else None) for own in files]
         )
 
     args.cache.mkdir(parents=True, exist_ok=True)
-    return remembered(args.cache / f"{name}-{args.people}-{args.size}.npz", make)
+    return remembered(args.cache / f"{name}-{args.people}-{args.size}{eye.name}.npz", make)
+
+
+def crowds_of(eye: Eye, people: Sequence[Person], args: argparse.Namespace) -> dict[str, Crowd]:
+    """Rendered people, and, if they are asked for, those of the manifest."""
+    crowds = {"rendered": rendered(eye, people, "people", args, 2)}
+    kinds = {"real": "real", "AI-made": "synthetic"}
+    for name, kind in kinds.items() if not args.rendered_only else ():
+        crowds[name] = photographed(eye, name, kind, args)
+    return crowds
+
+
+def judged(eye: Eye, args: argparse.Namespace) -> dict[str, Any]:
+    """By another recogniser, which has no line of its own: what 1 % of real people's pairs exceed is taken for one."""
+    crowds = crowds_of(eye, [sample_person(FIRST_SEED + number) for number in range(args.people)], args)
+    alike = crowds["real"].first @ crowds["real"].first.T
+    least = float(np.percentile(alike[np.triu_indices(len(alike), 1)], 99))
+    found = {name: figures(crowd, least=least) for name, crowd in crowds.items()}
+    return {"recogniser": args.judge.name, "same_person_above": rounded(least), **found}
 
 
 def compare(eye: Eye, args: argparse.Namespace) -> dict[str, Any]:
     people = [sample_person(FIRST_SEED + number) for number in range(args.people)]
-    crowds = {"rendered": rendered(eye, people, "people", args, 2)}
-    kinds: dict[str, Callable[[str, str], bool]] = {
-        "real": lambda _, kind: kind == "real",
-        "AI-made": lambda _, kind: kind == "synthetic",
-    }
-    for name, wanted in kinds.items() if not args.rendered_only else ():
-        crowds[name] = photographed(eye, name, wanted, args)
+    crowds = crowds_of(eye, people, args)
     result: dict[str, Any] = {name: figures(crowd) for name, crowd in crowds.items()}
     result["edges"] = [round(float(edge), 2) for edge in EDGES]
     result["histograms"] = {name: histograms(crowd) for name, crowd in crowds.items()}
@@ -348,6 +369,7 @@ def main() -> None:
     parser.add_argument("--trait-people", type=int, default=100)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--rendered-only", action="store_true", help="only the rendered people")
+    parser.add_argument("--judge", type=Path, metavar="ONNX", help="look through this recogniser, and not at the knobs")
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the pictures; a new one to redo")
     parser.add_argument("--plot", type=Path, help="PNG of the histograms")
@@ -357,8 +379,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--machine", default=this_machine())
     args = parser.parse_args()
-    began, eye = facts(args.device), Eye()
-    found = {**compare(eye, args), **({} if args.rendered_only else knobs(eye, args))}
+    args.rendered_only &= args.judge is None  # its line is measured on photographs
+    began, eye = facts(args.device), Eye(args.judge)
+    seen = {} if args.rendered_only or args.judge else knobs(eye, args)
+    found = {**(judged if args.judge else compare)(eye, args), **seen}
     result = {
         **began,
         "rendered_at": (args.cache / "people" / "commit.txt").read_text(encoding="utf-8").strip(),
@@ -367,7 +391,8 @@ def main() -> None:
         "same_person_above": SAME_PERSON,
         **found,
     }
-    path = history("synth_variety_rendered" if args.rendered_only else "synth_variety", args.machine, args.device)
+    kind = "_second" if args.judge else "_rendered" if args.rendered_only else ""
+    path = history(f"synth_variety{kind}", args.machine, args.device)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({key: value for key, value in result.items() if key != "histograms"}))
 
