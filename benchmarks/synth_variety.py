@@ -8,9 +8,8 @@ portraits, all brought to one size first. Cosines of one person's two pictures, 
 everybody to the nearest other person; intervals are 95 %, by bootstrap over people. Assets: FACEGRAFT_MAKEHUMAN.
 Writes benchmarks/history/<version>/synth_variety--<machine>--<device>.json, and histograms with --plot. With
 --rendered-only neither the photographs nor the knobs are looked at again: synth_variety_rendered--... is written.
-With --judge FILE (the second judge of `facegraft models fetch --judge`) that recogniser looks instead, at the pictures
-of the same cache; "taken for one" then means above what 1 % of real people's pairs exceed, which dlib's line is within
-a tenth: synth_variety_second--... is written.
+With --judge FILE (`facegraft models fetch --judge`) that recogniser looks instead, at the same pictures; "taken for
+one" is then above what 1 % of real people's pairs exceed (about dlib's line): synth_variety_second--... is written.
 """
 
 from __future__ import annotations
