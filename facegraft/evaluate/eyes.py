@@ -16,7 +16,7 @@ from facegraft.faces.recognisers import OnnxRecogniser
 
 FIRST, SECOND = "dlib", "second"
 """Names of the judges: networks of others, fetched on request, that nothing here learned from."""
-JUDGES = "judge of identity"
+JUDGE_ROLE = "judge of identity"
 """What a report calls their part."""
 OWN_IDENTITY = WEIGHTS / "identity.onnx"
 NO_JUDGE = "identity: no judge is here; `facegraft models fetch --recogniser` brings one (once, online, 100 MB)"
@@ -63,7 +63,7 @@ def open_eyes(judges: Mapping[str, Path] | None = None, *, own_identity: Path = 
     feature = _feature(own_identity) if own_identity.is_file() else None
     networks = [Network(name, "finds and reads faces", *_file(WEIGHTS / f"{name}.onnx")) for name in OWN]
     networks.append(Network("attributes", "reads pose, gaze, expression", *_file(WEIGHTS / "attributes.onnx")))
-    networks += [Network(name, JUDGES, *_file(path)) for name, path in files.items()]
+    networks += [Network(name, JUDGE_ROLE, *_file(path)) for name, path in files.items()]
     if feature is not None:
         networks.append(Network("face feature", "realism and likeness", *_file(own_identity)))
     left_out = [*_judges_left_out(networks, own_identity), *([] if feature is not None else [NO_FEATURE])]
@@ -72,7 +72,7 @@ def open_eyes(judges: Mapping[str, Path] | None = None, *, own_identity: Path = 
 
 def _judges_left_out(networks: Sequence[Network], own_identity: Path) -> Iterator[str]:
     """What the judges that are here cannot say."""
-    here = {network.name: network.sha256 for network in networks if network.role == JUDGES}
+    here = {network.name: network.sha256 for network in networks if network.role == JUDGE_ROLE}
     if not here:
         yield NO_JUDGE
     elif FIRST not in here:
@@ -93,7 +93,7 @@ def usual_judges(own_identity: Path = OWN_IDENTITY) -> dict[str, Path]:
 def given(eyes: Eyes) -> Opened:
     """Eyes that a program made: their files are not known."""
     networks = [Network("analyser", "finds and reads faces"), Network("attributes", "reads pose, gaze, expression")]
-    networks += [Network(name, JUDGES) for name in eyes.judges]
+    networks += [Network(name, JUDGE_ROLE) for name in eyes.judges]
     left_out = ([] if eyes.judges else [NO_JUDGE]) + ([] if eyes.feature is not None else [NO_FEATURE])
     return Opened(eyes, tuple(networks), tuple(left_out))
 

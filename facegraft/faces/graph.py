@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +64,20 @@ def onnx_checker() -> Any:
             "writing the network needs onnx; install the extra: pip install 'facegraft[recogniser]'"
         ) from error
     return checker
+
+
+def written_once(path: Path, write: Callable[[Path], None]) -> Path:
+    """Where a network of others lies: `write` fetches and writes it, with an empty folder that goes away; never twice.
+
+    Raises:
+        MissingPartError: The package onnx is missing: before anything is fetched in vain.
+    """
+    if not path.is_file():
+        onnx_checker()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            write(Path(scratch))
+    return path
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:

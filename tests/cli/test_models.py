@@ -122,20 +122,16 @@ def test_a_teacher_that_is_here_is_not_fetched_again(capfd: pytest.CaptureFixtur
     assert "already in" in out
 
 
-def test_a_recogniser_that_is_here_is_not_fetched_again(recogniser: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = recogniser.stat().st_mtime_ns
-    code, out, _ = run(capfd, "fetch", "--recogniser")
+@pytest.mark.parametrize("what", ["recogniser", "judge"])
+def test_a_network_that_is_here_is_not_fetched_again(
+    what: str, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path: Path = request.getfixturevalue(what)
+    before = path.stat().st_mtime_ns
+    code, out, _ = run(capfd, "fetch", f"--{what}")
     assert code == 0
     assert "already in" in out
-    assert recogniser.stat().st_mtime_ns == before
-
-
-def test_a_judge_that_is_here_is_not_fetched_again(judge: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    before = judge.stat().st_mtime_ns
-    code, out, _ = run(capfd, "fetch", "--judge")
-    assert code == 0
-    assert "already in" in out
-    assert judge.stat().st_mtime_ns == before
+    assert path.stat().st_mtime_ns == before
 
 
 def test_without_npm_a_judge_is_not_to_be_had(

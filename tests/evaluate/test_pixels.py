@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegraft.core.types import Frame
-from facegraft.evaluate.pixels import CAP_DB, as_lab, as_rgb, ciede2000, colour_difference, psnr, ssim
+from facegraft.evaluate.pixels import CAP_DB, as_lab, as_rgb, ciede2000, colour_difference, luminance, psnr, ssim
 from tests.evaluate.cases_for_tests import flat, noise
 
 LEFT_HALF = np.arange(50)[None] + np.zeros((40, 1)) < 25
@@ -110,3 +110,9 @@ def looped_ssim(first: Frame, second: Frame, inside: np.ndarray) -> float:
                 both = (window * (x - mx) * (y - my)).sum()
                 found.append((2 * mx * my + c1) * (2 * both + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
     return float(np.mean(found))
+
+
+def test_brightness_is_mostly_green() -> None:
+    primaries = (255 * np.eye(3, dtype=np.uint8))[None]
+    assert luminance(primaries)[0] == pytest.approx([0.2126, 0.7152, 0.0722], abs=1e-6)
+    assert float(luminance(np.full((1, 1, 3), 188, np.uint8))[0, 0]) == pytest.approx(0.5029, abs=1e-4)
