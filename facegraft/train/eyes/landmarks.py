@@ -33,6 +33,7 @@ from facegraft.train.eyes.face_crops import (
 from facegraft.train.eyes.face_points import Known, Trust, mean_and_directions, openings, outer_eye_distance
 from facegraft.train.eyes.face_wear import Wear, load_cutouts, wear
 from facegraft.train.eyes.pictures import load_backgrounds
+from facegraft.train.eyes.pulls import pulled
 from facegraft.train.eyes.warm_start import train_only, warm_start
 from facegraft.train.preview import BLUE, GREEN, RED, enlarged, frames_from_unit, sheet, with_points
 from facegraft.train.recipe import to_device
@@ -96,6 +97,8 @@ class LandmarksData:
     """With `windows_only`: so many batches are made, and drawn again and again; 0 = every one is new."""
     shut: float = 0.0
     """Of the rendered crops, the share drawn among faces with a shut eye."""
+    pulled: float = 0.0
+    """Faces that are pulled about like rubber, see `train/eyes/pulls.py`."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class LandmarksRecipe:
         self.tiles = load_backgrounds(Path(options.backgrounds), size_px=side) if options.backgrounds else None
         self.importance = importance().to(device)
         self.held = [held_out(known, options.val_images, options.crop) for known in self.val]
+        self.held_pulled = [pulled(held, 1, torch.Generator().manual_seed(0)) for held in self.held]
         self.missed = self._negatives(self.val[0], 64, torch.Generator().manual_seed(0))
         net = self.build(config.get("model", {}))
         net.start_at(*first_shape(self.train[0], options.crop, net.config.directions))
@@ -180,7 +184,7 @@ class LandmarksRecipe:
                 parts.append(drawn_faces(known, share - shut, options.crop, generator, self.device))
         if missed:
             parts.append(to_device(self._negatives(self.train[0], missed, generator), self.device))
-        made = FaceBatch.join(parts)
+        made = pulled(FaceBatch.join(parts), options.pulled, generator)
         if options.pasted > 0:
             made = covered(made, generator, options.pasted, self.cutouts)
         return dataclasses.replace(made, crop=wear(made.crop, Wear(), generator)) if options.worn else made
@@ -217,17 +221,18 @@ class LandmarksRecipe:
         Errors are mean distances in % of the distance of the outer eye corners in space: `error_percent` of the mesh
         (and of each stratum), `error68_percent`, `iris_percent` of irises in view. `pose_degrees`: mean error of yaw,
         pitch and roll, from the points. `visible_accuracy` and `presence_accuracy` are shares. `sigma_ratio` is 1 where
-        sigma is right, more where the network is too sure. `real_` says the same of photographs, whose right answers
-        are a teacher's.
+        sigma is right, more where the network is too sure. `follows` is the share of pulls at the lips that is seen.
+        `real_` says the same of photographs, whose right answers are a teacher's.
         """
         presence = [self._told(net, self.missed.crop)[3] < 0.5]
         scores: dict[str, float] = {}
-        for known, held in zip(self.val, self.held, strict=True):
+        for known, held, moved in zip(self.val, self.held, self.held_pulled, strict=True):
             points, sigma, visible, found = self._told(net, held.crop)
             front = "" if known.rendered else "real_"
             scores |= {front + name: value for name, value in point_scores(held, points, sigma, visible).items()}
             presence.append(found >= 0.5)
             scores |= stratum_scores(held, points, known.strata()) if known.rendered else {}
+            scores[f"{front}follows"] = seen_of_pulls(held, moved, points, self._told(net, moved.crop)[0])
         return scores | {"presence_accuracy": float(torch.cat(presence).float().mean())}
 
     def preview(self, net: nn.Module) -> Frame:
@@ -311,6 +316,14 @@ def point_scores(
     if shut.any():
         scores["shut_opening"] = float(openings(levelled(points[:, :DENSE]))[:, :2][shut].mean())
     return scores | ({"iris_percent": _mean_where(percent[:, -IRISES:], iris)} if iris.sum() > 0 else {})
+
+
+def seen_of_pulls(
+    held: FaceBatch, moved: FaceBatch, points: Float[Tensor, "b 538 3"], after: Float[Tensor, "b 538 3"]
+) -> float:
+    """Of how far faces' lips were pulled, the share by which the points found of them moved; 1 = all."""
+    told, true = ((b - a)[:, LIPS_OUTER, :2] for a, b in ((points, after), (held.points, moved.points)))
+    return float((told * true).sum() / true.square().sum())
 
 
 def stratum_scores(held: FaceBatch, points: Float[Tensor, "b 538 3"], strata: list[str]) -> dict[str, float]:

@@ -213,7 +213,9 @@ def test_perfect_answers_score_perfectly(landmarks: LandmarksRecipe) -> None:
             assert torch.equal(crop, batch.crop)
             return batch.points, torch.full_like(batch.visible, 0.01), batch.visible, batch.presence
 
-    scores = landmarks.validate(Oracle([landmarks.missed, *landmarks.held]))
+    faces = [batch for both in zip(landmarks.held, landmarks.held_pulled, strict=True) for batch in both]
+    scores = landmarks.validate(Oracle([landmarks.missed, *faces]))
+    assert scores["follows"] == scores["real_follows"] == 1
     assert scores["error_percent"] == scores["real_error_percent"] == scores["iris_percent"] == 0
     assert scores["visible_accuracy"] == scores["presence_accuracy"] == 1
     assert scores["pose_degrees"] == 0
