@@ -76,7 +76,7 @@ class Read:
 class Attributes(nn.Module):
     """Crop -> attributes."""
 
-    kept_exact = ("places",)
+    kept_exact = ("trunk.stem", "trunk.fine", "places", "unit")
     """Parts that export never stores in float16: windows stand where these say, so all the rest hangs on them."""
 
     def __init__(self, config: AttributesConfig) -> None:

@@ -129,6 +129,8 @@ class Landmarks(nn.Module):
     window: Tensor
     middle: Tensor
     row: Tensor
+    kept_exact = ("trunk.stem", "trunk.fine", "shape")
+    """Few weights on which all else stands: a small file keeps them in float32."""
 
     def __init__(self, config: LandmarksConfig) -> None:
         super().__init__()
