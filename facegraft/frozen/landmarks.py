@@ -129,7 +129,7 @@ class Landmarks(nn.Module):
     window: Tensor
     middle: Tensor
     row: Tensor
-    kept_exact = ("trunk.stem", "trunk.fine", "shape")
+    kept_exact = ("trunk.stem", "shape")
     """Few weights on which all else stands: a small file keeps them in float32."""
 
     def __init__(self, config: LandmarksConfig) -> None:
