@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av.error
 import cv2
 
 from facegraft import __version__
@@ -136,7 +137,7 @@ def _swap_folder(people: _People, work: Work, report: Report, say: Say) -> None:
             continue
         try:
             report.files.append(people.swap_file(attribute, out, say))
-        except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
+        except (FacegraftError, OSError, MemoryError, ValueError, cv2.error, av.error.FFmpegError) as error:
             say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
             report.files.append({"attribute": str(attribute), "error": str(error)})
             report.failed += 1
