@@ -14,6 +14,7 @@ import pytest
 from facegraft.cli import swapping
 from facegraft.cli.main import main
 from facegraft.cli.swap_kinds import kind_of
+from facegraft.core.image import save_frame
 from tests.odd_videos import Clip, write_clip
 
 
@@ -90,3 +91,18 @@ def test_a_clip_that_is_added_later_is_swapped(
         walls(folder / name, **({"codec": "mpeg4"} if name == "a.avi" else {}))
         assert swap(*words) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.avi.mp4", "a.avi.mp4.mp4", "a.mp4"]
+
+
+@pytest.mark.parametrize("options", [(), ("--no-report",)])
+def test_no_report_tells_of_a_swap_that_was_written_over(
+    options: tuple[str, ...], examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person, out = examples / "identity_1.jpg", tmp_path / "out.jpg"
+    assert swap(person, examples / "attribute_1.jpg", "-o", out) == 0
+    report = tmp_path / "out.jpg.report.json"
+    assert json.loads(report.read_text())["files"][0]["swapped"] == 1
+    save_frame(tmp_path / "wall.jpg", np.full((160, 120, 3), 90, np.uint8))
+    capsys.readouterr()
+    assert swap(person, tmp_path / "wall.jpg", "-o", out, "--on-no-face", "keep", *options) == 0
+    assert not report.exists()
+    assert f"note: {report} told of a file that has been written over" in capsys.readouterr().out
