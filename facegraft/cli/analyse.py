@@ -221,7 +221,7 @@ def _watch(path: Path, every_s: float, recogniser: Recogniser | None, *, quiet: 
 
     original = probe(path)
     tracker, sightings = Tracker(Analyser(), recogniser), Sightings()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     looked, seen_until, end_s = 0, -math.inf, 0.0
     last: tuple[Frame, Faces, float, float] | None = None
 

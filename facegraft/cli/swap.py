@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import Any
 
 from facegraft.cli.arguments import some_path, some_text
 
@@ -42,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=some_path,
         metavar="FILE",
-        help="default: NAME-swapped beside the attribute file; GIFs that move become .mp4, others .png",
+        help="default: NAME-swapped beside the attribute file; GIFs that move become .mp4, others .png; a folder's "
+        "a.avi becomes a.avi.mp4",
     )
     who = parser.add_argument_group("who is swapped")
     who.add_argument(
@@ -114,15 +117,29 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from facegraft.cli.swap_report import write_report
-    from facegraft.cli.swapping import Work, swap_all  # loads the decoders, which --help must not wait for
+    from facegraft.cli.swapping import Report, Work, swap_all  # loads the decoders, which --help must not wait for
 
-    report = swap_all(Work.from_arguments(args), say=print)
-    facts = report.as_dict()
-    if not args.no_report and not args.dry_run:
+    work, report, ended = Work.from_arguments(args), Report(), False
+    try:
+        swap_all(work, report, say=print)
+        ended = True
+    finally:  # what an interrupted folder has done is told as well: the next run finds it there and does not look again
+        facts = report.as_dict()
+        if not args.dry_run and (ended or report.files):
+            facts.update(_written_report(facts, args))
+    print(json.dumps(facts))
+    return report.exit_code
+
+
+def _written_report(facts: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Where the report is, if there is to be one; what earlier ones say of files since written over goes."""
+    from facegraft.cli.swap_report import forget_overwritten, write_report
+
+    path: Path | None = None
+    if not args.no_report:
         path, warning = write_report(facts, args.inputs[-1], args.report)
         if warning:
             print(f"warning: {warning}")
-        facts["report"] = None if path is None else str(path)
-    print(json.dumps(facts))
-    return report.exit_code
+    for stale in forget_overwritten(facts["files"], path):
+        print(f"note: {stale} told of a file that has been written over; that is taken out")
+    return {} if args.no_report else {"report": None if path is None else str(path)}

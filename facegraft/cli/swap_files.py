@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facegraft.cli.swap_kinds import kind_of, written_suffix
+from facegraft.cli.swap_kinds import READ_ONLY_SUFFIXES, kind_of, written_suffix
 from facegraft.cli.swap_telling import Say
 from facegraft.core.errors import BadInputError
 from facegraft.core.files import entries, shown
@@ -33,25 +33,22 @@ def pairs(attribute: Path, out: Path, say: Say, *, dry_run: bool) -> Iterator[tu
         raise BadInputError(f"{shown(attribute)}: no picture or clip in this folder; name another")
     if not dry_run:
         out.mkdir(parents=True, exist_ok=True)
-    for path, name in zip(found, written_names(found), strict=True):
-        yield path, out / name
+    for path in found:
+        yield path, out / written_name(path)
 
 
-def written_names(found: Sequence[Path]) -> list[str]:
-    """The names of a folder's results, no two alike: the files' own, but for those that become .mp4 or .png.
+def written_name(path: Path) -> str:
+    """The name of a file's result in a folder, no two alike: its own, or with what it becomes behind it (a.avi.mp4).
 
-    Of a.avi and a.mp4 the first is written as a.avi.mp4.
+    It depends on no other file of the folder, so that results keep their names whatever is added later. Files that
+    are named as such a result (a.avi.mp4) get an ending more.
     """
-    wanted = [path.stem + written_suffix(path) for path in found]
-    kept = {path.name for path, name in zip(found, wanted, strict=True) if name == path.name}
-    names: list[str] = []
-    for path, name in zip(found, wanted, strict=True):
-        suffix = Path(name).suffix
-        free = name if wanted.count(name) == 1 or name == path.name else path.name + suffix
-        while free != path.name and (free in kept or free in names):
-            free = Path(free).stem + "-" + suffix
-        names.append(free)
-    return names
+    suffix = written_suffix(path)
+    own = Path(path.name)
+    while own.suffix.lower() in (".mp4", ".png"):
+        own = Path(own.stem)
+    became = own.name != path.name and own.suffix.lower() in (*READ_ONLY_SUFFIXES, ".gif")
+    return path.name + suffix if became or suffix != path.suffix else path.name
 
 
 def check_out(out: Path, attribute: Path, others: Sequence[Path]) -> None:

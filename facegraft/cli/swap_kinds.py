@@ -11,7 +11,10 @@ from facegraft.core.image_decode import is_animated_gif
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """What can be written as a clip."""
-READ_ONLY_SUFFIXES = (".avi", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts")
+READ_ONLY_SUFFIXES = (
+    *(".avi", ".mpg", ".mpeg", ".vob", ".3gp", ".wmv", ".asf"),
+    *(".flv", ".ts", ".mts", ".m2ts", ".ogv"),
+)
 """Clips that are read and written as .mp4, as GIFs that move are."""
 LOSSLESS_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 """Pictures whose pixels are all kept: there is no quality to choose."""
@@ -60,6 +63,9 @@ def check_options(args: argparse.Namespace, attribute: Path, out: Path) -> None:
         raise BadInputError("--consent is written into the provenance, which --provenance none leaves out; use one")
     if attribute.is_dir():
         return
+    if out.is_dir():
+        name = f"{attribute.stem}-swapped{written_suffix(attribute)}"
+        raise BadInputError(f"{shown(out)}: is a folder; name a file to write, such as {shown(out / name)}")
     for_clips = {name: getattr(args, name) for name in ("crf", "codec", "preset", "start", "end", "drop")}
     given = [f"--{name}" for name, value in for_clips.items() if value not in (None, [])]
     if given and not is_clip(out):

@@ -27,7 +27,7 @@ def clip_bar(name: str) -> Iterator[Callable[[ClipProgress], None]]:
     It shows itself at the first frame, so that what fails before says its one line alone. Without a terminal: none.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # brackets of a file's name are no markup
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[fps]:.1f} fps"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av.error
 import cv2
 
 from facegraft import __version__
@@ -98,7 +99,7 @@ class Work:
 class Report:
     """What was done to all files."""
 
-    method: str
+    method: str = ""
     files: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
 
@@ -110,22 +111,26 @@ class Report:
         return {"facegraft": __version__, "method": self.method, "files": self.files, "failed": self.failed}
 
 
-def swap_all(work: Work, say: Say) -> Report:
+def swap_all(work: Work, report: Report, say: Say) -> None:
     """Does one file, or each file of a folder; a file that fails does not stop a folder.
+
+    Args:
+        work: What to do.
+        report: Is filled file by file, so that it holds what was done when an interruption ends the work.
+        say: Gets a line for each thing that happens.
 
     Raises:
         FacegraftError: A single file failed, or nothing could be begun.
     """
     with _People(work) as people:
-        report = Report(people.method)
+        report.method = people.method
         for line in (*people.remarks, *prepare_marking(work.level)):
             say(f"note: {line}")
         if not work.attribute.is_dir():
             report.files.append(people.swap_file(work.attribute, work.out, say))
-            return report
+            return
         with goes_on(lambda: not work.video.restart and any(one.get("written") for one in report.files)):
             _swap_folder(people, work, report, say)
-    return report
 
 
 def _swap_folder(people: _People, work: Work, report: Report, say: Say) -> None:
@@ -136,7 +141,7 @@ def _swap_folder(people: _People, work: Work, report: Report, say: Say) -> None:
             continue
         try:
             report.files.append(people.swap_file(attribute, out, say))
-        except (FacegraftError, OSError, MemoryError, ValueError, cv2.error) as error:
+        except (FacegraftError, OSError, MemoryError, ValueError, cv2.error, av.error.FFmpegError) as error:
             say(f"failed: {shown(attribute)}: {type(error).__name__}: {error}".replace("\n", " "))
             report.files.append({"attribute": str(attribute), "error": str(error)})
             report.failed += 1

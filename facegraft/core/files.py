@@ -32,11 +32,14 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (8, b"AVI ", "video/x-msvideo"),
     (0, b"FLV\x01", "video/x-flv"),
     (0, b"\0\0\x01\xba", "video/mpeg"),
-    (0, b"OggS", "application/ogg"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-asf"),
     (8, b"WAVE", "audio/wav"),
     (0, b"%PDF", "application/pdf"),
     (0, b"PK\x03\x04", "application/zip"),
 )
+_OGG_VIDEO = (b"\x80theora", b"\x01video", b"OVP80", b"BBCD\0")
+_OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+"""What a .mov from before `ftyp` begins with."""
 _FTYP_BRANDS: tuple[tuple[bytes, str], ...] = (
     (b"avif", "image/avif"),
     (b"avis", "image/avif"),
@@ -128,9 +131,13 @@ def sniff_bytes(head: bytes) -> str | None:
             return kind
     if head[4:8] == b"ftyp":
         return _ftyp(head)
-    if head[0] == 0x47 and head[188:189] == b"\x47":
+    if head[:4] == b"OggS":
+        return "video/ogg" if any(name in head for name in _OGG_VIDEO) else "application/ogg"
+    if _is_transport(head):
         return "video/mp2t"
-    return "text/plain" if _is_text(head) else None
+    if _is_text(head):
+        return "text/plain"
+    return "video/quicktime" if head[4:8] in _OLD_QUICKTIME else None
 
 
 def _ftyp(head: bytes) -> str:
@@ -140,6 +147,11 @@ def _ftyp(head: bytes) -> str:
     if brands[0] in (b"mif1", b"msf1") and not {b"avif", b"avis"}.isdisjoint(brands):
         return "image/avif"
     return dict(_FTYP_BRANDS).get(brands[0], "video/mp4")
+
+
+def _is_transport(head: bytes) -> bool:
+    """Packets of 188 bytes that begin with 0x47; cameras and discs (.mts, .m2ts) put 4 bytes before each."""
+    return any(head[at : at + 1] == head[at + step : at + step + 1] == b"\x47" for at, step in ((0, 188), (4, 192)))
 
 
 def _is_text(head: bytes) -> bool:

@@ -26,6 +26,8 @@ DEMUXERS = {
     "video/mpeg": "mpeg",
     "video/mp2t": "mpegts",
     "video/x-flv": "flv",
+    "video/x-ms-asf": "asf",
+    "video/ogg": "ogg",
 }
 """Content type -> libav demuxer. Naming it keeps libav from guessing a playlist, which may open other addresses."""
 

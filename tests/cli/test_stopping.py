@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -81,6 +82,22 @@ def test_a_folder_goes_on_after_its_finished_files_and_leaves_hidden_ones_out(ro
     assert [path.name for path in out.iterdir()] == ["a.jpg"]
     assert stopped("SIGTERM", 9, *words) == (0, "")
     assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg"]
+
+
+def test_what_an_interrupted_folder_has_done_is_in_its_report(root: Path, tmp_path: Path) -> None:
+    examples, folder, out = root / "examples", tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes((examples / "attribute_1.jpg").read_bytes())
+    words = (examples / "identity_1.jpg", folder, "-o", out)
+    assert stopped("SIGTERM", 2, *words)[0] == 130
+    first = json.loads((out / "report.json").read_text())
+    assert [Path(one["written"]).name for one in first["files"]] == ["a.jpg"]
+    assert first["method"] == "warp"
+    assert stopped("SIGTERM", 9, *words) == (0, "")
+    files = json.loads((out / "report.json").read_text())["files"]
+    assert files[0] == first["files"][0]
+    assert [one["quality"]["looked_at"] for one in files] == [1, 1]
 
 
 def test_a_handler_of_the_caller_stays() -> None:

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facegraft.cli.data import progress_bar
 from facegraft.cli.main import main
-from facegraft.cli.swap_files import written_names
+from facegraft.cli.swap_files import written_name
 from facegraft.cli.swap_kinds import check_kinds
+from facegraft.cli.swap_telling import clip_bar
 from facegraft.core.errors import BadInputError
 from facegraft.core.image import picture_from_frame, read_picture, write_picture
 from facegraft.provenance.manifest import TAG, container_metadata, origin_now
 from facegraft.provenance.report import read_provenance
+from facegraft.runtime.video import Progress
 from tests.odd_videos import Clip, write_clip
 
 TOLD = "anna-of-the-photo"
@@ -195,19 +198,50 @@ def test_an_empty_name_is_not_the_current_folder(
 @pytest.mark.parametrize(
     ("given", "written"),
     [
-        (("a.jpg", "b.png"), ("a.jpg", "b.png")),
-        (("a.avi", "a.mp4"), ("a.avi.mp4", "a.mp4")),
-        (("still.gif", "still.gif.png", "still.png"), ("still.gif-.png", "still.gif.png", "still.png")),
-        (("x.avi", "x.mpg"), ("x.avi.mp4", "x.mpg.mp4")),
+        ("a.jpg", "a.jpg"),
+        ("a.mp4", "a.mp4"),
+        ("a.b.png", "a.b.png"),
+        ("a.avi", "a.avi.mp4"),
+        ("a.AVI", "a.AVI.mp4"),
+        ("a.m2ts", "a.m2ts.mp4"),
+        ("a.avi.mp4", "a.avi.mp4.mp4"),
+        ("a.avi.mp4.mp4", "a.avi.mp4.mp4.mp4"),
+        ("still.gif", "still.gif.png"),
+        ("still.gif.png", "still.gif.png.png"),
+        (".mp4", ".mp4"),
     ],
 )
-def test_no_two_files_of_a_folder_have_one_result(
-    given: tuple[str, ...], written: tuple[str, ...], tmp_path: Path
+def test_no_two_files_of_a_folder_have_one_result(given: str, written: str, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / given, format="GIF" if given.endswith(".gif") else "PNG")
+    assert written_name(tmp_path / given) == written
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_folder_for_a_file_is_named_as_one(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in given:
-        picture = Image.new("RGB", (8, 8))
-        picture.save(tmp_path / name, format="GIF" if name.endswith(".gif") else "PNG")
-    assert written_names([tmp_path / name for name in given]) == list(written)
+    monkeypatch.chdir(tmp_path)
+    walls(tmp_path / "clip.mp4")
+    wall(tmp_path / "a.jpg")
+    for name, options in (
+        ("clip.mp4", []),
+        ("clip.mp4", ["--crf", "20"]),
+        ("a.jpg", []),
+        ("a.jpg", ["--quality", "9"]),
+    ):
+        line = complaint(capsys, "swap", "a.jpg", name, "-o", out, *options)
+        advised = Path(out) / f"{Path(name).stem}-swapped{Path(name).suffix}"
+        assert line == f"facegraft swap: {out}: is a folder; name a file to write, such as {advised}"
+
+
+def test_brackets_in_a_name_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for bar, now in ((clip_bar("a[/b].mp4"), Progress(1, 2, 1.0, 1.0)), (progress_bar("a[/b].mp4", 2), 1)):
+        with bar as update:
+            update(now)
+        assert "a[/b].mp4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("made", ["missing", "pipe"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from facegraft.cli.swap_report import write_report
+from facegraft.cli.swap_report import forget_overwritten, write_report
 
 
 def facts(*files: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +34,10 @@ def test_where_nobody_was_swapped_there_is_none_unless_it_is_asked_for(tmp_path:
     assert write_report(kept, Path("a.jpg"), tmp_path / "r.json") == (tmp_path / "r.json", "")
 
 
-@pytest.mark.parametrize("content", [b'{"mine": 1}', b"[1]", b"no JSON", b"\xff\xd8\xff\xe0", b"[" * 100_000])
+LIKE_ONE = b'{"facegraft": 1, "method": 2, "files": 3}'
+
+
+@pytest.mark.parametrize("content", [b'{"mine": 1}', b"[1]", b"no JSON", b"\xff\xd8\xff\xe0", b"[" * 100_000, LIKE_ONE])
 def test_what_is_no_report_stays(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(content)
@@ -79,3 +82,54 @@ def test_what_was_said_of_files_of_other_runs_stays_while_they_are_there(tmp_pat
     broken = {"attribute": "broken.jpg", "failed": "damaged"}
     write_report(facts(second, broken), tmp_path, None)
     assert json.loads((tmp_path / "report.json").read_text())["files"] == [first, second, broken]
+
+
+@pytest.mark.parametrize(("before", "now"), [("out", "rc/out"), ("../rc/out", "out"), (".", "../rc/out")])
+def test_entries_are_known_however_their_paths_are_spelt(
+    before: str, now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path / "rc" / "out", tmp_path / "out"):
+        folder.mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            (folder / name).touch()
+    places = {"out": tmp_path / "rc", "../rc/out": tmp_path / "rc", ".": tmp_path / "rc" / "out", "rc/out": tmp_path}
+    monkeypatch.chdir(places[before])
+    files = [one(Path(before) / name, quality={"lost": 1}) for name in ("a.png", "b.png")]
+    write_report(facts(*files), Path(), None)
+    monkeypatch.chdir(places[now])
+    again = [one(Path(now) / name, already_there=True) for name in ("a.png", "b.png")]
+    new = one(Path(now) / "c.png", quality={"lost": 2})
+    path, _ = write_report(facts(*again, new), Path(), None)
+    assert path == Path(now) / "report.json"
+    told = json.loads(path.read_text())["files"]
+    assert told == [{**entry, "quality": {"lost": 1}} for entry in (one(Path(now) / n) for n in ("a.png", "b.png"))] + [
+        new
+    ]
+
+
+def test_reports_of_other_folders_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").touch()
+        written = one(Path(folder) / "a.png", folder=folder, quality={})
+        assert write_report(facts(written), Path("a.jpg"), Path("r.json")) == (Path("r.json"), "")
+    (tmp_path / "a.png").touch()
+    assert [entry["folder"] for entry in json.loads(Path("r.json").read_text())["files"]] == ["x", "y"]
+
+
+def test_what_was_said_of_a_file_goes_when_it_is_written_over(tmp_path: Path) -> None:
+    first, second = (one(tmp_path / name, quality={"lost": 1}) for name in ("a.png", "b.png"))
+    write_report(facts(first, second), tmp_path, None)
+    alone, _ = write_report(facts(first), Path("a.jpg"), None)
+    other = tmp_path / "b.png.report.json"
+    other.write_text('{"mine": 1}')
+    anew, there = one(tmp_path / "a.png"), one(tmp_path / "b.png", already_there=True)
+    assert forget_overwritten([there, {"attribute": "c.jpg", "error": "broken"}], None) == []
+    assert forget_overwritten([anew, there], alone) == [str(tmp_path / "report.json")]
+    assert json.loads((tmp_path / "report.json").read_text())["files"] == [second]
+    assert forget_overwritten([anew], None) == [str(alone)]
+    assert alone is not None
+    assert not alone.exists()
+    assert forget_overwritten([one(tmp_path / "b.png")], None) == [str(tmp_path / "report.json")]
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]

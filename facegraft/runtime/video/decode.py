@@ -225,7 +225,9 @@ def _decoded_once(original: Original, seek_to: int | None, faults: Faults) -> Ge
         for packet in _packets(container, stream, faults):
             try:
                 frames = stream.decode(packet)
-            except av.error.InvalidDataError:
+            except av.error.MemoryError:
+                raise
+            except av.error.FFmpegError:  # each decoder names damage in its own way, some as "external"
                 faults.damaged += 1
                 continue
             for frame in frames:

@@ -125,17 +125,31 @@ class _Plan:
         check_result(path, times, encoding.time_base, muxed, chapters=False)
         path.unlink()
 
+    def frames_in_span(self) -> int | None:
+        """An estimate; None where the clip does not say how many it has."""
+        frames, duration_s = self.original.frames, self.original.duration_s
+        if frames is None or not duration_s:
+            return frames
+        start = min(self.options.start_s or 0.0, duration_s)
+        end = min(self.options.end_s or duration_s, duration_s)
+        return round(frames * (end - start) / duration_s)
+
     def check_disk(self, done: int) -> None:
-        frames = max(0, (self.original.frames or 0) - done)
+        whole, span = self.original.frames or 0, self.frames_in_span() or 0
         height, width = self.encoding.size_hw
-        video = frames * height * width * _BITS_PER_PIXEL / 8
-        copies = self.original.path.stat().st_size * 0.1 if self.kept.streams else 0
+        video = max(0, span - done) * height * width * _BITS_PER_PIXEL / 8
+        share = span / whole if whole else 1.0
+        copies = self.original.path.stat().st_size * 0.1 * share if self.kept.streams else 0
         free = shutil.disk_usage(self.out_path.parent).free
         if 2 * video + copies > free:
             raise OutputError(
-                f"{shown(self.out_path)}: about {(2 * video + copies) / 1e6:.0f} MB are needed beside it, "
-                f"{free / 1e6:.0f} MB are free; free some space or write elsewhere"
+                f"{shown(self.out_path)}: about {_room(2 * video + copies)} are needed beside it, "
+                f"{_room(free)} are free; free some space or write elsewhere"
             )
+
+
+def _room(size: float | int) -> str:
+    return f"{size / 1e3:.1f} kB" if size < 1e6 else f"{size / 1e6:.{1 if size < 1e7 else 0}f} MB"
 
 
 def _plan(attribute_path: Path, out_path: Path, options: VideoOptions) -> _Plan:
@@ -161,7 +175,11 @@ def _kept_streams(original: Original, options: VideoOptions, span: Span) -> tupl
 
 
 def _key(job_key: str, plan: _Plan) -> str:
-    """Stands for everything that determines the segments: the caller's key, the clip, the encoder, the span."""
+    """Stands for everything that determines the segments: the caller's key, the clip, the encoder, the span.
+
+    Copied streams are in no segment. The number of the encoder's threads changes no parameter set of the stream, so
+    more or fewer cores may go on with it.
+    """
     attribute_path, span = plan.original.path, plan.span
     stat = attribute_path.stat()
     digest = hashlib.blake2b(digest_size=16)
@@ -169,8 +187,8 @@ def _key(job_key: str, plan: _Plan) -> str:
         digest.update(file.read(1 << 20))
         file.seek(max(0, stat.st_size - (1 << 20)))
         digest.update(file.read())
-    encoder = {key: str(value) for key, value in asdict(plan.encoding).items() if key != "notes"}
-    facts = [job_key, stat.st_size, digest.hexdigest(), encoder, [stream.label for stream in plan.kept.streams]]
+    encoder = {key: str(value) for key, value in asdict(plan.encoding).items() if key not in ("notes", "threads")}
+    facts = [job_key, stat.st_size, digest.hexdigest(), encoder]
     return hashlib.blake2b(json.dumps([*facts, span.start, span.end]).encode(), digest_size=16).hexdigest()
 
 
@@ -234,20 +252,11 @@ class _Job:
         render = Render(
             self.original, self.plan.span, self.encoding, self.edit, self.options, self.folder, journal, self.watch
         )
-        render.run(_Meter(self._frames_in_span(), progress) if progress else None)
+        render.run(_Meter(self.plan.frames_in_span(), progress) if progress else None)
         if not journal.segments:
             raise BadInputError(f"{shown(self.original.path)}: no picture can be decoded; the file is damaged")
         self.folder.end()
         journal.ended = True
-
-    def _frames_in_span(self) -> int | None:
-        if self.original.frames is None or self.original.duration_s is None:
-            return self.original.frames
-        start = min(self.options.start_s or 0.0, self.original.duration_s)
-        end = min(self.options.end_s or self.original.duration_s, self.original.duration_s)
-        return (
-            round(self.original.frames * (end - start) / self.original.duration_s) if self.original.duration_s else None
-        )
 
     def _finish(self, journal: Journal, metadata: dict[str, str], finish: Callable[[Path], None] | None) -> float:
         """Muxes, checks, lets the caller sign, and only then gives the file its name."""

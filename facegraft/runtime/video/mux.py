@@ -23,6 +23,8 @@ from facegraft.runtime.video.encode import Encoding, add_video_stream
 from facegraft.runtime.video.packets import AnyPacket, CarefulFile, StoredPacket, read_packets, read_times
 from facegraft.runtime.video.probe import CopiedStream, Original, open_clip
 
+_JUMP_S = 0.1
+"""A step back by more than this is a clock that starts anew; less is a fault of one packet."""
 _STALE_TAGS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS", "ENCODER")
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 _PLAIN_MP4_TAGS = frozenset(
@@ -285,6 +287,7 @@ class _Copies:
         self._kept = kept
         self._limit = 200 if only_start else math.inf
         self._last: dict[int, int] = {}
+        self._moved_s: dict[int, Fraction] = {}
         self.fixed = 0
         self.filled: set[int] = set()
 
@@ -316,12 +319,26 @@ class _Copies:
         if packet.dts is None:
             packet.dts = 0 if last is None else last + max(1, packet.duration or 0)
             self.fixed += 1
-        elif last is not None and packet.dts < last:
-            packet.dts = last
-            self.fixed += 1
+        else:
+            self._move_on(packet, packet.dts, last)
         if packet.pts is None or packet.pts < packet.dts:
             packet.pts = packet.dts
         self._last[index] = packet.dts
+
+    def _move_on(self, packet: AnyPacket, dts: int, last: int | None) -> None:
+        """Where the clock has jumped back, as in joined transport streams, a stream goes on after its last packet."""
+        index, base = packet.stream_index, packet.time_base
+        moved = round(self._moved_s.get(index, Fraction(0)) / base)
+        if last is not None and (last - dts - moved) * base > _JUMP_S:
+            # What is seldom there, such as subtitles, goes on where the sound does.
+            moved = max(last + max(1, packet.duration or 0) - dts, round(max(self._moved_s.values(), default=0) / base))
+            self._moved_s[index] = moved * base
+        apart = 0 if packet.stream.type in ("subtitle", "data") else 1  # these may begin together, sound may not
+        new = dts + moved if last is None else max(dts + moved, last + apart)
+        if packet.pts is not None:
+            packet.pts += moved
+        packet.dts = new
+        self.fixed += new != dts
 
     def _fits(self, packet: AnyPacket, base: Fraction) -> bool:
         """Applies the trim: False for packets outside; moves the others. Whole packets are kept or left out."""

@@ -13,6 +13,8 @@ CODECS = ("h264", "hevc", "vp9", "av1")
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 KINDS = ("audio", "subtitles", "data", "attachments", "video", "chapters")
 """What may be dropped; `video` means cover pictures and further angles, never the clip itself."""
+MOST_SECONDS = 1e9
+"""Of a trim: 31 years, which in nanoseconds still is a 64-bit number."""
 
 
 @runtime_checkable
@@ -73,8 +75,8 @@ class VideoOptions:
 
     def _check_numbers(self) -> None:
         for name, value in (("start", self.start_s), ("end", self.end_s)):
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise BadInputError(f"{name} must be a number of seconds from 0, found {value}")
+            if value is not None and not (math.isfinite(value) and 0 <= value <= MOST_SECONDS):
+                raise BadInputError(f"{name} must be a number of seconds from 0 to {MOST_SECONDS:.0f}, found {value:g}")
         if self.end_s is not None and self.end_s <= (self.start_s or 0):
             raise BadInputError(f"end ({self.end_s} s) must come after start ({self.start_s or 0} s)")
         if not 0.1 <= self.segment_s <= 600 or self.threads < 0 or self.queue < 1:

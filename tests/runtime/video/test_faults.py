@@ -147,9 +147,27 @@ def test_a_disk_that_is_too_small_is_refused_first(clip: Path, tmp_path: Path, m
 
     monkeypatch.setattr(job.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100})())
     edit = Painter()
-    with pytest.raises(OutputError, match=r"MB are needed beside it, 0 MB are free"):
+    with pytest.raises(OutputError, match=r"about \d+\.\d kB are needed beside it, 0\.1 kB are free"):
         run(clip, tmp_path / "out.mp4", edit)
     assert edit.times == []
+
+
+def test_a_part_of_a_clip_needs_room_for_that_part_only(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facegraft.runtime.video import job
+
+    def free(size: int) -> None:
+        monkeypatch.setattr(job.shutil, "disk_usage", lambda _: type("Usage", (), {"free": size})())
+
+    free(0)
+    with pytest.raises(OutputError) as caught:
+        run(clip, tmp_path / "out.mp4")
+    needed = float(str(caught.value).split("about ")[1].split(" kB")[0]) * 1000
+    free(int(needed / 2))
+    with pytest.raises(OutputError, match="are needed beside it"):
+        run(clip, tmp_path / "out.mp4")
+    assert run(clip, tmp_path / "out.mp4", end_s=0.4).frames == 10
 
 
 def test_a_full_channel_gives_way_to_a_stop() -> None:

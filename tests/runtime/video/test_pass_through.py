@@ -438,6 +438,8 @@ def test_an_old_result_is_replaced_only_at_the_end(tmp_path: Path) -> None:
         ({"drop": ("everything",)}, "cannot drop 'everything'"),
         ({"quality": 99}, "quality must be"),
         ({"start_s": float("nan")}, "start must be"),
+        ({"start_s": 1e18}, "from 0 to 1000000000, found 1e\\+18"),
+        ({"end_s": 1e18}, "end must be"),
         ({"start_s": 3.0, "end_s": 2.0}, "must come after"),
         ({"segment_s": 0.0}, "segment_s"),
     ],

@@ -18,7 +18,7 @@ from facegraft.runtime.video.decode import Faults, Place, Span, read_frames
 from facegraft.runtime.video.journal import JobFolder, job_folder
 from facegraft.runtime.video.probe import probe
 from tests.odd_videos import Clip, moving_frames, variable_times, write_clip
-from tests.runtime.video.clips import Painter, hashes, leftovers, run
+from tests.runtime.video.clips import Painter, copied_packets, hashes, leftovers, psnr, run, shown_frames
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = {"segment_s": 0.4, "queue": 3}
@@ -218,6 +218,30 @@ def test_segments_of_another_job_are_never_used(tmp_path: Path) -> None:
         run(clip, out, Painter(), **OPTIONS, quality=30)
     report = run(clip, out, Painter(), **OPTIONS)  # the old job is still whole
     assert report.resumed_from >= 30
+
+
+def test_copied_streams_may_be_left_out_on_the_way(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", moving_frames(60), Clip(audio=(("aac", 2),)))
+    out = tmp_path / "out.mp4"
+    with pytest.raises(_Break):
+        run(clip, out, Painter(break_at(45, _Break())), **OPTIONS)
+    report = run(clip, out, Painter(), **OPTIONS, drop=("audio",))
+    assert report.resumed_from >= 30
+    assert copied_packets(out) == {}
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("hevc", ".mp4"), ("vp9", ".webm"), ("av1", ".mkv")])
+def test_more_or_fewer_cores_may_go_on(codec: str, suffix: str, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", moving_frames(24), Clip())
+    out, whole = tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
+    options = {"segment_s": 0.2, "queue": 3, "codec": codec, "preset": "ultrafast"}
+    with pytest.raises(_Break):
+        run(clip, out, Painter(break_at(20, _Break())), **options, threads=1)
+    assert run(clip, out, Painter(), **options, threads=3).resumed_from >= 5
+    run(clip, whole, Painter(), **options, threads=1)
+    found, wanted = shown_frames(out), shown_frames(whole)
+    assert [shown.time for shown in found] == [shown.time for shown in wanted]
+    assert min(psnr(one.rgb, other.rgb) for one, other in zip(found, wanted, strict=True)) > 40
 
 
 def test_restart_discards_them(tmp_path: Path) -> None:
