@@ -17,6 +17,7 @@ from facegraft.core.config import load_config
 from facegraft.methods.mobilefaceswap import Answer, MobileFaceSwap, MobileFaceSwapConfig, baked, weak_mask_loss
 from facegraft.tensors import Aligned, Swap, SwapBatch
 from tests.methods.contract import strangers, tiny_batch, tiny_frozen, tiny_perceptual
+from tests.methods.contract import told_apart as truths_told_apart
 from tests.methods.test_mobilefaceswap import ROOT, TINY, made, only
 
 FULL = {"distil": 1.0, "perceptual": 1.0, "adversarial": 1.0}
@@ -24,13 +25,12 @@ FULL = {"distil": 1.0, "perceptual": 1.0, "adversarial": 1.0}
 
 def told_apart() -> SwapBatch:
     """Truths that are no attribute pictures; faces on the left of the identity's, on the right of the attribute's."""
-    batch, left = tiny_batch(), torch.zeros(4, 1, 32, 32)
+    batch, left = truths_told_apart(), torch.zeros(4, 1, 32, 32)
     left[..., :14] = 1
     return dataclasses.replace(
         batch,
         identity=dataclasses.replace(batch.identity, mask=left),
         attribute=dataclasses.replace(batch.attribute, mask=1 - left),
-        truth=tiny_batch(seed=3).identity.image * batch.has_truth[:, None, None, None],
     )
 
 
