@@ -24,7 +24,7 @@ from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import mse_where
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.attribute_encoders import UNetAttributes, halvings
-from facegraft.nn.discriminators import MultiScaleDiscriminator
+from facegraft.nn.discriminators import Kernel, MultiScaleDiscriminator, Padding, check_places
 from facegraft.nn.inject import AADGenerator
 from facegraft.nn.norm import group_norm
 from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, Swap, SwapBatch
@@ -46,6 +46,10 @@ class FaceShifterConfig:
     embedding: int = 512
     discriminator_width: int = 32
     discriminator_halvings: int = 4
+    discriminator_kernel: Kernel = 3
+    """Of its layers of stride 1; published: 4."""
+    discriminator_padding: Padding = 1
+    """Published: 2."""
     scales: int = 2
     """Discriminators, each at half the size of the one before."""
     hear_width: int = 24
@@ -67,6 +71,13 @@ class FaceShifterConfig:
         halvings(self.size_px, self.hear_smallest_px)
         if min(self.encoder_width, self.generator_width, self.depth, self.scales, self.hear_width) < 1:
             raise ValueError(f"widths, depth and scales: expected 1 and more, found {self}")
+        check_places(
+            self.size_px,
+            self.scales,
+            self.discriminator_halvings,
+            self.discriminator_kernel,
+            self.discriminator_padding,
+        )
 
 
 class HearNet(nn.Module):
@@ -131,7 +142,11 @@ class FaceShifter(Method):
             config.generator_width, config.generator_most, config.embedding, self.encoder.channels, config.depth
         )
         self.discriminator = MultiScaleDiscriminator(
-            config.scales, config.discriminator_width, config.discriminator_halvings
+            config.scales,
+            config.discriminator_width,
+            config.discriminator_halvings,
+            kernel=config.discriminator_kernel,
+            padding=config.discriminator_padding,
         )
         self.hear = HearNet(config)
 

@@ -22,7 +22,7 @@ from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import mse_where
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.attribute_encoders import ResNetAttributes, UNetAttributes, halvings
-from facegraft.nn.discriminators import MultiScaleDiscriminator
+from facegraft.nn.discriminators import Kernel, MultiScaleDiscriminator, Padding, check_places
 from facegraft.nn.inject import AADGenerator
 from facegraft.tensors import Aligned, IdentityCode, Images, Scalar, Swap, SwapBatch
 
@@ -47,6 +47,10 @@ class GhostConfig:
     embedding: int = 512
     discriminator_width: int = 32
     discriminator_halvings: int = 4
+    discriminator_kernel: Kernel = 3
+    """Of its layers of stride 1; published: 4."""
+    discriminator_padding: Padding = 1
+    """Published: 2."""
     scales: int = 2
     """Discriminators, each at half the size of the one before."""
     real: Literal["identity", "attribute", "both"] = "both"
@@ -74,6 +78,13 @@ class GhostConfig:
             raise ValueError(f"depth: expected 1 to 3, found {self.depth}")
         if min(self.encoder_width, self.generator_width, self.scales) < 1 or not self.eye_sigma > 0:
             raise ValueError(f"widths, scales and eye_sigma: expected more than 0, found {self}")
+        check_places(
+            self.size_px,
+            self.scales,
+            self.discriminator_halvings,
+            self.discriminator_kernel,
+            self.discriminator_padding,
+        )
 
 
 class Ghost(Method):
@@ -97,7 +108,11 @@ class Ghost(Method):
             config.generator_width, config.generator_most, config.embedding, self.encoder.channels, config.depth
         )
         self.discriminator = MultiScaleDiscriminator(
-            config.scales, config.discriminator_width, config.discriminator_halvings
+            config.scales,
+            config.discriminator_width,
+            config.discriminator_halvings,
+            kernel=config.discriminator_kernel,
+            padding=config.discriminator_padding,
         )
 
     def training_step(self, phase: str, batch: SwapBatch, frozen: FrozenNets) -> dict[str, Scalar]:

@@ -30,7 +30,7 @@ from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import l1_where, mean_where
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Up
-from facegraft.nn.discriminators import MultiScaleDiscriminator
+from facegraft.nn.discriminators import MultiScaleDiscriminator, check_places
 from facegraft.nn.predicted import (
     SLOPE,
     KernelChain,
@@ -104,6 +104,7 @@ class MobileFaceSwapConfig:
             raise ValueError(f"mask_widths: expected {len(self.widths)} as in widths, found {len(self.mask_widths)}")
         if not 0 <= self.margin < 0.5:
             raise ValueError(f"margin: expected a share of the side below a half, found {self.margin}")
+        check_places(self.size_px, self.scales, self.discriminator_halvings)
 
     @property
     def encoder(self) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import mean_where, mse_where
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Up
-from facegraft.nn.discriminators import PatchDiscriminator
+from facegraft.nn.discriminators import Kernel, Padding, PatchDiscriminator
 from facegraft.nn.foldable import NormPoint, Style, StyledNorm
 from facegraft.nn.inject import heard
 from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, Swap, SwapBatch
@@ -74,8 +74,14 @@ class MobileFSGANConfig:
     """As the released code has it: the border of strangers is drawn to black instead, and perceptual maps are compared
     with the attribute image even where there is a right answer."""
     discriminator_width: int = 16
+    discriminator_most: int = 0
+    """Channels at the most; 0: eight times `discriminator_width`. Published: 256."""
     discriminator_halvings: tuple[int, int, int] = (4, 3, 3)
-    """At the whole, half and quarter size."""
+    """At the whole, half and quarter size; published: 4 at each."""
+    discriminator_kernel: Kernel = 3
+    """Of their layers of stride 1; published: 4."""
+    discriminator_padding: Padding = 1
+    """Published: 2."""
     loss_weights: dict[str, dict[str, float]] = field(
         default_factory=lambda: {
             "discriminator": {"hinge": 1.0, "hinge_half": 0.02, "hinge_quarter": 0.02},
@@ -101,6 +107,8 @@ class MobileFSGANConfig:
             )
         if min(self.width, self.discriminator_width, *self.blocks, *self.discriminator_halvings) < 1:
             raise ValueError("width, blocks, discriminator_width, discriminator_halvings: expected 1 or more")
+        if self.discriminator_most < 0:
+            raise ValueError(f"discriminator_most: expected 0 or more, found {self.discriminator_most}")
         if not all(0 <= share < 0.5 for share in self.border):
             raise ValueError(f"border: expected two shares of the size below 0.5, found {self.border}")
 
@@ -272,7 +280,15 @@ class MobileFSGAN(Method):
         self.config: MobileFSGANConfig = config
         self.generator = Generator(config)
         self.discriminators = nn.ModuleList(
-            PatchDiscriminator(config.discriminator_width, halvings, normalised=False, spectral=True)
+            PatchDiscriminator(
+                config.discriminator_width,
+                halvings,
+                most=config.discriminator_most,
+                kernel=config.discriminator_kernel,
+                padding=config.discriminator_padding,
+                normalised=False,
+                spectral=True,
+            )
             for halvings in config.discriminator_halvings
         )
 

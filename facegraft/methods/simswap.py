@@ -26,7 +26,7 @@ from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import l1_where
 from facegraft.methods._method import Method, MethodCard
 from facegraft.nn.conv import Up
-from facegraft.nn.discriminators import MultiScaleDiscriminator, ProjectedDiscriminator
+from facegraft.nn.discriminators import Kernel, MultiScaleDiscriminator, Padding, ProjectedDiscriminator, check_places
 from facegraft.nn.inject import IdentityBlock
 from facegraft.nn.norm import group_norm
 from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, Swap, SwapBatch
@@ -34,7 +34,7 @@ from facegraft.tensors import Aligned, Embedding, IdentityCode, Images, Scalar, 
 
 @dataclass(frozen=True)
 class SimSwapConfig:
-    """`[model]`. The paper: size_px 224, width 64, identity_blocks 9."""
+    """`[model]`. The paper: size_px 224, width 64, identity_blocks 9, discriminator_kernel 4."""
 
     size_px: int = 128
     width: int = 40
@@ -49,6 +49,10 @@ class SimSwapConfig:
     discriminator_width: int = 32
     """Channels of its first layer, or of the finest mixed map; published: 64 for both."""
     discriminator_halvings: int = 3
+    """Multiscale only."""
+    discriminator_kernel: Kernel = 3
+    """Multiscale only. Of its layers of stride 1; published: 4."""
+    discriminator_padding: Padding = 1
     """Multiscale only."""
     scales: int = 2
     """Multiscale only: discriminators, each at half the size of the one before."""
@@ -70,6 +74,14 @@ class SimSwapConfig:
         if not 0 < self.matched_maps <= self.discriminator_halvings + 1:
             raise ValueError(
                 f"matched_maps: expected 1 to {self.discriminator_halvings + 1}, found {self.matched_maps}"
+            )
+        if self.discriminator == "multiscale":
+            check_places(
+                self.size_px,
+                self.scales,
+                self.discriminator_halvings,
+                self.discriminator_kernel,
+                self.discriminator_padding,
             )
         if min(self.perceptual_channels, default=0) < 1:
             raise ValueError(f"perceptual_channels: expected one or more from 1, found {self.perceptual_channels}")
@@ -165,7 +177,13 @@ def _discriminator(config: SimSwapConfig) -> MultiScaleDiscriminator | Projected
     width = config.discriminator_width
     if config.discriminator == "projected":
         return ProjectedDiscriminator(config.perceptual_channels, width)
-    return MultiScaleDiscriminator(config.scales, width, config.discriminator_halvings)
+    return MultiScaleDiscriminator(
+        config.scales,
+        width,
+        config.discriminator_halvings,
+        kernel=config.discriminator_kernel,
+        padding=config.discriminator_padding,
+    )
 
 
 def _layer(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Sequential:

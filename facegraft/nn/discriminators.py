@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,30 +16,45 @@ from facegraft.nn.norm import InstanceNorm, group_norm
 from facegraft.tensors import Images
 
 Features = Float[Tensor, "b _c _h _w"]
+Kernel = Literal[3, 4]
+Padding = Literal[1, 2]
 
 
 class PatchDiscriminator(nn.Module):
-    """PatchGAN (Isola et al., arXiv:1611.07004): halvings, then one layer and the answer at the same size.
+    """PatchGAN (Isola et al., arXiv:1611.07004): halvings, then one layer and the answer at about that size.
 
     Args:
-        width: Channels of the first layer; they double up to eight times as many.
+        width: Channels of the first layer; they double up to `most`.
         halvings: Layers of stride 2.
+        most: Channels at the most; 0: eight times `width`.
+        kernel: Of the layers of stride 1; the others have 4. pix2pixHD and all that follow it have 4 everywhere.
+        padding: Of every layer. Kernels of 4 make maps a place smaller with 1, a place larger with 2, as in pix2pixHD.
         normalised: Instance normalisation behind all layers but the first and the last.
         spectral: Spectral normalisation of all weights instead (arXiv:1802.05957).
     """
 
-    def __init__(self, width: int = 64, halvings: int = 3, *, normalised: bool = True, spectral: bool = False) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        halvings: int = 3,
+        *,
+        most: int = 0,
+        kernel: Kernel = 3,
+        padding: Padding = 1,
+        normalised: bool = True,
+        spectral: bool = False,
+    ) -> None:
         super().__init__()
-        widths = [min(width * 2**level, 8 * width) for level in range(halvings + 1)]
+        widths = [min(width * 2**level, most or 8 * width) for level in range(halvings + 1)]
         layers, before = [], 3
         for level, channels in enumerate(widths):
             stride = 2 if level < halvings else 1
             norm: list[nn.Module] = [InstanceNorm()] if normalised and level else []
-            convolution = nn.Conv2d(before, channels, 4 if stride == 2 else 3, stride, 1, bias=not norm)
+            convolution = nn.Conv2d(before, channels, 4 if stride == 2 else kernel, stride, padding, bias=not norm)
             layers.append(nn.Sequential(_spectral(convolution, spectral), *norm, nn.LeakyReLU(0.2)))
             before = channels
         self.layers = nn.ModuleList(layers)
-        self.answer = _spectral(nn.Conv2d(before, 1, 3, padding=1), spectral)
+        self.answer = _spectral(nn.Conv2d(before, 1, kernel, padding=padding), spectral)
 
     def forward(self, images: Images) -> tuple[Features, list[Features]]:
         """Logits of patches, and the maps before them, fine ones first."""
@@ -54,11 +70,22 @@ class MultiScaleDiscriminator(nn.Module):
     """Several of them, each looking at the picture half as large as the one before (pix2pixHD, arXiv:1711.11585)."""
 
     def __init__(
-        self, scales: int = 2, width: int = 64, halvings: int = 3, *, normalised: bool = True, spectral: bool = False
+        self,
+        scales: int = 2,
+        width: int = 64,
+        halvings: int = 3,
+        *,
+        kernel: Kernel = 3,
+        padding: Padding = 1,
+        normalised: bool = True,
+        spectral: bool = False,
     ) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            PatchDiscriminator(width, halvings, normalised=normalised, spectral=spectral) for _ in range(scales)
+            PatchDiscriminator(
+                width, halvings, kernel=kernel, padding=padding, normalised=normalised, spectral=spectral
+            )
+            for _ in range(scales)
         )
 
     def forward(self, images: Images) -> tuple[list[Features], list[list[Features]]]:
@@ -69,6 +96,23 @@ class MultiScaleDiscriminator(nn.Module):
             answers.append(answer)
             maps.append(seen)
         return answers, maps
+
+
+def check_places(size_px: int, scales: int, halvings: int, kernel: Kernel = 3, padding: Padding = 1) -> None:
+    """Instance normalisation makes 0 of a map of a single place: nothing would be judged or taught by it.
+
+    Raises:
+        ValueError: The last scale of a normalised `MultiScaleDiscriminator` has such a map.
+    """
+    side = seen = size_px >> scales - 1
+    for _ in range(halvings):
+        side = (side + 2 * padding - 4) // 2 + 1
+    side = min(side, side + 2 * padding - kernel + 1)
+    if side < 2:
+        raise ValueError(
+            f"discriminator_halvings: expected less than {halvings}, or fewer scales than {scales}, or a padding of 2: "
+            f"of the {seen} px that the last scale sees a map of {max(side, 0)} x {max(side, 0)} places is left"
+        )
 
 
 class RandomMixing(nn.Module):

@@ -114,6 +114,13 @@ def tiny_batch(size_px: int = 32, count: int = 4, seed: int = 0) -> SwapBatch:
     )
 
 
+def told_apart() -> SwapBatch:
+    """Truths that are neither the attribute picture nor the identity's; every second pair has one."""
+    batch = tiny_batch()
+    truth = tiny_batch(seed=3).identity.image * batch.has_truth[:, None, None, None]
+    return dataclasses.replace(batch, truth=truth)
+
+
 def strangers(batch: SwapBatch) -> SwapBatch:
     """The same pairs without a right answer."""
     none = torch.zeros_like(batch.has_truth)

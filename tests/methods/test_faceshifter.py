@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from facegraft.methods.faceshifter import FaceShifter, FaceShifterConfig
 from facegraft.nn.conv import count_parameters
 from facegraft.tensors import SwapBatch, each_tensor
-from tests.methods.contract import EMBEDDING, check_method, overfit, strangers, tiny_batch, tiny_frozen
+from tests.methods.contract import EMBEDDING, check_method, overfit, strangers, tiny_batch, tiny_frozen, told_apart
 
 TINY = FaceShifterConfig(
     size_px=32,
@@ -97,6 +97,27 @@ def test_attributes_are_kept_through_the_encoder(method: FaceShifter) -> None:
         torch.testing.assert_close(one, other)
     losses = _learn(method, "generator", "attributes", 12)
     assert losses[-1] < 0.85 * losses[0]
+
+
+@torch.no_grad()
+def test_losses_are_those_of_the_paper(method: FaceShifter) -> None:
+    """Each by its formula, of three pictures that differ: attribute pictures are real, and nothing else is."""
+    batch, frozen = told_apart(), tiny_frozen()
+    (code,), image = method.encode_identity(batch.identity, frozen), batch.attribute.image
+    swapped = method.generator(code, method.encoder(image))
+    real, fake = (method.discriminator(each)[0] for each in (image, swapped))
+    sides = [F.relu(1 - yes).mean() + F.relu(1 + no).mean() for yes, no in zip(real, fake, strict=True)]
+    torch.testing.assert_close(
+        method.training_step("discriminator", batch, frozen), {"hinge": torch.stack(sides).mean()}
+    )
+    kept = zip(method.encoder(swapped), method.encoder(image), strict=True)
+    expected = {
+        "adversarial": -torch.stack([no.mean() for no in fake]).mean(),
+        "attributes": torch.stack([(one - other).square().mean() / 2 for one, other in kept]).sum(),
+        "identity": 1 - (frozen.identity(swapped) * frozen.identity(batch.identity.image)).sum(1).mean(),
+        "reconstruction": (swapped - batch.truth)[::2].square().mean() / 2,
+    }
+    torch.testing.assert_close(method.training_step("generator", batch, frozen), expected)
 
 
 def test_identity_loss_pulls_towards_the_person(method: FaceShifter) -> None:

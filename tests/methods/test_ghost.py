@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from facegraft.frozen.nets import FrozenNets
@@ -20,7 +21,7 @@ from facegraft.methods.ghost import Ghost, GhostConfig
 from facegraft.nn.attribute_encoders import ResNetAttributes, UNetAttributes
 from facegraft.nn.conv import count_parameters
 from facegraft.tensors import each_tensor
-from tests.methods.contract import EMBEDDING, check_method, overfit, strangers, tiny_batch, tiny_frozen
+from tests.methods.contract import EMBEDDING, check_method, overfit, strangers, tiny_batch, tiny_frozen, told_apart
 
 Encoder = Literal["unet", "linknet", "resnet"]
 WITH_EYES = {
@@ -154,6 +155,32 @@ def test_what_is_real_is_a_choice(real: Literal["identity", "attribute", "both"]
     identity, attribute = batch.identity.image, batch.attribute.image
     expected = {"identity": identity, "attribute": attribute, "both": torch.cat([identity[:2], attribute[2:]])}
     assert torch.equal(found, expected[real])
+
+
+@pytest.mark.parametrize("real", ["identity", "attribute", "both"])
+@torch.no_grad()
+def test_losses_are_those_of_the_paper(real: Literal["identity", "attribute", "both"]) -> None:
+    """Each by its formula, of three pictures that differ, and with the pictures for real that the config asks for."""
+    torch.manual_seed(0)
+    method, batch, frozen = Ghost(dataclasses.replace(TINY, real=real)), told_apart(), tiny_frozen()
+    (code,), image, person = method.encode_identity(batch.identity, frozen), batch.attribute.image, batch.identity.image
+    swapped = method.generator(code, method.encoder(image))
+    wanted = {"identity": person, "attribute": image, "both": torch.cat([person[:2], image[2:]])}[real]
+    yes, no = (method.discriminator(each)[0] for each in (wanted, swapped))
+    sides = [F.relu(1 - one).mean() + F.relu(1 + other).mean() for one, other in zip(yes, no, strict=True)]
+    torch.testing.assert_close(
+        method.training_step("discriminator", batch, frozen), {"hinge": torch.stack(sides).mean()}
+    )
+    kept = zip(method.encoder(swapped), method.encoder(image), strict=True)
+    moved = (frozen.points(swapped) - frozen.points(image))[:, EYE_POINTS].square().sum(-1)
+    expected = {
+        "adversarial": torch.stack([F.relu(1 - answer).mean() for answer in no]).mean(),
+        "attributes": torch.stack([(one - other).square().mean() / 2 for one, other in kept]).sum(),
+        "identity": 1 - (frozen.identity(swapped) * frozen.identity(person)).sum(1).mean(),
+        "reconstruction": (swapped - batch.truth)[::2].square().mean() / 2,
+        "eyes": (1 - (-moved / (4 * TINY.eye_sigma**2)).exp()).mean(),
+    }
+    torch.testing.assert_close(method.training_step("generator", batch, frozen), expected)
 
 
 def test_discriminator_learns_which_side_is_real(method: Ghost) -> None:

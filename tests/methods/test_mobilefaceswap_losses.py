@@ -15,8 +15,10 @@ from torch import Tensor
 
 from facegraft.core.config import load_config
 from facegraft.methods.mobilefaceswap import Answer, MobileFaceSwap, MobileFaceSwapConfig, baked, weak_mask_loss
+from facegraft.nn.predicted import depthwise, pointwise
 from facegraft.tensors import Aligned, Swap, SwapBatch
 from tests.methods.contract import strangers, tiny_batch, tiny_frozen, tiny_perceptual
+from tests.methods.contract import told_apart as truths_told_apart
 from tests.methods.test_mobilefaceswap import ROOT, TINY, made, only
 
 FULL = {"distil": 1.0, "perceptual": 1.0, "adversarial": 1.0}
@@ -24,13 +26,12 @@ FULL = {"distil": 1.0, "perceptual": 1.0, "adversarial": 1.0}
 
 def told_apart() -> SwapBatch:
     """Truths that are no attribute pictures; faces on the left of the identity's, on the right of the attribute's."""
-    batch, left = tiny_batch(), torch.zeros(4, 1, 32, 32)
+    batch, left = truths_told_apart(), torch.zeros(4, 1, 32, 32)
     left[..., :14] = 1
     return dataclasses.replace(
         batch,
         identity=dataclasses.replace(batch.identity, mask=left),
         attribute=dataclasses.replace(batch.attribute, mask=1 - left),
-        truth=tiny_batch(seed=3).identity.image * batch.has_truth[:, None, None, None],
     )
 
 
@@ -119,6 +120,22 @@ def test_the_teachers_composite_is_what_is_learnt_and_what_is_trusted(judged: bo
     torch.testing.assert_close(found["perceptual"], (trust * unlike).mean())
     assert all(torch.allclose(images, answer, atol=1e-6) for images in seen)
     assert len(seen) == (2 if judged else 0)
+
+
+@torch.no_grad()
+def test_the_small_network_enlarges_smoothly_and_paints_by_a_tanh() -> None:
+    """Its layers by their own weights: rectified with a slope of 0.1, doubled as bilinear interpolation has it."""
+    method, images = made(), told_apart().attribute.image
+    code = method.encode_identity(told_apart().identity, tiny_frozen())
+    held, kept = images, []
+    for number, (kernels, matrices) in enumerate(zip(code[:5], code[5:], strict=True)):
+        if number >= 3:
+            held = F.interpolate(held, scale_factor=2.0, mode="bilinear")
+        held = F.leaky_relu(pointwise(depthwise(held, kernels, 2 if number < 3 else 1), matrices), 0.1)
+        kept.append(held)
+        if number == 3:
+            held = torch.cat([held, kept[1]], 1)
+    torch.testing.assert_close(method._answer(images, code).raw, method.generator.tail(held).tanh())
 
 
 def test_behind_a_closed_mask_the_raw_face_still_learns_from_the_teacher() -> None:

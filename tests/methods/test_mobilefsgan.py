@@ -15,7 +15,16 @@ from torch.nn import functional as F
 
 from facegraft.methods.mobilefsgan import SIZES, MobileFSGAN, MobileFSGANConfig
 from facegraft.tensors import SwapBatch, concatenate
-from tests.methods.contract import EMBEDDING, check_method, overfit, strangers, tiny_batch, tiny_frozen
+from tests.methods.contract import (
+    EMBEDDING,
+    check_method,
+    overfit,
+    strangers,
+    tiny_batch,
+    tiny_frozen,
+    tiny_perceptual,
+    told_apart,
+)
 
 TINY = MobileFSGANConfig(
     size_px=32,
@@ -241,6 +250,44 @@ def test_discriminators_never_take_an_edited_picture_for_real(method: MobileFSGA
     real = method._unedited(batch)
     assert torch.equal(real[0], batch.truth[0])
     assert torch.equal(real[1], batch.attribute.image[1])
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+@torch.no_grad()
+def test_losses_are_those_of_the_paper(faithful: bool) -> None:
+    """Each by its formula, of three pictures that differ: real is what no edit has touched."""
+    torch.manual_seed(0)
+    config = dataclasses.replace(TINY, faithful=faithful)
+    method, batch, frozen = MobileFSGAN(config).eval(), told_apart(), tiny_frozen()  # statistics and estimates rest
+    image, known = batch.attribute.image, batch.has_truth
+    results = method.generator(image, method.generator.styles(frozen.identity(batch.identity.image)))
+    unedited = torch.where(known[:, None, None, None], batch.truth, image)
+    real = [unedited, F.avg_pool2d(unedited, 2), F.avg_pool2d(unedited, 4)]
+    yes, no = (
+        [judge(each)[0] for judge, each in zip(method.discriminators, side, strict=True)] for side in (real, results)
+    )
+    hinges = [F.relu(1 - one).mean() + F.relu(1 + other).mean() for one, other in zip(yes, no, strict=True)]
+    found = method.training_step("discriminator", batch, frozen)
+    torch.testing.assert_close(found, {f"hinge{size}": loss for size, loss in zip(SIZES, hinges, strict=True)})
+
+    person, border = frozen.identity(batch.identity.image), torch.ones(1, 1, 32, 32)
+    border[..., 9:, 2:30] = 0  # 0.27 and 0.07 of 32
+    drawn_to = torch.full_like(image, -1.0) if faithful else image
+    perceived = zip(tiny_perceptual(results[0]), tiny_perceptual(image if faithful else unedited), strict=True)
+    expected = {
+        "reconstruction": (results[0] - batch.truth)[known].square().mean(),
+        "border": ((results[0] - drawn_to).square() * border)[~known].mean(),
+        "perceptual": torch.stack(
+            [
+                weight * (one - other).abs().mean()
+                for weight, (one, other) in zip((0.6, 0.8, 1, 1.2), perceived, strict=True)
+            ]
+        ).sum(),
+    }
+    for size, result, answer in zip(SIZES, results, no, strict=True):
+        expected[f"adversarial{size}"] = F.relu(1 - answer).mean()
+        expected[f"identity{size}"] = F.relu(1 - (frozen.identity(result) * person).sum(1) - 0.02).mean()
+    torch.testing.assert_close(method.training_step("generator", batch, frozen), expected)
 
 
 def test_discriminators_learn_which_side_is_real(method: MobileFSGAN) -> None:

@@ -11,14 +11,18 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from facegraft.core.config import load_config
 from facegraft.frozen.nets import FrozenNets, PerceptualEye
 from facegraft.frozen.parser import Parser, ParserConfig
 from facegraft.losses.adversarial import hinge_discriminator, hinge_generator
 from facegraft.losses.identity import cosine_identity_loss
 from facegraft.losses.image import l1_where
+from facegraft.methods._method import build_method
 from facegraft.methods.simswap import SimSwap, SimSwapConfig
+from facegraft.nn.conv import count_parameters
 from facegraft.nn.discriminators import MultiScaleDiscriminator, ProjectedDiscriminator, RandomMixing
 from facegraft.tensors import Aligned
 from tests.methods.contract import (
@@ -35,6 +39,7 @@ from tests.methods.contract import (
 Variant = Literal["multiscale", "projected"]
 VARIANTS: tuple[Variant, ...] = ("multiscale", "projected")
 
+ROOT = Path(__file__).parents[2]
 TINY = SimSwapConfig(
     size_px=32,
     width=4,
@@ -102,6 +107,34 @@ def test_what_the_encoder_gives_is_rectified_and_the_whole_crop_is_the_answer(me
             assert held.max() > 0
         swap = method.swap(batch.attribute, method.encode_identity(batch.identity, tiny_frozen()))
     assert swap.mask.eq(1).all()
+
+
+@torch.no_grad()
+def test_the_decoder_enlarges_smoothly_and_answers_by_a_tanh(method: SimSwap) -> None:
+    """Between its places, as bilinear interpolation has it, and in -1..1."""
+    images, code = tiny_batch().attribute.image, F.normalize(torch.randn(4, EMBEDDING))
+    generator = method.generator
+    held = generator.encoder(images)
+    for block in generator.identity:
+        held = block(held, code)
+    for layer in list(generator.decoder)[1:-1:2]:
+        held = layer(F.interpolate(held, scale_factor=2.0, mode="bilinear"))
+    torch.testing.assert_close(generator(images, code), generator.decoder[-1](held).tanh())
+
+
+@torch.no_grad()
+def test_layers_are_normalised_before_they_are_rectified(method: SimSwap) -> None:
+    """Pictures of a tenth of the contrast have the maps of those with all of it, but for the biases."""
+    torch.nn.init.zeros_(method.generator.encoder[0][0].bias)
+    first, images = method.generator.encoder[0], tiny_batch().attribute.image
+    torch.testing.assert_close(first(0.1 * images), first(images), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("simswap_paper", 55.05), ("simswap", 16.2), ("simswap_small", 1.2)])
+def test_the_sizes_are_those_of_the_paper_and_of_our_page(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        method = build_method(load_config(ROOT / f"configs/{name}.toml"))
+    assert count_parameters(method.generator) == pytest.approx(millions * 1e6, rel=0.03 if millions < 2 else 3e-3)
 
 
 def test_weak_matching_sees_only_the_deepest_maps(method: SimSwap) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,6 +18,7 @@ from facegraft.nn.discriminators import (  # noqa: E402
     PatchDiscriminator,
     ProjectedDiscriminator,
     RandomMixing,
+    check_places,
 )
 from facegraft.nn.norm import group_norm, instance_norm, pixel_norm  # noqa: E402
 from facegraft.nn.weights import load_weights, save_weights  # noqa: E402
@@ -90,6 +93,38 @@ def test_the_second_scale_sees_half_the_picture_and_has_weights_of_its_own() -> 
     torch.testing.assert_close(net.eval()(image)[0][1], alone)
     assert len(maps) == 2
     assert net.scales[0] is not net.scales[1]
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (4, 1), (4, 2)])
+def test_kernels_and_padding_make_the_maps_that_they_say(kernel: Literal[3, 4], padding: Literal[1, 2]) -> None:
+    net = PatchDiscriminator(4, 3, most=16, kernel=kernel, padding=padding, normalised=False)
+    answer, maps = net(torch.rand(1, 3, 64, 64))
+    expected = {(3, 1): [32, 16, 8, 8, 8], (4, 1): [32, 16, 8, 7, 6], (4, 2): [33, 17, 9, 10, 11]}[kernel, padding]
+    assert [found.shape[-1] for found in (*maps, answer)] == expected
+    assert [found.shape[1] for found in maps] == [4, 8, 16, 16]
+    sizes = [weight.shape[-1] for weight in net.parameters() if weight.ndim == 4]
+    assert sizes == [4, 4, 4, kernel, kernel]
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (4, 1), (4, 2)])
+def test_single_places_are_refused_and_nothing_else(kernel: Literal[3, 4], padding: Literal[1, 2]) -> None:
+    """Whatever the network itself makes of a picture says which configs are right."""
+    refusals = 0
+    for size_px, scales, halvings in itertools.product((8, 14, 32), (1, 2, 3), (1, 2, 3, 4)):
+        net = MultiScaleDiscriminator(scales, 2, halvings, kernel=kernel, padding=padding)
+        try:
+            seen = net(torch.rand(1, 3, size_px, size_px))[1][-1][1:]
+            right = min(found.shape[-1] for found in seen) > 1
+        except RuntimeError:  # nothing is left for a kernel
+            right = False
+        if right:
+            check_places(size_px, scales, halvings, kernel, padding)
+        else:
+            refusals += 1
+            with pytest.raises(ValueError, match=f"discriminator_halvings: expected less than {halvings}"):
+                check_places(size_px, scales, halvings, kernel, padding)
+    assert refusals < 36
+    assert bool(refusals) is (padding == 1)  # with 2 even a single pixel becomes two
 
 
 def maps(seed: int = 1) -> list[torch.Tensor]:
