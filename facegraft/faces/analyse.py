@@ -103,7 +103,7 @@ class Analyser:
         self.topology: Topology = load_topology()
 
     def analyse(self, frame: Frame, *, thorough: bool = True) -> Faces:
-        """All faces of a frame, largest first, numbered from 0.
+        """All faces of a frame, numbered from 0, the one that takes most of the frame first.
 
         Args:
             frame: RGB, upright.
@@ -119,7 +119,7 @@ class Analyser:
             placed += self._placed(frame, self._turned(frame), passes=2)
         faces = self._faces(placed)
         faces = faces.take(keep_best(faces.boxes_xyxy, faces.scores, overlap=0.4, containment=0.7))
-        order: list[int] = np.argsort(-_areas(faces.boxes_xyxy), kind="stable").tolist()
+        order: list[int] = np.argsort(-sizes_in_frame(faces.boxes_xyxy, frame), kind="stable").tolist()
         return _renumbered(faces.take(order))
 
     def refine(self, frame: Frame, dense: Float32[np.ndarray, "n k 3"]) -> Faces:
@@ -304,8 +304,14 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
     return kept
 
 
-def _areas(boxes: Float32[np.ndarray, "n 4"]) -> Float32[np.ndarray, "n"]:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def sizes_in_frame(boxes: Float32[np.ndarray, "n 4"], frame: Frame) -> Float32[np.ndarray, "n"]:
+    """Sides of the squares that have the area of what of the boxes lies in the frame; pixels.
+
+    Somebody who stands half outside is not who a picture is of, however large.
+    """
+    height, width = frame.shape[:2]
+    sides = boxes[:, 2:].clip(max=(width, height)) - boxes[:, :2].clip(min=0)
+    return np.sqrt(sides.clip(min=0).prod(axis=1)).astype(np.float32)
 
 
 def _renumbered(faces: Faces) -> Faces:

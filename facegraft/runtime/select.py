@@ -17,10 +17,10 @@ from jaxtyping import Float32
 from facegraft.core.errors import BadInputError, MissingPartError, NoFaceError
 from facegraft.core.files import shown
 from facegraft.core.types import Faces, Frame
+from facegraft.faces.analyse import sizes_in_frame
 from facegraft.faces.embed import SAME_PERSON
 from facegraft.faces.mapping import MappedPerson, read_mapping
 from facegraft.faces.people import view_quality
-from facegraft.faces.smooth import face_size
 from facegraft.faces.track import FaceAnalyser, FaceRecogniser
 
 NEED_RECOGNISER = (
@@ -121,16 +121,18 @@ class Selector:
             return dict.fromkeys(range(len(faces)), rule.key)
         if isinstance(rule, People):
             return self._known(rule.people, frame, faces)
-        number = rule.number if isinstance(rule, Numbered) else self._largest(faces)
+        number = rule.number if isinstance(rule, Numbered) else self._largest(frame, faces)
         return {row: rule.key for row in np.flatnonzero(faces.numbers == number).tolist()} if number is not None else {}
 
     # --- the largest ----------------------------------------------------------------------------------
 
-    def _largest(self, faces: Faces) -> int | None:
+    def _largest(self, frame: Frame, faces: Faces) -> int | None:
         """Number of the track that counts as the largest."""
         if len(faces) == 0:
             return None
-        sizes = {int(number): face_size(dense) for number, dense in zip(faces.numbers, faces.dense, strict=True)}
+        sizes: dict[int, float] = dict(
+            zip(faces.numbers.tolist(), sizes_in_frame(faces.boxes_xyxy, frame).tolist(), strict=True)
+        )
         top = max(sizes, key=lambda number: sizes[number])
         leader = self._leader
         if leader is None or leader not in sizes:

@@ -4,13 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from facegraft.core.errors import BadInputError
 from facegraft.core.geometry import transform, warp
 from facegraft.core.image import read_picture
-from facegraft.faces.analyse import Analyser, Candidate, check_frame, tile_views, whole_view
+from facegraft.faces.analyse import Analyser, Candidate, check_frame, sizes_in_frame, tile_views, whole_view
 
 STORED = json.loads((Path(__file__).parents[1] / "assets" / "analysed.json").read_text())
 """What our networks said when they were shipped, and what MediaPipe's say."""
@@ -45,6 +46,26 @@ def test_nearly_every_photo_shows_its_face(analyser: Analyser, face_data: Path) 
     assert sum(count == 1 for count in found) >= len(photos) - 1, dict(
         zip([p.name for p in photos], found, strict=True)
     )
+
+
+def test_sizes_count_what_lies_in_the_frame() -> None:
+    boxes = np.array([[10, 20, 50, 60], [150, 0, 270, 120], [-30, -30, 10, 10], [300, 300, 400, 400]], np.float32)
+    sizes = sizes_in_frame(boxes, np.zeros((100, 200, 3), np.uint8))
+    np.testing.assert_allclose(sizes, [40, np.sqrt(50 * 100), 10, 0], rtol=1e-6)
+
+
+def test_a_face_cut_by_the_edge_comes_after_the_one_the_picture_is_of(analyser: Analyser, portrait: np.ndarray) -> None:
+    whole = analyser.analyse(portrait)[0]
+    width = round(float(whole.box_xyxy[2] - whole.box_xyxy[0]))
+    cut = portrait[:, : round(float(whole.box_xyxy[0]) + 0.6 * width)]  # ends within the face
+    small = cv2.resize(portrait, None, fx=0.85, fy=0.85, interpolation=cv2.INTER_AREA)
+    beside = np.zeros((portrait.shape[0], small.shape[1], 3), np.uint8)
+    beside[: small.shape[0]] = small
+    faces = analyser.analyse(np.concatenate([beside, cut], 1))
+    assert len(faces) == 2
+    assert faces[0].box_xyxy[2] < beside.shape[1]
+    first, second = (float((face.box_xyxy[2:] - face.box_xyxy[:2]).max()) for face in faces)
+    assert second > first  # the one that is cut is the larger one
 
 
 def test_a_sheet_of_small_faces_is_found_whole_and_sorted(analyser: Analyser, face_data: Path) -> None:

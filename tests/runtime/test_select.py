@@ -30,7 +30,7 @@ from facegraft.runtime.select import (
     which_rule,
 )
 
-FRAME = np.zeros((100, 100, 3), np.uint8)
+FRAME = np.zeros((400, 400, 3), np.uint8)
 GRID = np.stack(np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 1, 5)), -1).reshape(-1, 2)
 
 
@@ -93,6 +93,12 @@ def test_number_is_the_tracks_not_the_row() -> None:
 def test_largest_in_a_picture() -> None:
     assert Selector(Largest("x")).choose(FRAME, faces((0, 50, None), (1, 90, None), (2, 60, None))) == {1: "x"}
     assert Selector(Largest("x")).choose(FRAME, faces()) == {}
+
+
+def test_who_stands_half_outside_is_not_the_largest() -> None:
+    two = faces((0, 100, None), (1, 70, None))
+    two.boxes_xyxy[0, [0, 2]] += FRAME.shape[1] - 45  # most of the larger one lies beyond the right edge
+    assert Selector(Largest("x")).choose(FRAME, two) == {1: "x"}
 
 
 def test_largest_does_not_flicker_between_two_of_like_size() -> None:
