@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facegraft.core.errors import BadInputError, FacegraftError
 from facegraft.core.files import atomic_path
-from facegraft.evaluate.leaderboard import as_markdown, as_page, boards, history_name, read_history, with_clips
+from facegraft.evaluate.leaderboard import as_markdown, as_page, boards, current, history_name, read_history, with_clips
 from facegraft.evaluate.results import compact, load, save
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def add(results: Path, history: Path, *, clips: bool = False) -> Path:
 
 def build(history: Path, docs: Path) -> list[Path]:
     """Writes both documents and returns their paths."""
-    found = boards(read_history(history))
+    found = current(boards(read_history(history)))
     texts = {docs / "leaderboard.md": as_markdown(found, COMMAND), docs / "leaderboard.html": as_page(found)}
     for path, text in texts.items():
         with atomic_path(path) as temporary:

@@ -131,6 +131,24 @@ def boards(reports: Iterable[Report]) -> list[Board]:
     return [_board(sorted(found, key=_date)) for found in sorted(newest_first, key=lambda found: found[0].name)]
 
 
+def current(found: Iterable[Board]) -> list[Board]:
+    """Without the boards of which all methods stand on newer boards of the same cases, by other rules or judges.
+
+    Args:
+        found: As `boards` gives them.
+    """
+    told: dict[tuple[str, ...], set[str]] = {}
+    kept = []
+    for board in found:
+        report = board.report
+        facts = (report.set_facts.get(fact, "") for fact in SAME_SET)
+        newer = told.setdefault((report.name, _cases(report), str(report.of), *facts), set())
+        if not report.methods.keys() <= newer:
+            kept.append(board)
+        newer.update(report.methods)
+    return kept
+
+
 def _board_of(report: Report) -> tuple[str, ...]:
     return (*_set(report), _cases(report), _eyes(report.networks))
 
@@ -177,7 +195,16 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
         found: Of `boards`.
         command: What makes the document anew.
     """
-    lines = ["# Leaderboard", "", ABOUT, "", JUDGES_ABOUT, "", f"Made by `{command}` from `benchmarks/history`.", ""]
+    lines = [
+        "# Leaderboard",
+        "",
+        ABOUT,
+        "",
+        JUDGES_ABOUT,
+        "",
+        f"Made by `{command}` from `benchmarks/history`, which also keeps boards whose methods all stand on newer ones.",
+        "",
+    ]
     for board in found:
         report = board.report
         lines += [f"## {_title(report)}", "", f"Judged by {_eyes(report.networks)}.", ""]

@@ -20,6 +20,7 @@ from facegraft.evaluate.leaderboard import (
     as_markdown,
     as_page,
     boards,
+    current,
     history_name,
     read_history,
 )
@@ -154,6 +155,24 @@ def test_of_one_set_the_newest_board_comes_first_and_alone_has_plots() -> None:
     assert ("<svg" in first, "<svg" in second) == (True, False)
     elsewhere = dataclasses.replace(new, name="another set")
     assert all("<svg" in section for section in as_page(boards([old, elsewhere])).split("<section>")[1:])
+
+
+def test_boards_are_left_out_once_all_their_methods_stand_on_newer_ones() -> None:
+    def by(judge: str, date: str, *methods: str, **changes: object) -> Report:
+        networks = (Network("dlib", "judge", "r.onnx", judge * 32),)
+        found = dated(date, {name: ("method", 1.0) for name in methods})
+        return dataclasses.replace(found, networks=networks, **changes)  # type: ignore[arg-type]
+
+    newest = by("ef", "2026-03-03", "a", "b")
+    older, oldest = by("cd", "2026-02-02", "a", "c"), by("ab", "2026-01-01", "b", "c")
+    assert [methods_of(board) for board in current(boards([oldest, newest, older]))] == [["a", "b"], ["a", "c"]]
+    lone = by("ab", "2026-01-01", "d", "a")
+    assert current(boards([lone, newest, older]))[2].made["d"] == "2026-01-01 c01"
+    # other cases of the same set are no newer word on these
+    more = dataclasses.replace(oldest, of=oldest.of + 1)
+    other = dataclasses.replace(oldest, set_facts={**oldest.set_facts, CASES: "other"})
+    assert len(current(boards([more, newest, older]))) == len(current(boards([other, newest, older]))) == 3
+    assert current([]) == []
 
 
 def test_groups_are_drawn_without_floors() -> None:
