@@ -202,7 +202,7 @@ def as_markdown(found: Sequence[Board], command: str) -> str:
         "",
         JUDGES_ABOUT,
         "",
-        f"Made by `{command}` from `benchmarks/history`, which also keeps boards whose methods all stand on newer ones.",
+        f"Made by `{command}` from `benchmarks/history`; boards whose methods all stand on newer ones are there alone.",
         "",
     ]
     for board in found:
