@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from facegraft.core.errors import BadInputError  # noqa: E402
 from facegraft.faces.topology import LEFT_EYE, LIPS_INNER, LIPS_OUTER, RIGHT_EYE, twins  # noqa: E402
+from facegraft.frozen.attributes import Attributes, AttributesConfig  # noqa: E402
 from facegraft.frozen.landmarks import (  # noqa: E402
     DENSE,
     LEFT_EYE_POINTS,
@@ -76,6 +77,17 @@ def mean_face() -> torch.Tensor:
     mesh = torch.from_numpy(load_topology().xyz) * 0.35
     points = mesh + torch.tensor([0.5, 0.4, 0.0])
     return torch.cat([points, points[1].expand(POINTS - DENSE, 3)])
+
+
+def test_few_weights_are_kept_exact_and_all_of_the_names_are_there() -> None:
+    nets: tuple[Landmarks | Attributes, ...] = Landmarks(LandmarksConfig()), Attributes(AttributesConfig())
+    for net in nets:
+        sizes = dict.fromkeys(net.kept_exact, 0)
+        for name, weights in net.named_parameters():
+            for part in sizes:
+                sizes[part] += weights.numel() if name.startswith(f"{part}.") else 0
+        assert min(sizes.values()) > 100
+        assert sum(sizes.values()) < 0.06 * count_parameters(net)
 
 
 def test_the_points_of_the_windows_are_twins_and_hold_lids_and_lips() -> None:
