@@ -200,10 +200,11 @@ def test_keys_and_people_are_checked_over_all_shards(tmp_path: Path) -> None:
 
 
 WRITER = """
-import sys
+import signal, sys
 from pathlib import Path
 from tests.data.small_sets import item
 from facegraft.data.dataset import write_shard
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
 folder = Path(sys.argv[1])
 items = [item(f"{n}", "p", seed=n, size_px=128) for n in range(40)]
 print("ready", flush=True)
@@ -223,7 +224,10 @@ def test_a_killed_writer_leaves_whole_shards_only(tmp_path: Path, root: Path, ho
         while not shard_done(tmp_path, 3) and time.monotonic() < deadline:
             time.sleep(0.003)
         writer.send_signal(how)
-        writer.communicate(timeout=20)
+        try:
+            writer.communicate(timeout=20)
+        finally:
+            writer.kill()  # or it would fill the disk
     write_card(tmp_path, DatasetCard(name="cut short"))
     shards = list((tmp_path / "shards").glob("[0-9]*"))
     assert len(shards) >= 4
