@@ -71,13 +71,8 @@ class FaceShifterConfig:
         halvings(self.size_px, self.hear_smallest_px)
         if min(self.encoder_width, self.generator_width, self.depth, self.scales, self.hear_width) < 1:
             raise ValueError(f"widths, depth and scales: expected 1 and more, found {self}")
-        check_places(
-            self.size_px,
-            self.scales,
-            self.discriminator_halvings,
-            self.discriminator_kernel,
-            self.discriminator_padding,
-        )
+        layers = self.discriminator_kernel, self.discriminator_padding
+        check_places(self.size_px, self.scales, self.discriminator_halvings, *layers)
 
 
 class HearNet(nn.Module):

@@ -78,13 +78,8 @@ class GhostConfig:
             raise ValueError(f"depth: expected 1 to 3, found {self.depth}")
         if min(self.encoder_width, self.generator_width, self.scales) < 1 or not self.eye_sigma > 0:
             raise ValueError(f"widths, scales and eye_sigma: expected more than 0, found {self}")
-        check_places(
-            self.size_px,
-            self.scales,
-            self.discriminator_halvings,
-            self.discriminator_kernel,
-            self.discriminator_padding,
-        )
+        layers = self.discriminator_kernel, self.discriminator_padding
+        check_places(self.size_px, self.scales, self.discriminator_halvings, *layers)
 
 
 class Ghost(Method):

@@ -76,13 +76,8 @@ class SimSwapConfig:
                 f"matched_maps: expected 1 to {self.discriminator_halvings + 1}, found {self.matched_maps}"
             )
         if self.discriminator == "multiscale":
-            check_places(
-                self.size_px,
-                self.scales,
-                self.discriminator_halvings,
-                self.discriminator_kernel,
-                self.discriminator_padding,
-            )
+            layers = self.discriminator_kernel, self.discriminator_padding
+            check_places(self.size_px, self.scales, self.discriminator_halvings, *layers)
         if min(self.perceptual_channels, default=0) < 1:
             raise ValueError(f"perceptual_channels: expected one or more from 1, found {self.perceptual_channels}")
 

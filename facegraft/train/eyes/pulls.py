@@ -37,7 +37,7 @@ GRID = 64
 
 @dataclasses.dataclass(frozen=True)
 class Pulls:
-    """What a crop's pixel shows after the pulls lies `at(pixel)` before it goes there.
+    """Pulls of each crop. What is seen at a place has come from `shift(place)` before it.
 
     Attributes:
         middles: Of the pulls, crop sides.

@@ -239,6 +239,18 @@ def test_points_lie_where_the_crop_shows_them(landmarks: LandmarksRecipe) -> Non
     assert (batch.points[:, -2, 0] < batch.points[:, -1, 0]).all()
 
 
+def test_a_share_of_the_faces_is_pulled_about(landmarks: LandmarksRecipe) -> None:
+    recipe, batches = copy.copy(landmarks), []
+    for share in (0.0, 1.0):
+        recipe.options = dataclasses.replace(landmarks.options, pulled=share, pasted=0.0, worn=False)
+        batches.append(recipe.batch(torch.Generator().manual_seed(3), 12))
+    still, moved = batches
+    assert torch.equal(still.presence, moved.presence)
+    apart = (moved.points - still.points)[..., :2].norm(dim=-1).amax(1)
+    assert (apart[still.presence == 0] == 0).all()
+    assert (apart[still.presence > 0] > 0.005).float().mean() > 0.7, apart
+
+
 def test_what_something_hides_is_not_visible(landmarks: LandmarksRecipe) -> None:
     known = landmarks.train[0]
     batch = face_batch(known, torch.arange(8), centred_crops(known.dense[:8], CropOptions()), CPU)
